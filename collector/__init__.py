@@ -1,0 +1,1 @@
+"""The centre: verifies, deduplicates, stores and acknowledges what gateways send."""

@@ -1,0 +1,1 @@
+"""The edge daemon: polls meters, seals readings, keeps them, forwards them."""

@@ -1,0 +1,69 @@
+"""One error root, branches by who can remedy it; every error has a stable code and says expected, got and what to do.
+
+Codes are `PLB-` and a letter for the branch and three digits: C configuration (technician), M meter, L link, S storage,
+P peer (gateway or collector), X security, B our own bug. A code is never reused for another meaning.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PlombaError(Exception):
+    """The root of all expected faults.
+
+    Args:
+        expected: what should have come, in a few words.
+        got: what came; bytes in hex.
+        where: file, meter, message or field it came in; may be empty.
+    """
+
+    code: ClassVar[str] = ""
+    do: ClassVar[str] = ""
+    registry: ClassVar[dict[str, type[PlombaError]]] = {}
+
+    def __init__(self, expected: str, got: str, where: str = "") -> None:
+        super().__init__(expected, got, where)
+        self.expected = expected
+        self.got = got
+        self.where = where
+
+    def __init_subclass__(cls) -> None:
+        if "code" not in cls.__dict__:
+            return
+        other = PlombaError.registry.setdefault(cls.code, cls)
+        if other.__qualname__ != cls.__qualname__:
+            raise TypeError(f"error code {cls.code} belongs to {other.__qualname__}, not to {cls.__qualname__}")
+
+    def __str__(self) -> str:
+        place = f" in {self.where}" if self.where else ""
+        advice = f"; {self.do}" if self.do else ""
+        return f"{self.code}: expected {self.expected}, got {self.got}{place}{advice}"
+
+
+class ConfigurationError(PlombaError):
+    """The technician can remedy it by changing a file or an argument (PLB-C...)."""
+
+
+class MeterError(PlombaError):
+    """What the meter answered, or that it did not (PLB-M...)."""
+
+
+class LinkError(PlombaError):
+    """The line to a meter or to the broker (PLB-L...)."""
+
+
+class StorageError(PlombaError):
+    """Disk, file system or database (PLB-S...)."""
+
+
+class PeerError(PlombaError):
+    """The other side of the uplink broke its contract (PLB-P...)."""
+
+
+class SecurityError(PlombaError):
+    """A signature, key, certificate or seal that does not hold (PLB-X...)."""
+
+
+class OwnBug(PlombaError):  # noqa: N818 - it is called what it is
+    """Our own fault: please report it with the message (PLB-B...)."""

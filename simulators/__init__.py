@@ -1,0 +1,1 @@
+"""Meters, sites, links and faults on the wire; also the demo."""
