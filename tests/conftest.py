@@ -1,0 +1,1 @@
+"""Fixtures that any test may ask for."""
