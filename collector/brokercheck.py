@@ -139,7 +139,7 @@ async def _without_tls(target: CheckTarget) -> str:
     except OSError as error:
         return f"no connection: {error}"
     try:
-        writer.write(_connect_packet())
+        writer.write(connect_packet(os.urandom(8).hex().encode()))
         async with asyncio.timeout(CLOSE_S):
             answer = await reader.read(1)
     except (OSError, TimeoutError):
@@ -221,10 +221,10 @@ async def _oversize(target: CheckTarget) -> str:
         return f"no connection: {error}"
     try:
         async with asyncio.timeout(CLOSE_S):
-            writer.write(_connect_packet())
+            writer.write(connect_packet(os.urandom(8).hex().encode()))
             if len(await reader.read(4)) != 4:
                 return "no connection: the broker closed it"
-            writer.write(_publish_packet(topic_up(target.gateway_name, "batch"), bytes(_OVERSIZE)))
+            writer.write(publish_packet(topic_up(target.gateway_name, "batch"), bytes(_OVERSIZE)))
             await writer.drain()
             answer = await reader.read(4)
     except OSError:
@@ -265,15 +265,14 @@ def _delivered(heard: set[bytes], payload: bytes, marker: bytes | None = None) -
     return "not delivered"
 
 
-def _connect_packet() -> bytes:
-    # MQTT 3.1.1, 3.1: protocol level 4, clean session, keep-alive 10 s.
-    identity = os.urandom(8).hex().encode()
-    body = b"\x00\x04MQTT\x04\x02\x00\x0a" + len(identity).to_bytes(2, "big") + identity
+def connect_packet(client_id: bytes) -> bytes:
+    """A CONNECT as MQTT 3.1.1, 3.1 has it: protocol level 4, clean session, keep-alive 10 s."""
+    body = b"\x00\x04MQTT\x04\x02\x00\x0a" + len(client_id).to_bytes(2, "big") + client_id
     return b"\x10" + _remaining(len(body)) + body
 
 
-def _publish_packet(topic: str, payload: bytes) -> bytes:
-    # MQTT 3.1.1, 3.3: QoS 1, packet identifier 1.
+def publish_packet(topic: str, payload: bytes) -> bytes:
+    """A PUBLISH as MQTT 3.1.1, 3.3 has it: QoS 1, packet identifier 1."""
     name = topic.encode()
     body = len(name).to_bytes(2, "big") + name + b"\x00\x01" + payload
     return b"\x32" + _remaining(len(body)) + body

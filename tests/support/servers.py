@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from collector.authority import Authority, Role
 from collector.broker import (
@@ -104,10 +107,11 @@ def listening(port: int) -> bool:
 class Process:
     """A child process with a log file; started, asked to end, killed, always by its own id."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, ready: Callable[[], bool]) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, ready: Callable[[], bool], user: str | None = None) -> None:
         self._arguments = list(arguments)
         self._log = log
         self._ready = ready
+        self._user = user
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -120,7 +124,9 @@ class Process:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self._log.open("ab") as log:
-            self._child = subprocess.Popen(self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._child = subprocess.Popen(
+                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=self._user, group=self._user
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._ready():
             if self._child.poll() is not None or time.monotonic() > deadline:
@@ -186,16 +192,16 @@ class Broker:
         reload_broker(self.process.pid)
         time.sleep(0.3)  # neither broker says when it is done
 
-    def pipe(self, party: Party | None, **changes: object) -> PipeSettings:
+    def client_port(self) -> int:
+        """Where a nats-server speaks its own protocol (it cannot be switched off)."""
+        found = re.findall(r"Listening for client connections on 127\.0\.0\.1:(\d+)", self.process.log())
+        return int(found[-1])
+
+    def pipe(self, party: Party | None, **changes: Any) -> PipeSettings:
         """Settings for a connection as `party` (None: without certificate)."""
         certificate, key = (party.certificate, party.key) if party is not None else (None, None)
         settings = PipeSettings("localhost", self.port, self.site.ca, certificate, key, connect_timeout_s=5.0)
-        return _replaced(settings, changes)
-
-
-def _replaced(settings: PipeSettings, changes: dict[str, object]) -> PipeSettings:
-    fields = {name: getattr(settings, name) for name in PipeSettings.__slots__}
-    return PipeSettings(**{**fields, **changes})
+        return dataclasses.replace(settings, **changes)
 
 
 def find_program(name: str) -> str | None:
