@@ -119,7 +119,7 @@ async def _longest_arrives(target: CheckTarget) -> str:
 
 
 async def _without_certificate(target: CheckTarget) -> str:
-    return await _connects(replace(target.gateway, certificate=None, key=None))
+    return await _connects(target, replace(target.gateway, certificate=None, key=None))
 
 
 async def _foreign_certificate(target: CheckTarget) -> str:
@@ -129,7 +129,7 @@ async def _foreign_certificate(target: CheckTarget) -> str:
         request = make_csr(make_tls_key(folder / "key"), target.gateway_name)
         certificate = folder / "certificate"
         certificate.write_bytes(foreign.issue(request, target.gateway_name, Role.GATEWAY, days=1))
-        return await _connects(replace(target.gateway, certificate=certificate, key=folder / "key"))
+        return await _connects(target, replace(target.gateway, certificate=certificate, key=folder / "key"))
 
 
 async def _without_tls(target: CheckTarget) -> str:
@@ -236,7 +236,10 @@ async def _oversize(target: CheckTarget) -> str:
     return f"an answer {answer.hex()}" if answer else "closed"
 
 
-async def _connects(settings: PipeSettings) -> str:
+async def _connects(target: CheckTarget, settings: PipeSettings) -> str:
+    """Whether these settings are refused by a broker that lets the gateway in: one that is not there refuses nobody."""
+    async with connect(target.gateway):
+        pass
     try:
         async with connect(settings):
             return "a connection"

@@ -243,6 +243,7 @@ async def connect(settings: PipeSettings) -> AsyncIterator[Pipe]:
 
     Raises:
         ConnectError: none came about, with the reason in words.
+        PacketTooLongError, LinkLostError: it ended as soon as it had come about.
         TlsFileError: our certificate files cannot be used.
     """
     context = await asyncio.to_thread(_context, settings)
@@ -300,21 +301,24 @@ async def _open(client: aiomqtt.Client, guard: _Guard, settings: PipeSettings, c
     aiomqtt waits for its timeout when a broker refuses our certificate, and says only "Operation timed out": the early
     end of the connection is noticed here, and a handshake of its own finds the words.
     """
+    guard.watch(client._disconnected)
     entering = asyncio.ensure_future(client.__aenter__())
     loss = asyncio.ensure_future(guard.lost.wait())
     try:
         await asyncio.wait({entering, loss}, timeout=settings.connect_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if entering.done() and entering.exception() is None and not guard.lost.is_set():
-            return
     except asyncio.CancelledError:
         _discard(entering, guard)
         raise
     finally:
         loss.cancel()
-    reason = str(entering.exception()) if entering.done() else "the end of the connection, or no answer"
+    failure = entering.exception() if entering.done() else TimeoutError("no answer in time")
+    if failure is None and not guard.lost.is_set():
+        return
     _discard(entering, guard)
+    if failure is None:
+        raise guard.error()
     words = await asyncio.to_thread(diagnose, settings.host, settings.port, context)
-    raise ConnectError("a connection", words or reason, f"{settings.host}:{settings.port}")
+    raise ConnectError("a connection", words or str(failure), f"{settings.host}:{settings.port}")
 
 
 def _discard(entering: asyncio.Future[aiomqtt.Client], guard: _Guard) -> None:

@@ -66,12 +66,14 @@ class SiteTls:
         return [BrokerIdentity(party.name, party.role) for party in (self.collector, *self.gateways)]
 
 
-def make_party(authority: Authority, folder: Path, name: str, role: Role, hosts: tuple[str, ...] = ()) -> Party:
+def make_party(
+    authority: Authority, folder: Path, name: str, role: Role, hosts: tuple[str, ...] = (), *, days: int = DAYS
+) -> Party:
     """A party that makes its key and has its request signed."""
     key_path = folder / f"{name}.key"
     certificate = folder / f"{name}.pem"
     request = make_csr(make_tls_key(key_path), name)
-    certificate.write_bytes(authority.issue(request, name, role, days=DAYS, hosts=hosts))
+    certificate.write_bytes(authority.issue(request, name, role, days=days, hosts=hosts))
     return Party(name, role, certificate, key_path)
 
 
