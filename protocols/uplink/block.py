@@ -136,10 +136,8 @@ def block_to_wire(
     ]
 
 
-def block_from_wire(
-    wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow], room: int
-) -> list[SealedReading]:
-    """Expand one block to its readings, at most `room` of them.
+def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow]) -> list[SealedReading]:
+    """Expand one block to its readings (its size was checked by the caller).
 
     Raises:
         CountError, FieldError, LimitError: which rule is broken, and in which column.
@@ -147,8 +145,6 @@ def block_from_wire(
     fields = Fields(wire, "block", 14)
     source = sources[fields.integer("source", 0, len(sources) - 1)]
     count = fields.integer("count", 1, limits.LEAVES)
-    if count > room:
-        raise LimitError(f"at most {room} more leaves", f"{count}", "block")
     used = decode_within(fields.any(), count, 0, len(exchanges) - 1, "block.exchange")
     how = decode_within(fields.any(), count, 0, 4, "block.how")
     part = decode_within(fields.any(), count, 0, limits.LEAVES, "block.part")

@@ -70,16 +70,15 @@ def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes
     """
     if len(secret) != SECRET:
         raise ValueError(f"expected {SECRET} bytes of secret, got {len(secret)}")
-    count = len(readings) + len(records)
-    if not 1 <= count <= limits.LEAVES:
-        raise LimitError(f"1 to {limits.LEAVES} leaves", f"{count}", "batch")
+    if not readings and not records:
+        raise CountError("at least one leaf", "none", "batch")
     for reading in readings:
         if len(reading.values) > limits.REGISTERS:
             raise LimitError(
                 f"at most {limits.REGISTERS} registers in a leaf", f"{len(reading.values)}", reading.device
             )
     owners, blocks = _grouped(readings)
-    check_cells([(len(mine), len(owners[owner])) for owner, mine in blocks.items()])
+    check_sizes([(len(mine), len(owners[owner])) for owner, mine in blocks.items()], len(records))
     exchanges = {id(reading.exchange): reading.exchange for reading in readings}
     number = {key: index for index, key in enumerate(exchanges)}
     rows = [SealedReading.of(next(r for r in readings if id(r.exchange) == key)) for key in exchanges]
@@ -107,11 +106,8 @@ def expand(body: bytes) -> Expanded:
     sources = [Source.from_wire(each) for each in fields.array("sources", limits.LEAVES)]
     exchanges = exchanges_from_wire(fields.array("exchanges", 16))
     blocks, events = fields.array("blocks", limits.LEAVES), fields.array("events", limits.LEAVES)
-    check_cells([_size(block, sources) for block in blocks])
-    readings: list[SealedReading] = []
-    for block in blocks:
-        room = limits.LEAVES - len(events) - len(readings)
-        readings.extend(block_from_wire(block, sources, exchanges, room))
+    check_sizes([_size(block, sources) for block in blocks], len(events))
+    readings = [reading for block in blocks for reading in block_from_wire(block, sources, exchanges)]
     if not readings and not events:
         raise CountError("at least one leaf", "none", "body")
     wires: list[Wire] = [*(reading.to_wire() for reading in readings), *events]
@@ -124,8 +120,11 @@ def expand(body: bytes) -> Expanded:
     )
 
 
-def check_cells(sizes: Sequence[tuple[int, int]]) -> None:
-    """Check that blocks of (rows, registers) stay within `CELLS` before any of them is expanded."""
+def check_sizes(sizes: Sequence[tuple[int, int]], events: int) -> None:
+    """Check that blocks of (rows, registers) and the events stay within `LEAVES` and `CELLS`, before any expanding."""
+    leaves = sum(rows for rows, _ in sizes) + events
+    if leaves > limits.LEAVES:
+        raise LimitError(f"at most {limits.LEAVES} leaves", f"{leaves}", "blocks")
     cells = sum(rows * registers for rows, registers in sizes)
     if cells > limits.CELLS:
         raise LimitError(f"at most {limits.CELLS} rows x registers", f"{cells}", "blocks")
