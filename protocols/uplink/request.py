@@ -19,8 +19,8 @@ KIND = "request"
 class Request:
     """What a gateway asks to be registered: its id, its public keys, and a TLS certificate request (DER).
 
-    `config` is the hash of the configuration that `plomba-collector sign` approves with it; what comes under a later one
-    is held until an operator approves it.
+    `config` is the hash of the configuration that `plomba-collector sign` approves with it; what comes under a later
+    one is held until an operator approves it.
     """
 
     gateway: str
