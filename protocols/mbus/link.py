@@ -127,6 +127,11 @@ class FrameReader:
                 frames.append(frame)
         return frames
 
+    @property
+    def inside(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._held)
+
     def needs(self) -> int:
         """How many bytes are missing at least until something can be said."""
         return _size(self._held) - len(self._held) if self._held else 1

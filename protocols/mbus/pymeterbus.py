@@ -37,7 +37,7 @@ def _short(control: int, address: int) -> bytes:
 
 
 @cache
-def _library() -> Any:  # noqa: ANN401 - pyMeterBus has no types
+def _library() -> Any:
     """PyMeterBus, imported when first needed, without what it does to the root logger."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level

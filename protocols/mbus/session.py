@@ -4,8 +4,8 @@ The table `STEPS` is the protocol: SND_NKE where the meter's frame count is not 
 further REQ_UD2 while the meter says that more records follow. Rules:
 
 * The frame count bit (FCB) of a meter toggles only after a good answer; a repetition bears the same FCB, so that the
-  meter repeats the same telegram. A session that failed makes the next one begin with SND_NKE: otherwise the meter would
-  repeat the telegram of this poll as the answer to that one.
+  meter repeats the same telegram. A session that failed makes the next one begin with SND_NKE: otherwise the meter
+  would repeat the telegram of this poll as the answer to that one.
 * Own bytes that come back (an echo) are taken off the front of what is received.
 * A good frame of another address is discarded and counted, never taken; what is damaged is judged when the line is
   silent, and asked for again.
@@ -60,7 +60,8 @@ STEPS: dict[tuple[State, Event], State] = {
     (State.ASK, Event.GIVEN_UP): State.FAILED,
     (State.ASK, Event.FLOODED): State.FAILED,
 }
-WANTED = {State.RESET: frozenset({Kind.ACK}), State.ASK: frozenset({Kind.LONG})}
+# A late long answer is recognised before E5 too, and discarded: an E5 among its bytes acknowledges nothing.
+WANTED = {State.RESET: frozenset({Kind.ACK, Kind.LONG}), State.ASK: frozenset({Kind.LONG})}
 
 
 @dataclass(slots=True)
@@ -118,7 +119,6 @@ class ReadSession:
         self._question = b""
         self._echo = b""
         self._reader = FrameReader(WANTED[self._state])
-        self._heard = False
 
     def next(self) -> Send | Wait | Done | Failed:
         """What to do now."""
@@ -128,7 +128,7 @@ class ReadSession:
             return Failed(self._error)
         if not self._question:
             return self._ask()
-        if self._heard:
+        if self._reader.inside:
             return Wait(self._timing.between_ms())
         return Wait(self._timing.first_byte_ms(len(self._question)))
 
@@ -137,9 +137,7 @@ class ReadSession:
         if not self._question:  # nothing was asked: what comes now belongs to nobody
             return
         try:
-            octets = self._without_echo(octets)
-            self._heard = self._heard or bool(octets)
-            self._judge(self._reader.feed(octets))
+            self._judge(self._reader.feed(self._without_echo(octets)))
         except Babble as error:
             self._end(Event.FLOODED, error)
 
@@ -161,7 +159,6 @@ class ReadSession:
             self._question = req_ud2(self.address, self._slave.fcb)
         self._echo = self._question
         self._reader = FrameReader(WANTED[self._state])
-        self._heard = False
         longest = self._timing.characters_ms(link.MAX_FRAME + link.MAX_NOISE)
         return Send(self._question, self._timing.first_byte_ms(len(self._question)) + longest)
 
@@ -186,20 +183,26 @@ class ReadSession:
         for frame in frames:
             if not self._question:
                 return  # the answer is complete; what follows it is emptied before the next question
-            if self._state is State.RESET:
+            if self._state is State.ASK:
+                self._take(frame)
+            elif frame.kind is Kind.ACK:
                 self._slave.reset_due, self._slave.fcb = False, True
                 self._step(Event.ACK)
             else:
-                self._take(frame)
+                self._discard(None)
+
+    def _discard(self, reason: MeterError | None) -> None:
+        """A good frame that answers nothing that was asked."""
+        self._last = reason
+        self.foreign += 1
+        if self.foreign > MAX_FOREIGN:
+            raise Babble(f"at most {MAX_FOREIGN} frames of others", "more", "session")
 
     def _take(self, frame: Frame) -> None:
         try:
             link.check_reply(frame, self.address)
         except MeterError as error:
-            self._last = error
-            self.foreign += 1
-            if self.foreign > MAX_FOREIGN:
-                raise Babble(f"at most {MAX_FOREIGN} frames of others", "more", "session") from error
+            self._discard(error)
             return
         self._slave.fcb = not self._slave.fcb
         self.telegrams.append(frame)

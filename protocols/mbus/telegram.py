@@ -1,8 +1,8 @@
 """A meter's data telegram: the header of EN 13757-3 and what follows it.
 
-CI 72 (long header, low byte first), 76 (the same, high byte first), 7A (short header) and 78 (none) carry records. CI 70
-is an application error. Fixed structure (73, 77) and everything else is refused by name. A record that does not end
-makes the telegram partial: the earlier ones are kept.
+CI 72 (long header, low byte first), 76 (the same, high byte first), 7A (short header) and 78 (none) carry records.
+CI 70 is an application error. Fixed structure (73, 77) and everything else is refused by name. A record that does not
+end makes the telegram partial: the earlier ones are kept.
 """
 
 from __future__ import annotations
