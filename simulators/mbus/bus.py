@@ -20,14 +20,14 @@ NO_FAULTS = Faults()
 
 
 class Slave:
-    """One meter on the bus: its registers and the last answer, for when the master asks again."""
+    """One meter on the bus: its registers and what it `answered` last, for when the master asks again."""
 
     def __init__(self, plate: Plate, registers: Registers, seed: int) -> None:
         self.plate = plate
         self.registers = registers
         self._seed = seed
         self._fcb: int | None = None
-        self._last: Answered | None = None
+        self.answered: Answered | None = None
 
     def reset(self) -> None:
         """SND_NKE: any frame count bit is new."""
@@ -36,15 +36,15 @@ class Slave:
     def answer(self, control: int, now_ms: int) -> Answered:
         """The telegram for a REQ_UD2: the same again for the same frame count bit, else with grown registers."""
         fcb = control & FCB if control & FCV else None
-        if self._last is not None and fcb is not None and fcb == self._fcb:
-            return replace(self._last, at_ms=now_ms, repeat=True)
+        if self.answered is not None and fcb is not None and fcb == self._fcb:
+            return replace(self.answered, at_ms=now_ms, repeat=True)
         self._fcb = fcb
         self.registers = self.registers.grown(self._seed, self.plate.number, now_ms)
         frame, shown = telegram(self.plate, self.registers, now_ms)
         registers = asdict(self.registers)
         plate = self.plate
-        self._last = Answered(now_ms, plate.number, plate.address, frame.hex(), None, False, shown, registers)
-        return self._last
+        self.answered = Answered(now_ms, plate.number, plate.address, frame.hex(), None, False, shown, registers)
+        return self.answered
 
 
 class Bus:
