@@ -33,7 +33,7 @@ def main() -> None:
 @click.option(
     "--faults", "written", default="", help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,echo".'
 )
-def meters(link: Path, record: Path, baud: int, pace: bool, seed: int, written: str) -> None:
+def meters(*, link: Path, record: Path, baud: int, pace: bool, seed: int, written: str) -> None:
     """Three M-Bus meters on a pseudo-terminal until SIGTERM; SIGUSR1 makes them fall silent for good."""
     try:
         faults = Faults.parse(written)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
-from protocols.mbus.dif import DataInformation
+from protocols.mbus.dif import Coding, DataInformation
 from protocols.mbus.faults import AnotherMeter
 from protocols.mbus.records import Record
 from protocols.mbus.telegram import Telegram
 from protocols.mbus.vif import Kind, Tag
-from protocols.reading import Identity, MeterTime, NativeKey, Raw, State, Value
+from protocols.reading import Identity, MeterTime, NativeKey, Raw, Scaled, State, Text, Value
 
 CLOCK_VIBS = (b"\x6d", b"\x6c")
+FABRICATION_VIB = b"\x78"
 INSTANTANEOUS = 0
 Place = tuple[int, int, int, int]  # storage, tariff, subunit, function
 Dates = dict[Place, Record]
@@ -54,6 +56,24 @@ def meter_time(*telegrams: Telegram) -> MeterTime | None:
     return None
 
 
+def identity(*telegrams: Telegram) -> Identity:
+    """Who answered: the header's identity and, where a record shows it, the fabrication number (VIF 78, storage 0)."""
+    for telegram in telegrams:
+        for record in telegram.records:
+            if record.vib == FABRICATION_VIB and _place(record.info) == (0, 0, 0, INSTANTANEOUS):
+                return replace(telegram.identity, fabrication=_written(record))
+    return telegrams[0].identity
+
+
+def _written(record: Record) -> str | None:
+    """A number as it stands on the plate: BCD digits keep their leading zeros."""
+    if isinstance(record.number, Text):
+        return record.number.text
+    if not isinstance(record.number, Scaled):
+        return None
+    return str(record.number).zfill(2 * record.info.size if record.info.coding is Coding.BCD else 0)
+
+
 def check_identity(got: Identity, expected: Identity) -> None:
     """Refuse the answer of a meter that is not the configured one; what is None in `expected` is not compared.
 
@@ -65,16 +85,18 @@ def check_identity(got: Identity, expected: Identity) -> None:
         (expected.id.upper() if expected.id is not None else None, got.id),
         (expected.version, got.version),
         (expected.medium, got.medium),
+        (expected.fabrication, got.fabrication),
     )
     if any(want is not None and want != have for want, have in pairs):
         raise AnotherMeter(shown(expected), shown(got), "identity of the answer")
 
 
-def shown(identity: Identity) -> str:
+def shown(who: Identity) -> str:
     """An identity as a technician reads it on the plate: manufacturer, number, version and medium in hex."""
-    version = "-" if identity.version is None else f"{identity.version:02x}"
-    medium = "-" if identity.medium is None else f"{identity.medium:02x}"
-    return f"{identity.manufacturer or '-'} {identity.id or '-'} version {version} medium {medium}"
+    version = "-" if who.version is None else f"{who.version:02x}"
+    medium = "-" if who.medium is None else f"{who.medium:02x}"
+    fabrication = f" fabrication {who.fabrication}" if who.fabrication else ""
+    return f"{who.manufacturer or '-'} {who.id or '-'} version {version} medium {medium}{fabrication}"
 
 
 def _value(record: Record, nth: int, dates: Dates, dates_of: DatesOf) -> Value:

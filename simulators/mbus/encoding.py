@@ -15,7 +15,7 @@ def long_frame(address: int, ci: int, body: bytes) -> bytes:
     return bytes([0x68, len(inner), len(inner), 0x68]) + inner + bytes([sum(inner) % 256, 0x16])
 
 
-def header(number: str, letters: str, version: int, medium: int, access: int, status: int) -> bytes:
+def header(number: str, letters: str, version: int, medium: int, *, access: int, status: int) -> bytes:
     """The long header of CI 72: `number` is 8 hex digits, `letters` the manufacturer."""
     code = sum((ord(letter) - ord("A") + 1) << shift for letter, shift in zip(letters, (10, 5, 0), strict=True))
     return (

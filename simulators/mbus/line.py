@@ -27,7 +27,11 @@ class PtyLine:
         tty.setraw(self._other)
         os.set_blocking(self.master, False)
         self.path = os.ttyname(self._other)
-        self._place_link()
+        try:
+            self._place_link()
+        except OSError:
+            self.close()
+            raise
 
     async def read(self, timeout_s: float) -> bytes:
         """What the master of the bus sends; empty after `timeout_s`."""
@@ -80,7 +84,13 @@ async def serve(bus: Bus, line: PtyLine, stop: asyncio.Event, baud: int | None =
             if answer:
                 line.write(answer)
             continue
-        await asyncio.sleep(CHARACTER_BITS * (len(octets) + 1) / baud)
-        for octet in answer:
-            line.write(bytes([octet]))
-            await asyncio.sleep(CHARACTER_BITS / baud)
+        await _pace(line, answer, len(octets), CHARACTER_BITS / baud)
+
+
+async def _pace(line: PtyLine, answer: bytes, heard: int, character_s: float) -> None:
+    """The request's `heard` characters, one of pause, then the answer's, each at its own moment: no drift."""
+    now = asyncio.get_running_loop().time
+    start = now() + (heard + 1) * character_s
+    for count, octet in enumerate(answer, 1):
+        await asyncio.sleep(max(0.0, start + count * character_s - now()))
+        line.write(bytes([octet]))

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from protocols.errors import MeterError
 from protocols.mbus import faults, telegram
-from protocols.mbus.session import ReadSession, SlaveState
+from protocols.mbus.session import ReadSession, Send, SlaveState
 from protocols.mbus.timing import Timing
 from protocols.transports.exchange import Answer, Clock, run
 from protocols.transports.serial import LineLost, PortBusy, PortMissing, SerialLine
@@ -98,7 +99,7 @@ async def test_every_read_of_a_bad_line_is_one_of_the_meters_own_telegrams(tmp_p
             address = 1 + turn % 3
             try:
                 answers = await run(ReadSession(address, states[address], Timing(38_400, 60)), line, CLOCK)
-            except faults.MeterError:
+            except MeterError:
                 continue
             taken += [answer.frame.octets.hex() for answer in answers]
     assert len(taken) > 6
@@ -119,6 +120,35 @@ async def test_a_flooded_line_ends_in_a_named_error(tmp_path: Path) -> None:
             loop.remove_writer(master)
     os.close(master)
     os.close(other)
+
+
+class Dripping:
+    """A line on which a byte comes every 100 ms for ever, in virtual time."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+
+    def flush_input(self) -> None:
+        """Nothing is held."""
+
+    async def write(self, octets: bytes) -> None:
+        """Taken at once."""
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """One byte after 100 ms, or nothing where less is waited."""
+        self.now_ms += min(100, int(timeout_s * 1000))
+        return b"\x55" if timeout_s >= 0.1 else b""
+
+
+async def test_a_dripping_line_ends_at_the_deadline_of_each_question() -> None:
+    line = Dripping()
+    clock = Clock(lambda: line.now_ms, lambda: line.now_ms)
+    session = ReadSession(1, SlaveState(), timing := Timing(2400))
+    deadline = session.next()
+    assert isinstance(deadline, Send)
+    with pytest.raises(faults.OnlyNoise):
+        await run(ReadSession(1, SlaveState(), timing), line, clock)
+    assert line.now_ms <= 3 * deadline.deadline_ms
 
 
 async def test_a_vanished_line_is_a_link_error_and_the_same_path_opens_again(tmp_path: Path) -> None:

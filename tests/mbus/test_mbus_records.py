@@ -6,7 +6,7 @@ import pytest
 
 from protocols.errors import MeterError
 from protocols.mbus import faults, link, telegram
-from protocols.mbus.meaning import check_identity, meter_time, values
+from protocols.mbus.meaning import check_identity, identity, meter_time, values
 from protocols.mbus.telegram import Telegram
 from protocols.reading import Float32, Identity, MeterTime, Precision, Protocol, Raw, Scaled, State, Status, Text, Value
 
@@ -240,3 +240,18 @@ def test_another_meter_at_the_configured_address_is_refused() -> None:
     check_identity(got, Identity(Protocol.MBUS, "KAM", "12345678", 8, 4))
     with pytest.raises(faults.AnotherMeter, match="KAM 12345678 version 08 medium 04"):
         check_identity(got, Identity(Protocol.MBUS, "KAM", "12345679"))
+
+
+@pytest.mark.parametrize(
+    ("record", "fabrication"),
+    [("0c78 33227107", "07712233"), ("0d78 03 434241", "ABC"), ("0478 39300000", "12345"), ("4c78 33227107", None)],
+)
+def test_the_fabrication_number_belongs_to_the_identity(record: str, fabrication: str | None) -> None:
+    answer = decoded("025b1600" + record)
+    assert identity(answer) == Identity(Protocol.MBUS, "KAM", "12345678", 8, 4, fabrication)
+    check_identity(identity(answer), Identity(Protocol.MBUS, fabrication=fabrication))
+
+
+def test_a_fabrication_number_that_differs_is_another_meter() -> None:
+    with pytest.raises(faults.AnotherMeter):
+        check_identity(identity(decoded("0c78 33227107")), Identity(Protocol.MBUS, fabrication="07712234"))

@@ -1,4 +1,4 @@
-"""The read session against simulated slaves in memory: whole, in pieces, echoed, noisy, late, foreign, silent, babbling."""
+"""The read session against simulated slaves in memory: whole, in pieces, echoed, noisy, late, foreign, silent."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Line:
         self.sent: list[bytes] = []
 
     def drive(self, session: ReadSession) -> Done | Failed:
+        """Do what the session says until it is done."""
         held = b""
         for _ in range(10_000):
             match step := session.next():
@@ -137,7 +138,7 @@ def test_a_garbled_byte_is_never_taken(bus: Callable[..., Bus]) -> None:
 
 def test_a_reply_of_another_meter_is_discarded_counted_and_the_right_one_taken(bus: Callable[..., Bus]) -> None:
     slaves = bus()
-    foreign = long_frame(9, 0x72, header("11111111", "KAM", 1, 4, 1, 0))
+    foreign = long_frame(9, 0x72, header("11111111", "KAM", 1, 4, access=1, status=0))
     session = ReadSession(1, SlaveState(), Timing())
     outcome = Line(lambda octets: foreign + slaves.hear(octets)).drive(session)
     assert isinstance(outcome, Done)
@@ -146,7 +147,7 @@ def test_a_reply_of_another_meter_is_discarded_counted_and_the_right_one_taken(b
 
 
 def test_an_acknowledgement_byte_inside_a_late_answer_acknowledges_nothing() -> None:
-    late = long_frame(1, 0x72, header("E5E5E5E5", "KAM", 1, 4, 1, 0))
+    late = long_frame(1, 0x72, header("E5E5E5E5", "KAM", 1, 4, access=1, status=0))
     line = Line(lambda _: late)
     outcome = line.drive(ReadSession(1, SlaveState(), Timing()))
     assert isinstance(outcome, Failed)
@@ -193,13 +194,14 @@ class Log:
         self.parts, self.at, self.fcb = parts, 0, -1
 
     def hear(self, octets: bytes) -> bytes:
+        """What is on the wire for a request."""
         if octets[1] == 0x40:
             self.at, self.fcb = 0, -1
             return b"\xe5"
         if (fcb := octets[1] & 0x20) != self.fcb:
             self.at, self.fcb = self.at + 1, fcb
         more = b"\x1f" if self.at < self.parts else b""
-        body = header("12345678", "SON", 1, 4, self.at, 0) + bytes([0x01, 0x13, self.at]) + more
+        body = header("12345678", "SON", 1, 4, access=self.at, status=0) + bytes([0x01, 0x13, self.at]) + more
         return long_frame(octets[2], 0x72, body)
 
 
