@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocols.reading import How, Identity, MeterTime, NativeKey, State, Status, TimeQuality, Value
+from protocols.reading import Exchange, How, Identity, MeterTime, NativeKey, Reading, State, Status, TimeQuality, Value
 from protocols.uplink import limits
 from protocols.uplink.columns import decode, decode_within, encode
 from protocols.uplink.faults import CountError, LimitError
@@ -69,6 +70,12 @@ class ExchangeRow:
     quality: TimeQuality
     raw_hash: bytes
 
+    @classmethod
+    def of(cls, exchange: Exchange) -> ExchangeRow:
+        """What of an exchange goes under the seal."""
+        digest = hashlib.sha256(exchange.telegram).digest()
+        return cls(exchange.at_ms, exchange.mono_ms, exchange.round_trip_ms, exchange.quality, digest)
+
 
 def exchanges_to_wire(rows: Sequence[ExchangeRow]) -> list[Wire]:
     """`[count, at, mono, round trip, synchronised, uncertainty, hashes]`: five columns and one bin of 32 bytes each."""
@@ -114,10 +121,11 @@ def exchanges_from_wire(wire: Wire) -> list[ExchangeRow]:
 
 
 def block_to_wire(
-    source: int, registers: Sequence[Register], rows: Sequence[SealedReading], exchanges: Sequence[int]
+    source: int, registers: Sequence[Register], rows: Sequence[Reading], exchanges: Sequence[int]
 ) -> list[Wire]:
     """One block of 14 elements (docs/uplink.md section 6.3); `exchanges` is each row's index into the exchanges."""
     times = [row.meter_time for row in rows if row.meter_time is not None]
+    values = [{Register(value.key, value.unit): value for value in row.values} for row in rows]
     return [
         source,
         len(rows),
@@ -132,7 +140,7 @@ def block_to_wire(
         encode([int(row.status_raw is not None) for row in rows]),
         encode([row.status_raw for row in rows if row.status_raw is not None]),
         encode([int(row.status) for row in rows]),
-        [_column_of(register, rows) for register in registers],
+        [_column_of([row.get(register) for row in values]) for register in registers],
     ]
 
 
@@ -196,9 +204,8 @@ def _times(fields: Fields, count: int, where: str) -> list[MeterTime | None]:
     return [next(found) if each else None for each in present]
 
 
-def _column_of(register: Register, rows: Sequence[SealedReading]) -> list[Wire]:
+def _column_of(found: Sequence[Value | None]) -> list[Wire]:
     """`[kinds, states, numbers, scales, others, status?, status, time?, seconds, code]` of one register."""
-    found = [next((v for v in row.values if v.key == register.key and v.unit == register.unit), None) for row in rows]
     values = [value for value in found if value is not None]
     parts = [number_to_wire(value.number) for value in values]
     kinds = iter([kind for kind, _, _ in parts])

@@ -81,15 +81,14 @@ def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes
     check_sizes([(len(mine), len(owners[owner])) for owner, mine in blocks.items()], len(records))
     exchanges = {id(reading.exchange): reading.exchange for reading in readings}
     number = {key: index for index, key in enumerate(exchanges)}
-    rows = [SealedReading.of(next(r for r in readings if id(r.exchange) == key)) for key in exchanges]
     wires: list[Wire] = []
     for index, (owner, mine) in enumerate(blocks.items()):
         used = [number[id(reading.exchange)] for reading in mine]
-        wires.append(block_to_wire(index, owners[owner], [SealedReading.of(each) for each in mine], used))
+        wires.append(block_to_wire(index, tuple(owners[owner]), mine, used))
     sources = [Source(*owner, tuple(registers)).to_wire() for owner, registers in owners.items()]
     raws: list[Wire] = [[number[key], exchange.telegram] for key, exchange in exchanges.items() if exchange.keep]
-    shown = [ExchangeRow(row.at_ms, row.mono_ms, row.round_trip_ms, row.quality, row.raw_hash) for row in rows]
-    body = pack([secret, sources, exchanges_to_wire(shown), wires, [record.to_wire() for record in records], raws])
+    shown = exchanges_to_wire([ExchangeRow.of(exchange) for exchange in exchanges.values()])
+    body = pack([secret, sources, shown, wires, [record.to_wire() for record in records], raws])
     if len(body) > limits.BODY:
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
     return body
@@ -136,22 +135,21 @@ def _size(block: Wire, sources: Sequence[Source]) -> tuple[int, int]:
     return fields.integer("count", 1, limits.LEAVES), len(sources[source].registers)
 
 
-def _grouped(readings: Sequence[Reading]) -> tuple[dict[_Owner, list[Register]], dict[_Owner, list[Reading]]]:
+def _grouped(readings: Sequence[Reading]) -> tuple[dict[_Owner, dict[Register, None]], dict[_Owner, list[Reading]]]:
     """Readings by source, and each source's registers in the order in which they were first seen."""
-    owners: dict[_Owner, list[Register]] = {}
+    owners: dict[_Owner, dict[Register, None]] = {}
     blocks: dict[_Owner, list[Reading]] = {}
     for reading in readings:
         owner = (reading.meter, reading.device, reading.sub)
         blocks.setdefault(owner, []).append(reading)
-        known = owners.setdefault(owner, [])
+        known = owners.setdefault(owner, {})
         seen: set[Register] = set()
         for value in reading.values:
             register = Register(value.key, value.unit)
             if register in seen:
                 raise FieldError("each native key once in a reading", f"{value.key} twice", reading.device)
             seen.add(register)
-            if register not in known:
-                known.append(register)
+            known.setdefault(register)
     return owners, blocks
 
 
