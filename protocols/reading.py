@@ -61,6 +61,7 @@ class Status(IntFlag):
     PERMANENT_ERROR = 16
     TEMPORARY_ERROR = 32
     MANUFACTURER = 64
+    PARTIAL = 128  # ours: the answer broke off, only its whole records are here; never billed
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[E
     slot = _optional(fields, count, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot")
     meter_time = _times(fields, count, "block.meter time")
     status_raw = _optional(fields, count, 0, 2**62, "block.status raw")
-    status = decode_within(fields.any(), count, 0, 127, "block.status")
+    status = decode_within(fields.any(), count, 0, limits.STATUS, "block.status")
     values = _values(fields.array("registers", limits.ARRAY), source.registers, count)
     return [
         SealedReading(

@@ -1,4 +1,4 @@
-"""demo-check: run a site, cut its link, kill its parts if asked, freeze the meters, drain, count, say so in one line."""
+"""demo-check: run a site, cut its link, kill its parts if asked, freeze the meters, drain, and count."""
 
 from __future__ import annotations
 

@@ -155,6 +155,7 @@ def _body() -> Iterator[tuple[str, Case]]:
         ("how 5", (blocks, 0, 3), [1, 5, 1, 0, 2], FIELD),
         ("a column of one row fewer", (blocks, 0, 4), [0, 0, 0], COUNT),
         ("a column of one row more", (blocks, 0, 4), [0, 0, 0, 0, 0], COUNT),
+        ("a mapped status of nine bits", (blocks, 0, 12), [1, 256, 1, 0, 2], FIELD),
         ("a register column missing", (blocks, 0, 13), [], COUNT),
         ("a kind of number 6", (blocks, 0, 13, 0, 0), [1, 6, 1, 0, 2], FIELD),
         ("a state 5", (blocks, 0, 13, 0, 1), [1, 5, 1, 0, 2], FIELD),
