@@ -1,0 +1,46 @@
+# Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock services test check demo-check clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+REQUIREMENTS := pyproject.toml $(wildcard requirements/*.txt) tools/setup.sh
+# The seed of the kills in demo-check; empty: none.
+KILL ?=
+# More arguments for pytest: make test ARGS='tests/broker -x'
+ARGS ?=
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make .venv with everything for development
+
+.venv/.ready: $(REQUIREMENTS)
+	@tools/setup.sh
+
+.venv/.runtime: $(REQUIREMENTS)
+	@tools/setup.sh runtime
+
+lock: .venv/.ready ## write requirements/*.txt anew (ARGS=--upgrade for newer versions)
+	@tools/lock.sh $(ARGS)
+
+services: ## install the tests' Mosquitto and PostgreSQL where they are missing (Debian, as root); starts neither
+	@tools/services.sh
+
+test: .venv/.ready services ## run all tests
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: .venv/.ready ## lint, format, types, layers and tidiness
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/tidy
+
+demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
+	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))
+
+clean: ## remove what the other targets made
+	rm -rf .venv run dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
