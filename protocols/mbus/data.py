@@ -1,0 +1,144 @@
+"""A record's data: octets in, a state and a number out.
+
+A number stands only under state `OK`; every other state carries the octets as they came, in wire order. What would need
+a guess - a float with an addition, a size that the standard leaves open - is `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+from protocols.mbus import dates
+from protocols.mbus.dif import ERROR_FUNCTION, Coding, DataInformation
+from protocols.mbus.faults import RecordCutShort
+from protocols.mbus.vif import Kind, Meaning
+from protocols.reading import Float32, Number, Raw, Scaled, State, Text
+
+MAX_EXPONENT = 12
+MAX_MANTISSA = 2**63 - 1  # what every store holds as an integer
+MAX_TEXT = 128  # bytes of UTF-8
+UNSET = b"\xff\xff\xff\xff"  # what Zenner writes into a storage that has not been reached
+MINUS = 0xF
+Judged = tuple[State, Number | None]
+INVALID: Judged = (State.INVALID, None)
+NOT_KNOWN: Judged = (State.UNKNOWN, None)
+
+
+def measure(coding: Coding, size: int, body: bytes, at: int) -> tuple[int, int]:
+    """Where the data begin and end; the LVAR byte is not data.
+
+    Raises:
+        RecordCutShort: they do not end inside the telegram, or their length is reserved.
+    """
+    if coding is Coding.VARIABLE:
+        if at >= len(body):
+            raise RecordCutShort("a length", "end of telegram", f"telegram at byte {at}")
+        size = variable_size(body[at])
+        at += 1
+    if at + size > len(body):
+        raise RecordCutShort(f"{size} bytes of data", str(len(body) - at), f"telegram at byte {at}")
+    return at, at + size
+
+
+def variable_size(lvar: int) -> int:
+    """How many bytes the length byte `lvar` announces (EN 13757-3, LVAR).
+
+    Raises:
+        RecordCutShort: the value is reserved, so that nobody knows where the next record begins.
+    """
+    if lvar <= 0xBF:
+        return lvar
+    if 0xC0 <= lvar <= 0xC9 or 0xD0 <= lvar <= 0xD9 or 0xE0 <= lvar <= 0xEF:
+        return lvar & 0x0F
+    if 0xF0 <= lvar <= 0xF4:
+        return 4 * (lvar - 0xEC)
+    if lvar in (0xF5, 0xF6):
+        return 48 if lvar == 0xF5 else 64
+    raise RecordCutShort("a length byte of text, bcd or binary", f"{lvar:02x}", "data of variable length")
+
+
+def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, high_first: bool) -> tuple[State, Number]:
+    """The state of a record and its number; `lvar` is the length byte (0 unless the length is variable)."""
+    raw = Raw(octets)
+    if info.function == ERROR_FUNCTION:
+        return State.ERROR_STATE, raw
+    if meaning.failed or info.coding is Coding.NONE:
+        return State.INVALID, raw
+    if meaning.kind is Kind.UNKNOWN:
+        return State.UNKNOWN, raw
+    low_first = octets[::-1] if high_first else octets
+    if info.coding is Coding.INTEGER and info.storage and low_first == UNSET and meaning.kind is not Kind.BITS:
+        return State.INVALID, raw
+    state, number = _decoded(info.coding, meaning, low_first, lvar)
+    return state, raw if number is None else number
+
+
+def _decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judged:
+    if coding is Coding.VARIABLE:
+        return _variable(meaning, octets, lvar)
+    if meaning.kind is Kind.DATE:
+        return dates.decode(octets) if coding is Coding.INTEGER else NOT_KNOWN
+    if coding is Coding.REAL:
+        return _real(meaning, octets) if meaning.kind is Kind.NUMBER else NOT_KNOWN
+    if coding is Coding.BCD:
+        return _bcd(meaning, octets)
+    return _scaled(meaning, int.from_bytes(octets, "little", signed=meaning.kind is not Kind.BITS))
+
+
+def _bcd(meaning: Meaning, octets: bytes) -> Judged:
+    """F in the top digit is minus; A-E anywhere, F elsewhere and all F say "no value"."""
+    digits = octets[::-1].hex()
+    negative = digits.startswith("f")
+    digits = digits[1:] if negative else digits
+    if not digits.isdigit():
+        return INVALID
+    return _scaled(meaning, -int(digits) if negative else int(digits))
+
+
+def _real(meaning: Meaning, octets: bytes) -> Judged:
+    bits = int.from_bytes(octets, "little")
+    if bits >> 23 & 0xFF == 0xFF:  # infinite, or not a number
+        return INVALID
+    if meaning.added is not None or abs(meaning.exponent) > MAX_EXPONENT:
+        return NOT_KNOWN
+    return State.OK, Float32(bits, meaning.exponent)
+
+
+def _scaled(meaning: Meaning, mantissa: int) -> Judged:
+    """The exact number, its exponent within -12..12 and its mantissa within 64 bits; else not known."""
+    exponent = meaning.exponent
+    if meaning.added is not None:
+        lower = min(exponent, meaning.added)
+        mantissa = mantissa * 10 ** (exponent - lower) + 10 ** (meaning.added - lower)
+        exponent = lower
+    if exponent > MAX_EXPONENT:
+        mantissa, exponent = mantissa * 10 ** (exponent - MAX_EXPONENT), MAX_EXPONENT
+    while exponent < -MAX_EXPONENT and mantissa % 10 == 0:
+        mantissa, exponent = mantissa // 10, exponent + 1 if mantissa else -MAX_EXPONENT
+    if exponent < -MAX_EXPONENT or abs(mantissa) > MAX_MANTISSA:
+        return NOT_KNOWN
+    return State.OK, Scaled(mantissa, exponent)
+
+
+def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
+    """Text (00-BF) and BCD (C0-C9, minus D0-D9); long binary data are kept raw."""
+    if lvar <= 0xBF:
+        return _text(octets) if meaning == Meaning(Kind.NUMBER) or _is_spelled(meaning) else NOT_KNOWN
+    if lvar >= 0xE0 or meaning.kind is not Kind.NUMBER:
+        return NOT_KNOWN
+    digits = octets[::-1].hex()
+    if not digits.isdigit():
+        return INVALID
+    return _scaled(meaning, -int(digits) if lvar >= 0xD0 else int(digits))
+
+
+def _is_spelled(meaning: Meaning) -> bool:
+    return meaning.kind is Kind.NUMBER and meaning.unit.startswith("{")
+
+
+def _text(octets: bytes) -> Judged:
+    """Latin-1, last character first; padding with NUL is not shown, other control characters are not text."""
+    text = octets[::-1].decode("latin-1").rstrip("\0")
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
+        return NOT_KNOWN
+    if len(text.encode()) > MAX_TEXT:
+        return NOT_KNOWN
+    return State.OK, Text(text)

@@ -1,0 +1,246 @@
+"""The master's read of one meter at its primary address: a state machine without I/O.
+
+The table `STEPS` is the protocol: SND_NKE where the meter's frame count is not known, REQ_UD2 with the frame count bit,
+further REQ_UD2 while the meter says that more records follow. Rules:
+
+* The frame count bit (FCB) of a meter toggles only after a good answer; a repetition bears the same FCB, so that the
+  meter repeats the same telegram. A session that failed makes the next one begin with SND_NKE: otherwise the meter
+  would repeat the telegram of this poll as the answer to that one.
+* Own bytes that come back (an echo) are taken off the front of what is received.
+* A good frame of another address is discarded and counted, never taken; what is damaged is judged when the line is
+  silent, and asked for again.
+* Everything is bounded: repetitions, noise, foreign frames, telegrams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from protocols.errors import MeterError
+from protocols.mbus import link, telegram
+from protocols.mbus.faults import Babble, NoAnswer
+from protocols.mbus.link import Frame, FrameReader, Kind
+from protocols.mbus.pymeterbus import req_ud2, snd_nke
+from protocols.mbus.timing import Timing
+
+MAX_TELEGRAMS = 16  # of one answer: the longest log seen takes 9
+MAX_FOREIGN = 8  # good frames of other meters in one session, before the line is called babbling
+RETRIES = 2  # EN 13757-2: a question is repeated up to twice
+
+
+class State(Enum):
+    """Where the session stands."""
+
+    RESET = auto()  # SND_NKE is due or sent
+    ASK = auto()  # REQ_UD2 is due or sent
+    DONE = auto()
+    FAILED = auto()
+
+
+class Event(Enum):
+    """What happened on the line."""
+
+    ACK = auto()
+    LAST = auto()  # a good answer, nothing follows
+    MORE = auto()  # a good answer, more records follow
+    NOTHING = auto()  # silence or damage, and repetitions are left
+    GIVEN_UP = auto()  # silence or damage, and no repetition is left
+    FLOODED = auto()  # more bytes or foreign frames than any answer has
+
+
+STEPS: dict[tuple[State, Event], State] = {
+    (State.RESET, Event.ACK): State.ASK,
+    (State.RESET, Event.NOTHING): State.RESET,
+    (State.RESET, Event.GIVEN_UP): State.FAILED,
+    (State.RESET, Event.FLOODED): State.FAILED,
+    (State.ASK, Event.LAST): State.DONE,
+    (State.ASK, Event.MORE): State.ASK,
+    (State.ASK, Event.NOTHING): State.ASK,
+    (State.ASK, Event.GIVEN_UP): State.FAILED,
+    (State.ASK, Event.FLOODED): State.FAILED,
+}
+# A late long answer is recognised before E5 too, and discarded: an E5 among its bytes acknowledges nothing.
+WANTED = {State.RESET: frozenset({Kind.ACK, Kind.LONG}), State.ASK: frozenset({Kind.LONG})}
+
+
+@dataclass(slots=True)
+class SlaveState:
+    """What the master remembers of one meter between sessions; keep one for each address of a bus."""
+
+    reset_due: bool = True
+    fcb: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Empty the input, then write `octets`; the whole answer must be there after `deadline_ms`."""
+
+    octets: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Hand over what comes within `timeout_ms`, or say that nothing came."""
+
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The frames of the meter's answer, whole and checked, in order."""
+
+    telegrams: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The read ended without an answer, for this reason."""
+
+    error: MeterError
+
+
+class ReadSession:
+    """Reads one meter once: take `next()`, do it, report with `received` or `timed_out`, until `Done` or `Failed`.
+
+    `retries`, `foreign` and `damaged` count what happened on the way.
+    """
+
+    def __init__(self, address: int, slave: SlaveState, timing: Timing, retries: int = RETRIES) -> None:
+        self.address = address
+        self.telegrams: list[Frame] = []
+        self.retries = self.foreign = self.damaged = 0
+        self._slave, self._timing, self._allowed = slave, timing, retries
+        self._state = State.RESET if slave.reset_due else State.ASK
+        self._left = retries
+        self._error: MeterError | None = None
+        self._last: MeterError | None = None
+        self._question = b""
+        self._echo = b""
+        self._reader = FrameReader(WANTED[self._state])
+
+    def next(self) -> Send | Wait | Done | Failed:
+        """What to do now."""
+        if self._state is State.DONE:
+            return Done(tuple(self.telegrams))
+        if self._error is not None:
+            return Failed(self._error)
+        if not self._question:
+            return self._ask()
+        if self._reader.inside:
+            return Wait(self._timing.between_ms())
+        return Wait(self._timing.first_byte_ms(len(self._question)))
+
+    def received(self, octets: bytes) -> None:
+        """These bytes came, in whatever pieces."""
+        if not self._question:  # nothing was asked: what comes now belongs to nobody
+            return
+        try:
+            self._judge(self._reader.feed(self._without_echo(octets)))
+        except Babble as error:
+            self._end(Event.FLOODED, error)
+
+    def timed_out(self) -> None:
+        """Nothing came within the wait, or the deadline has passed."""
+        if not self._question:
+            return
+        try:
+            self._judge(self._reader.finish())
+        except Babble as error:
+            self._end(Event.FLOODED, error)
+        if self._question and self._state in WANTED:
+            self._repeat()
+
+    def _ask(self) -> Send:
+        if self._state is State.RESET:
+            self._question = snd_nke(self.address)
+        else:
+            self._question = req_ud2(self.address, self._slave.fcb)
+        self._echo = self._question
+        self._reader = FrameReader(WANTED[self._state])
+        longest = self._timing.characters_ms(link.MAX_FRAME + link.MAX_NOISE)
+        return Send(self._question, self._timing.first_byte_ms(len(self._question)) + longest)
+
+    def _without_echo(self, octets: bytes) -> bytes:
+        """Take back own bytes, as long as what comes is what was sent (some converters hear themselves)."""
+        if not self._echo:
+            return octets
+        same = 0
+        while same < min(len(octets), len(self._echo)) and octets[same] == self._echo[same]:
+            same += 1
+        if same == len(self._echo):
+            self._echo = b""
+            return octets[same:]
+        if same == len(octets):
+            self._echo = self._echo[same:]
+            return b""
+        back = self._question[: len(self._question) - len(self._echo)]  # it only began like an echo
+        self._echo = b""
+        return back + octets
+
+    def _judge(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if not self._question:
+                return  # the answer is complete; what follows it is emptied before the next question
+            if self._state is State.ASK:
+                self._take(frame)
+            elif frame.kind is Kind.ACK:
+                self._slave.reset_due, self._slave.fcb = False, True
+                self._step(Event.ACK)
+            else:
+                self._discard(None)
+
+    def _discard(self, reason: MeterError | None) -> None:
+        """A good frame that answers nothing that was asked."""
+        self._last = reason
+        self.foreign += 1
+        if self.foreign > MAX_FOREIGN:
+            raise Babble(f"at most {MAX_FOREIGN} frames of others", "more", "session")
+
+    def _take(self, frame: Frame) -> None:
+        try:
+            link.check_reply(frame, self.address)
+        except MeterError as error:
+            self._discard(error)
+            return
+        self._slave.fcb = not self._slave.fcb
+        self.telegrams.append(frame)
+        more = _more_follows(frame)
+        if more and len(self.telegrams) == MAX_TELEGRAMS:
+            self._slave.reset_due = True  # the rest is not read: begin from the first telegram next time
+            more = False
+        self._step(Event.MORE if more else Event.LAST)
+
+    def _repeat(self) -> None:
+        fault = self._reader.fault()
+        if fault is not None:
+            self.damaged += 1
+        self._last = fault or self._last
+        if self._left == 0:
+            silent = NoAnswer("an answer", f"silence, asked {self._allowed + 1} times", f"address {self.address}")
+            self._end(Event.GIVEN_UP, self._last or silent)
+            return
+        self._left -= 1
+        self.retries += 1
+        self._state = STEPS[self._state, Event.NOTHING]
+        self._question = b""
+
+    def _step(self, event: Event) -> None:
+        self._state = STEPS[self._state, event]
+        self._question = b""
+        self._left, self._last = self._allowed, None
+
+    def _end(self, event: Event, error: MeterError) -> None:
+        self._state = STEPS[self._state, event]
+        self._question = b""
+        self._slave.reset_due = True
+        self._error = error
+
+
+def _more_follows(frame: Frame) -> bool:
+    """Whether the meter announces another telegram; what does not decode announces nothing."""
+    try:
+        return telegram.decode(frame).more
+    except MeterError:
+        return False

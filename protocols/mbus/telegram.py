@@ -1,0 +1,139 @@
+"""A meter's data telegram: the header of EN 13757-3 and what follows it.
+
+CI 72 (long header, low byte first), 76 (the same, high byte first), 7A (short header) and 78 (none) carry records.
+CI 70 is an application error. Fixed structure (73, 77) and everything else is refused by name. A record that does not
+end makes the telegram partial: the earlier ones are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.mbus.faults import ApplicationFault, Encrypted, HeaderCutShort, NotSupported
+from protocols.mbus.link import Frame
+from protocols.mbus.records import Record, Split, split
+from protocols.reading import Identity, Protocol, Status
+
+LONG_LOW, LONG_HIGH, SHORT_HEADER, NO_HEADER = 0x72, 0x76, 0x7A, 0x78
+LONG_SIZE, SHORT_SIZE = 12, 4
+APPLICATION_ERROR = 0x70
+APPLICATION_ERRORS = (
+    "unspecified error",
+    "unimplemented CI field",
+    "buffer too long",
+    "too many records",
+    "premature end of record",
+    "more than 10 DIFEs",
+    "more than 10 VIFEs",
+    "reserved",
+    "application busy",
+    "too many readouts",
+)
+ENCRYPTED_MODES = frozenset({5, 7})
+APPLICATION_STATUS = {0: Status.NONE, 1: Status.BUSY, 2: Status.APPLICATION_ERROR, 3: Status.ABNORMAL}
+STATUS_BITS = ((0x04, Status.POWER_LOW), (0x08, Status.PERMANENT_ERROR), (0x10, Status.TEMPORARY_ERROR))
+MANUFACTURER_STATUS = 0xE0
+
+
+@dataclass(frozen=True, slots=True)
+class Telegram:
+    """One decoded answer; `access` and `status_raw` are None where its header has none (CI 78).
+
+    `more` says that further records come with the next question, `partial` that the last record did not end.
+    """
+
+    identity: Identity
+    access: int | None
+    status_raw: int | None
+    status: Status
+    records: tuple[Record, ...]
+    manufacturer_data: bytes
+    more: bool
+    partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    identity: Identity
+    access: int | None
+    status: int | None
+    signature: int
+    size: int
+
+
+def decode(frame: Frame) -> Telegram:
+    """The telegram inside a long frame that `link.check_reply` let pass.
+
+    Raises:
+        ApplicationFault: the meter answers with an application error.
+        HeaderCutShort: shorter than its header.
+        NotSupported: fixed structure, an alarm or another CI.
+        Encrypted: it says so, and its records do not decode.
+    """
+    header = _header(frame)
+    found = split(frame.body[header.size :], frame.ci == LONG_HIGH)
+    if found.partial and header.signature >> 8 & 0x1F in ENCRYPTED_MODES:
+        raise Encrypted("records", f"encryption mode {header.signature >> 8 & 0x1F}", _where(frame))
+    return _telegram(header, found)
+
+
+def status(word: int) -> Status:
+    """A status byte, mapped to what all meters have in common."""
+    mapped = APPLICATION_STATUS[word & 3]
+    for bit, meaning in STATUS_BITS:
+        if word & bit:
+            mapped |= meaning
+    return mapped | Status.MANUFACTURER if word & MANUFACTURER_STATUS else mapped
+
+
+def manufacturer(code: int) -> str:
+    """The three letters of a manufacturer code, five bits each (EN 62056-21 flag association)."""
+    return "".join(chr((code >> shift & 0x1F) + 64) for shift in (10, 5, 0))
+
+
+def _telegram(header: _Header, found: Split) -> Telegram:
+    mapped = Status.NONE if header.status is None else status(header.status)
+    return Telegram(
+        header.identity,
+        header.access,
+        header.status,
+        mapped,
+        found.records,
+        found.manufacturer_data,
+        found.more,
+        found.partial,
+    )
+
+
+def _header(frame: Frame) -> _Header:
+    if frame.ci == APPLICATION_ERROR:
+        code = frame.body[0] if frame.body else 0
+        name = APPLICATION_ERRORS[code] if code < len(APPLICATION_ERRORS) else "unknown error"
+        raise ApplicationFault("values", f"application error {code} ({name})", _where(frame))
+    if frame.ci in (LONG_LOW, LONG_HIGH):
+        return _long_header(frame)
+    if frame.ci == SHORT_HEADER:
+        _demand(frame, SHORT_SIZE)
+        access, word = frame.body[0], frame.body[1]
+        signature = int.from_bytes(frame.body[2:4], "little")
+        return _Header(Identity(Protocol.MBUS), access, word, signature, SHORT_SIZE)
+    if frame.ci == NO_HEADER:
+        return _Header(Identity(Protocol.MBUS), None, None, 0, 0)
+    raise NotSupported("CI 72, 76, 78 or 7a", f"CI {frame.ci:02x} (not supported yet)", _where(frame))
+
+
+def _long_header(frame: Frame) -> _Header:
+    _demand(frame, LONG_SIZE)
+    body, order = frame.body, -1 if frame.ci == LONG_LOW else 1
+    code = int.from_bytes(body[4:6][::order], "big")
+    identity = Identity(Protocol.MBUS, manufacturer(code), body[0:4][::order].hex().upper(), body[6], body[7])
+    return _Header(identity, body[8], body[9], int.from_bytes(body[10:12][::order], "big"), LONG_SIZE)
+
+
+def _demand(frame: Frame, size: int) -> None:
+    if len(frame.body) < size:
+        raise HeaderCutShort(f"a header of {size} bytes", str(len(frame.body)), _where(frame))
+
+
+def _where(frame: Frame) -> str:
+    return f"telegram of address {frame.address}"

@@ -1,0 +1,56 @@
+"""How a meter writes its bytes (EN 13757-2 and -3), on its own: a mistake shared with the reader would not show."""
+
+from __future__ import annotations
+
+import datetime
+import struct
+
+ACKNOWLEDGEMENT = b"\xe5"
+RSP_UD = 0x08
+
+
+def long_frame(address: int, ci: int, body: bytes) -> bytes:
+    """An RSP_UD frame of the meter at `address`."""
+    inner = bytes([RSP_UD, address, ci]) + body
+    return bytes([0x68, len(inner), len(inner), 0x68]) + inner + bytes([sum(inner) % 256, 0x16])
+
+
+def header(number: str, letters: str, version: int, medium: int, *, access: int, status: int) -> bytes:
+    """The long header of CI 72: `number` is 8 hex digits, `letters` the manufacturer."""
+    code = sum((ord(letter) - ord("A") + 1) << shift for letter, shift in zip(letters, (10, 5, 0), strict=True))
+    return (
+        bytes.fromhex(number)[::-1] + struct.pack("<H", code) + bytes([version, medium, access, status]) + b"\x00\x00"
+    )
+
+
+def bcd(value: int, size: int) -> bytes:
+    """`value` in two decimal digits a byte, low byte first."""
+    return bytes.fromhex(f"{value:0{2 * size}d}")[::-1]
+
+
+def integer(value: int, size: int) -> bytes:
+    """`value` as a signed integer, low byte first."""
+    return value.to_bytes(size, "little", signed=True)
+
+
+def real(value: float) -> bytes:
+    """`value` as IEEE 754 single, low byte first."""
+    return struct.pack("<f", value)
+
+
+def text(shown: str) -> bytes:
+    """The length byte and the characters, last one first."""
+    octets = shown.encode("latin-1")
+    return bytes([len(octets)]) + octets[::-1]
+
+
+def day(shown: datetime.date) -> bytes:
+    """Type G."""
+    year = shown.year % 100
+    return bytes([(year % 8) * 32 + shown.day, (year // 8) * 16 + shown.month])
+
+
+def minute(shown: datetime.datetime) -> bytes:
+    """Type F, with the hundred years since 1900."""
+    hundreds = (shown.year - 1900) // 100
+    return bytes([shown.minute, hundreds * 32 + shown.hour]) + day(shown.date())

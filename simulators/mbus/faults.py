@@ -1,0 +1,69 @@
+"""Faults of a bus, drawn by seed: each answer suffers at most one."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+KINDS = ("noise", "partial", "garble", "silent", "late", "wrong_address")
+ECHO = "echo"
+MAX_NOISE = 40  # bytes before an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How often each kind of fault happens (0 to 1), and whether the line echoes what the master sends."""
+
+    odds: tuple[tuple[str, float], ...] = ()
+    echo: bool = False
+
+    @classmethod
+    def parse(cls, written: str) -> Faults:
+        """`"noise=0.05,silent=0.1,echo"`.
+
+        Raises:
+            ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
+        """
+        odds: list[tuple[str, float]] = []
+        echo = False
+        for part in filter(None, (part.strip() for part in written.split(","))):
+            kind, _, share = part.partition("=")
+            if part == ECHO:
+                echo = True
+            elif kind in KINDS and share:
+                odds.append((kind, float(share)))
+            else:
+                raise ValueError(f"expected {ECHO} or one of {', '.join(KINDS)} with =odds, got {part!r} in faults")
+        if any(not 0 <= share <= 1 for _, share in odds) or sum(share for _, share in odds) > 1:
+            raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
+        return cls(tuple(odds), echo)
+
+    def draw(self, dice: random.Random) -> str | None:
+        """The fault of one answer, or None."""
+        cast = dice.random()
+        for kind, share in self.odds:
+            if cast < share:
+                return kind
+            cast -= share
+        return None
+
+
+def spoil(frame: bytes, kind: str | None, dice: random.Random) -> bytes:
+    """What of `frame` is on the wire under a fault of this kind (a late frame is whole)."""
+    if kind == "silent":
+        return b""
+    if kind == "noise":
+        return bytes(dice.randrange(256) for _ in range(dice.randrange(1, MAX_NOISE))) + frame
+    if kind == "partial":
+        return frame[: dice.randrange(1, len(frame))]
+    if kind == "garble":
+        at = dice.randrange(len(frame))
+        return frame[:at] + bytes([frame[at] ^ dice.randrange(1, 256)]) + frame[at + 1 :]
+    return _elsewhere(frame) if kind == "wrong_address" else frame
+
+
+def _elsewhere(frame: bytes) -> bytes:
+    """The same frame, well formed, from an address that nobody asked."""
+    inner = bytearray(frame[4:-2])
+    inner[1] = (inner[1] + 100) % 251
+    return frame[:4] + bytes(inner) + bytes([sum(inner) % 256, 0x16])

@@ -1,0 +1,257 @@
+"""Records and values: exact numbers, and a state for everything that has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.errors import MeterError
+from protocols.mbus import faults, link, telegram
+from protocols.mbus.meaning import check_identity, identity, meter_time, values
+from protocols.mbus.telegram import Telegram
+from protocols.reading import Float32, Identity, MeterTime, Precision, Protocol, Raw, Scaled, State, Status, Text, Value
+
+HEADER = bytes.fromhex("785634122d2c080455000000")
+
+
+def frame(body: bytes, ci: int = 0x72) -> link.Frame:
+    inner = bytes([0x08, 0x01, ci]) + body
+    size = len(inner)
+    return link.parse(bytes([0x68, size, size, 0x68]) + inner + bytes([sum(inner) & 0xFF, 0x16]))
+
+
+def decoded(records: str) -> Telegram:
+    return telegram.decode(frame(HEADER + bytes.fromhex(records)))
+
+
+def only(records: str) -> Value:
+    (value,) = values(decoded(records))
+    return value
+
+
+@pytest.mark.parametrize(
+    ("record", "unit", "number"),
+    [
+        ("0406 39300000", "Wh", Scaled(12345, 3)),
+        ("04fb00 39300000", "Wh", Scaled(12345, 5)),
+        ("04fb08 39300000", "J", Scaled(12345, 8)),
+        ("0a5a 3412", "Cel", Scaled(1234, -1)),
+        ("0b3b 0000f1", "m3/h", Scaled(-10000, -3)),
+        ("0161 ff", "K", Scaled(-1, -2)),
+        ("055b 713dac41", "Cel", Float32(0x41AC3D71)),
+        ("05fdc973 00004841", "V", Float32(0x41480000, -3)),
+        ("02fd17 0080", "", Scaled(0x8000)),
+        ("0dfd11 04 e9666163", "", Text("café")),
+        ("0d78 c2 3412", "", Scaled(1234)),
+        ("0d13 d2 3412", "m3", Scaled(-1234, -3)),
+        ("0493bb74 39300000", "m3", Scaled(12345, -5)),
+        ("04937b 39300000", "m3", Scaled(13345, -3)),
+        ("02fdd071 0000", "A", Scaled(0, -12)),
+    ],
+)
+def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
+    value = only(record)
+    assert (value.state, value.unit, value.number) == (State.OK, unit, number)
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        ("0c13 ffffffff", State.INVALID),
+        ("0c13 785b3412", State.INVALID),
+        ("0c13 eeeeeeee", State.INVALID),
+        ("0c13 7856f412", State.INVALID),
+        ("055b 0000c07f", State.INVALID),  # not a number
+        ("055b 0000807f", State.INVALID),  # infinite
+        ("4413 ffffffff", State.INVALID),  # a storage that was never written
+        ("3b2d bdebdd", State.ERROR_STATE),
+        ("3a5a 9999", State.ERROR_STATE),
+        ("049303 39300000", State.INVALID),  # record error
+        ("009315", State.INVALID),
+        ("04ff22 00000000", State.UNKNOWN),
+        ("047b 00000000", State.UNKNOWN),
+        ("04933d 39300000", State.UNKNOWN),  # not metric
+        ("049358 39300000", State.UNKNOWN),  # a duration, not a volume
+        ("04937c 39300000", State.UNKNOWN),
+        ("0593 7b 00004841", State.UNKNOWN),  # no exact bits for an addition
+        ("0d06 02 3132", State.UNKNOWN),  # an energy is not a text
+        ("0dfd11 03 610062", State.UNKNOWN),  # a NUL inside
+        ("0d78 e4 01020304", State.UNKNOWN),
+        ("08 7e", State.INVALID),
+        ("07fb89fd7d ffffffffffffff7f", State.UNKNOWN),  # beyond 64 bits
+        ("02fdd070 0a00", State.UNKNOWN),  # 1e-17 A: below what a value may carry
+    ],
+)
+def test_what_is_no_number_keeps_its_octets_and_says_why(record: str, state: State) -> None:
+    value = only(record)
+    assert value.state is state
+    assert isinstance(value.number, Raw)
+    assert bytes.fromhex(record).endswith(value.number.octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "state", "shown"),
+    [
+        ("04 6d 1a0ecd13", State.OK, "2014-03-13T14:26"),
+        ("04 6d 9a0ecd13", State.INVALID, ""),
+        ("04 6d 1a18cd13", State.INVALID, ""),
+        ("04 6d 3f0ecd13", State.RECURRING, ""),
+        ("04 6d 1a1fcd13", State.RECURRING, ""),
+        ("04 6d 0000e1f1", State.RECURRING, ""),
+        ("04 6d 00000000", State.INVALID, ""),
+        ("04 6d ffffffff", State.INVALID, ""),
+        ("02 6c bf1c", State.OK, "2013-12-31"),
+        ("02 6c 1f3c", State.OK, "2024-12-31"),
+        ("02 6c 003c", State.RECURRING, ""),
+        ("02 6c 1f3f", State.RECURRING, ""),
+        ("02 6c fe32", State.INVALID, ""),  # 30 February
+        ("02 6c 1f30", State.INVALID, ""),
+        ("02 6c 1f3d", State.INVALID, ""),
+        ("02 6c ffff", State.INVALID, ""),
+        ("06 6d 3a3b171f3c00", State.OK, "2024-12-31T23:59:58"),
+        ("06 6d 3abb171f3c00", State.INVALID, ""),
+        ("03 6d 1e2d0c", State.RECURRING, ""),  # every day at 12:45:30
+        ("03 6d 1e2d18", State.INVALID, ""),
+        ("01 6c 10", State.UNKNOWN, ""),
+        ("0a 6c 1f3c", State.UNKNOWN, ""),
+    ],
+)
+def test_dates_are_times_invalid_or_recurring(octets: str, state: State, shown: str) -> None:
+    value = only(octets)
+    assert value.state is state
+    assert str(value.number) == shown if shown else isinstance(value.number, Raw)
+
+
+def test_the_summer_time_flag_and_the_hundred_years_are_honoured() -> None:
+    number = only("04 6d 1a ae cd 13").number
+    assert isinstance(number, MeterTime)
+    assert (str(number), number.summer) == ("2014-03-13T14:26", True)
+    assert str(only("04 6d 1a 4e cd 13").number) == "2114-03-13T14:26"
+
+
+def test_storage_tariff_subunit_and_function_make_the_key() -> None:
+    value = only("84ffff3f13 39300000")
+    assert value.key.parts == (b"\x13", 8190, 63, 3, 0, 0)
+    assert only("6413 39300000").key.parts == (b"\x13", 1, 0, 0, 2, 0)
+
+
+def test_a_repeated_key_is_numbered() -> None:
+    parts = [value.key.parts[-1] for value in values(decoded("0406 01000000 0406 02000000 4406 03000000"))]
+    assert parts == [0, 1, 0]
+
+
+def test_a_stored_value_has_the_time_of_its_storage() -> None:
+    energy, volume, now, date = values(decoded("4406 01000000 c41014 02000000 0406 03000000 426c 1f3a"))
+    assert str(energy.time) == str(volume.time) == "2024-10-31"
+    assert now.time is None
+    assert (str(date.number), date.time) == ("2024-10-31", None)
+
+
+def test_a_stored_value_of_another_subunit_has_no_borrowed_time() -> None:
+    value, _ = values(decoded("c44006 01000000 426c 1f3a"))
+    assert value.time is None
+
+
+def test_a_storage_with_an_invalid_date_is_invalid() -> None:
+    value, date = values(decoded("4406 00000000 426c ffff"))
+    assert value.state is date.state is State.INVALID
+    assert value.number == Raw(bytes(4))
+
+
+def test_a_maximum_has_its_own_time() -> None:
+    maximum, date, other = values(decoded("142d 10000000 14ad6f 32147a18 143b 10000000"))
+    assert str(maximum.time) == str(date.number) == "2011-08-26T20:50"
+    assert other.time is None
+
+
+def test_the_meters_clock_is_the_valid_date_of_storage_0() -> None:
+    assert str(meter_time(decoded("0406 01000000 046d 1a0ecd13"))) == "2014-03-13T14:26"
+    assert meter_time(decoded("026c 1f3c")) == MeterTime(788_918_400, Precision.DAY)
+    assert meter_time(decoded("046d 9a0ecd13")) is None
+    assert meter_time(decoded("446d 1a0ecd13")) is None
+
+
+def test_fillers_more_and_manufacturer_data_are_no_records() -> None:
+    answer = decoded("2f 025b1600 2f2f 1f aabbcc")
+    assert len(answer.records) == 1
+    assert (answer.more, answer.manufacturer_data, answer.partial) == (True, b"\xaa\xbb\xcc", False)
+    assert decoded("0f 010203").manufacturer_data == b"\x01\x02\x03"
+
+
+@pytest.mark.parametrize(
+    "end", ["04", "0413 0102", "84", "0493", "0dfd11 05 6162", "0d13 ca 00", "3f", "8b" * 11 + "6004"]
+)
+def test_a_record_that_does_not_end_keeps_the_earlier_ones(end: str) -> None:
+    answer = decoded("025b1600" + end)
+    assert answer.partial
+    assert [record.number for record in answer.records] == [Scaled(22)]
+
+
+def test_the_header_is_read_with_either_byte_first() -> None:
+    low = telegram.decode(frame(HEADER + bytes.fromhex("04133930 0000")))
+    high = telegram.decode(frame(bytes.fromhex("123456782c2d080455000000 041300003039"), ci=0x76))
+    assert low.identity == high.identity == Identity(Protocol.MBUS, "KAM", "12345678", 8, 4)
+    assert low.records[0].number == high.records[0].number == Scaled(12345, -3)
+
+
+def test_hex_digits_in_the_number_are_kept() -> None:
+    answer = telegram.decode(frame(bytes.fromhex("3e0200052d2c080455000000")))
+    assert answer.identity.id == "0500023E"
+
+
+def test_a_short_header_has_no_identity() -> None:
+    answer = telegram.decode(frame(bytes.fromhex("2a040000 025b1600"), ci=0x7A))
+    assert (answer.identity, answer.access, answer.status) == (Identity(Protocol.MBUS), 0x2A, Status.POWER_LOW)
+
+
+@pytest.mark.parametrize(
+    ("word", "mapped"),
+    [
+        (0x00, Status.NONE),
+        (0x01, Status.BUSY),
+        (0x02, Status.APPLICATION_ERROR),
+        (0x03, Status.ABNORMAL),
+        (0x1C, Status.POWER_LOW | Status.PERMANENT_ERROR | Status.TEMPORARY_ERROR),
+        (0x40, Status.MANUFACTURER),
+    ],
+)
+def test_the_status_byte_is_mapped(word: int, mapped: Status) -> None:
+    assert telegram.status(word) == mapped
+
+
+@pytest.mark.parametrize(
+    ("ci", "body", "error"),
+    [
+        (0x70, "08", faults.ApplicationFault),
+        (0x70, "", faults.ApplicationFault),
+        (0x73, "9392919010000569316500006900 00", faults.NotSupported),
+        (0x71, "00", faults.NotSupported),
+        (0x72, "7856341224", faults.HeaderCutShort),
+        (0x72, "785634122d2c080455000005 0413", faults.Encrypted),
+    ],
+)
+def test_what_carries_no_records_has_a_named_error(ci: int, body: str, error: type[MeterError]) -> None:
+    with pytest.raises(error):
+        telegram.decode(frame(bytes.fromhex(body), ci))
+
+
+def test_another_meter_at_the_configured_address_is_refused() -> None:
+    got = decoded("025b1600").identity
+    check_identity(got, Identity(Protocol.MBUS, None, "12345678"))
+    check_identity(got, Identity(Protocol.MBUS, "KAM", "12345678", 8, 4))
+    with pytest.raises(faults.AnotherMeter, match="KAM 12345678 version 08 medium 04"):
+        check_identity(got, Identity(Protocol.MBUS, "KAM", "12345679"))
+
+
+@pytest.mark.parametrize(
+    ("record", "fabrication"),
+    [("0c78 33227107", "07712233"), ("0d78 03 434241", "ABC"), ("0478 39300000", "12345"), ("4c78 33227107", None)],
+)
+def test_the_fabrication_number_belongs_to_the_identity(record: str, fabrication: str | None) -> None:
+    answer = decoded("025b1600" + record)
+    assert identity(answer) == Identity(Protocol.MBUS, "KAM", "12345678", 8, 4, fabrication)
+    check_identity(identity(answer), Identity(Protocol.MBUS, fabrication=fabrication))
+
+
+def test_a_fabrication_number_that_differs_is_another_meter() -> None:
+    with pytest.raises(faults.AnotherMeter):
+        check_identity(identity(decoded("0c78 33227107")), Identity(Protocol.MBUS, fabrication="07712234"))

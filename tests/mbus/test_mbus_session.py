@@ -1,0 +1,235 @@
+"""The read session against simulated slaves in memory: whole, in pieces, echoed, noisy, late, foreign, silent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from protocols.errors import MeterError
+from protocols.mbus import faults, link, telegram
+from protocols.mbus.session import MAX_TELEGRAMS, Done, Failed, ReadSession, Send, SlaveState, Wait
+from protocols.mbus.timing import Timing
+from simulators.mbus.bus import Bus
+from simulators.mbus.encoding import header, long_frame
+from simulators.mbus.faults import Faults
+from simulators.mbus.meters import cellar
+from simulators.record import Record
+
+NOW_MS = 1_793_000_000_000
+Hear = Callable[[bytes], bytes]
+
+
+class Line:
+    """Gives the bytes a slave answers in pieces of `size`; counts what the master sent."""
+
+    def __init__(self, hear: Hear, size: int = 1_000) -> None:
+        self.hear, self.size = hear, size
+        self.sent: list[bytes] = []
+
+    def drive(self, session: ReadSession) -> Done | Failed:
+        """Do what the session says until it is done."""
+        held = b""
+        for _ in range(10_000):
+            match step := session.next():
+                case Send():
+                    self.sent.append(step.octets)
+                    held = self.hear(step.octets)
+                case Wait() if held:
+                    session.received(held[: self.size])
+                    held = held[self.size :]
+                case Wait():
+                    session.timed_out()
+                case _:
+                    return step
+        pytest.fail("the session makes no progress")
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Callable[..., Bus]:
+    """Makes a bus with the three meters, with faults."""
+    return lambda written="", seed=1: Bus(
+        cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS, seed, Faults.parse(written)
+    )
+
+
+def read(hear: Hear, address: int = 1, slave: SlaveState | None = None, size: int = 1_000) -> list[link.Frame]:
+    outcome = Line(hear, size).drive(ReadSession(address, slave or SlaveState(), Timing()))
+    assert isinstance(outcome, Done), outcome
+    return list(outcome.telegrams)
+
+
+def failure(hear: Hear) -> MeterError:
+    outcome = Line(hear).drive(ReadSession(1, SlaveState(), Timing()))
+    assert isinstance(outcome, Failed)
+    return outcome.error
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+@pytest.mark.parametrize("written", ["", "echo", "noise=1", "noise=1,echo"])
+def test_a_meter_is_read_in_pieces_of_any_size_with_echo_and_noise(
+    bus: Callable[..., Bus], written: str, size: int
+) -> None:
+    for address in (1, 2, 3):
+        (frame,) = read(bus(written).hear, address, size=size)
+        assert frame.address == address
+        assert not telegram.decode(frame).partial
+
+
+def test_the_frame_count_bit_toggles_after_each_good_answer(bus: Callable[..., Bus]) -> None:
+    line, slave = Line(bus().hear), SlaveState()
+    for _ in range(3):
+        line.drive(ReadSession(1, slave, Timing()))
+    assert [sent.hex() for sent in line.sent] == ["1040014116", "107b017c16", "105b015c16", "107b017c16"]
+
+
+def test_a_lost_answer_is_asked_for_with_the_same_bit_and_not_lost(bus: Callable[..., Bus]) -> None:
+    """The slave repeats the telegram that the line swallowed: its registers have not grown twice."""
+    slaves = bus()
+    swallow = iter([False, True, False])
+    line = Line(lambda octets: b"" if slaves.hear(octets) and next(swallow) else _last(slaves, octets))
+    session = ReadSession(1, SlaveState(), Timing())
+    outcome = line.drive(session)
+    assert isinstance(outcome, Done)
+    assert line.sent[1] == line.sent[2]
+    assert session.retries == 1
+    assert slaves.slaves[1].registers.count == 1
+
+
+def _last(slaves: Bus, octets: bytes) -> bytes:
+    """What the slaves answer to the same request once more."""
+    return slaves.hear(octets)
+
+
+def test_a_failed_read_makes_the_next_one_begin_with_a_reset(bus: Callable[..., Bus]) -> None:
+    slaves, slave = bus(), SlaveState()
+    read(slaves.hear, 1, slave)
+    assert isinstance(Line(lambda _: b"").drive(ReadSession(1, slave, Timing())), Failed)
+    line = Line(slaves.hear)
+    line.drive(ReadSession(1, slave, Timing()))
+    assert [sent[1] for sent in line.sent] == [0x40, 0x7B]
+
+
+def test_silence_is_asked_three_times_and_named() -> None:
+    line = Line(lambda _: b"")
+    outcome = line.drive(ReadSession(1, SlaveState(), Timing()))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, faults.NoAnswer)
+    assert len(line.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "error"),
+    [
+        ("silent=1", faults.NoAnswer),
+        ("wrong_address=1", faults.WrongAddress),
+        ("partial=1", faults.CutShort),
+    ],
+)
+def test_a_fault_that_stays_is_named(bus: Callable[..., Bus], written: str, error: type[MeterError]) -> None:
+    assert isinstance(failure(bus(written, 7).hear), error)
+
+
+def test_a_garbled_byte_is_never_taken(bus: Callable[..., Bus]) -> None:
+    assert isinstance(failure(bus("garble=1").hear), MeterError)
+
+
+def test_a_reply_of_another_meter_is_discarded_counted_and_the_right_one_taken(bus: Callable[..., Bus]) -> None:
+    slaves = bus()
+    foreign = long_frame(9, 0x72, header("11111111", "KAM", 1, 4, access=1, status=0))
+    session = ReadSession(1, SlaveState(), Timing())
+    outcome = Line(lambda octets: foreign + slaves.hear(octets)).drive(session)
+    assert isinstance(outcome, Done)
+    assert [frame.address for frame in outcome.telegrams] == [1]
+    assert session.foreign == 2  # before E5, and before the answer
+
+
+def test_an_acknowledgement_byte_inside_a_late_answer_acknowledges_nothing() -> None:
+    late = long_frame(1, 0x72, header("E5E5E5E5", "KAM", 1, 4, access=1, status=0))
+    line = Line(lambda _: late)
+    outcome = line.drive(ReadSession(1, SlaveState(), Timing()))
+    assert isinstance(outcome, Failed)
+    assert all(sent[1] == 0x40 for sent in line.sent)
+
+
+def test_late_answers_never_become_those_of_another_meter(bus: Callable[..., Bus]) -> None:
+    """Two hundred reads of three meters on a line where half of the answers come with the next request."""
+    slaves = bus("late=0.5", 3)
+    states = {address: SlaveState() for address in (1, 2, 3)}
+    good = 0
+    for turn in range(200):
+        address = 1 + turn % 3
+        outcome = Line(slaves.hear).drive(ReadSession(address, states[address], Timing()))
+        if isinstance(outcome, Done):
+            good += 1
+            number = slaves.slaves[address].plate.number
+            assert [telegram.decode(frame).identity.id for frame in outcome.telegrams] == [number]
+    assert good > 100
+
+
+def test_a_babbling_line_ends_the_read_after_a_bounded_number_of_bytes() -> None:
+    outcome = Line(lambda _: b"\x55" * 100_000, size=100).drive(session := ReadSession(1, SlaveState(), Timing()))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, faults.Babble)
+    assert session.retries == 0
+
+
+def test_two_meters_at_once_give_no_value(bus: Callable[..., Bus]) -> None:
+    """A collision ands the bits of two answers (M-Bus: current draws add up)."""
+    slaves = bus()
+
+    def collide(octets: bytes) -> bytes:
+        one, two = slaves.hear(octets), slaves.hear(octets.replace(b"\x7b\x01\x7c", b"\x7b\x02\x7d"))
+        return bytes(a & b for a, b in zip(one, two, strict=False)) if len(one) > 1 else one
+
+    assert isinstance(failure(collide), MeterError)
+
+
+class Log:
+    """A slave whose answer is spread over several telegrams."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts, self.at, self.fcb = parts, 0, -1
+
+    def hear(self, octets: bytes) -> bytes:
+        """What is on the wire for a request."""
+        if octets[1] == 0x40:
+            self.at, self.fcb = 0, -1
+            return b"\xe5"
+        if (fcb := octets[1] & 0x20) != self.fcb:
+            self.at, self.fcb = self.at + 1, fcb
+        more = b"\x1f" if self.at < self.parts else b""
+        body = header("12345678", "SON", 1, 4, access=self.at, status=0) + bytes([0x01, 0x13, self.at]) + more
+        return long_frame(octets[2], 0x72, body)
+
+
+def test_records_that_follow_are_asked_for() -> None:
+    frames = read(Log(3).hear)
+    assert [telegram.decode(frame).access for frame in frames] == [1, 2, 3]
+    assert [telegram.decode(frame).more for frame in frames] == [True, True, False]
+
+
+def test_an_answer_without_end_is_capped_and_begins_anew_next_time() -> None:
+    slave = SlaveState()
+    frames = read(Log(1_000).hear, slave=slave)
+    assert len(frames) == MAX_TELEGRAMS
+    assert telegram.decode(frames[-1]).more
+    assert slave.reset_due
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_of_any_kind_never_gives_a_telegram_that_the_meter_did_not_make(
+    bus: Callable[..., Bus], seed: int
+) -> None:
+    slaves = bus("noise=0.2,partial=0.2,garble=0.2,silent=0.1,late=0.1,wrong_address=0.1,echo", seed)
+    dice, slave = random.Random(seed), SlaveState()
+    made: set[bytes] = set()
+    for _ in range(20):
+        line = Line(slaves.hear, size=dice.randrange(1, 50))
+        outcome = line.drive(ReadSession(2, slave, Timing()))
+        last = slaves.slaves[2].answered
+        made |= {bytes.fromhex(last.telegram)} if last else set()
+        if isinstance(outcome, Done):
+            assert outcome.telegrams[0].octets in made
