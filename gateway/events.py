@@ -23,4 +23,4 @@ BATCH_ROTTEN = "batch-rotten"  # epoch, seq, code
 MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
 GENERATION = "generation-raised"  # from, to
 WRITE_FAILED = "write-failed"  # code, text
-WRITE_RECOVERED = "write-recovered"  # readings that waited
+WRITE_RECOVERED = "write-recovered"  # readings that waited, readings refused for want of memory
