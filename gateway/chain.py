@@ -89,6 +89,10 @@ class Chain:
         """The highest sequence number of an epoch that was here since the start (0: none)."""
         return self._newest.get(epoch, 0)
 
+    def get(self, batch: bytes) -> Entry | None:
+        """The batch with this id, where it is held."""
+        return self._entries.get(batch)
+
     def mark_of(self, batch: bytes) -> Mark:
         """What is said of a batch."""
         return self._marks.get(batch, Mark.NONE)

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from gateway import schema
@@ -80,7 +81,7 @@ def salvage(aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
     found = Salvaged(aside)
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(aside, isolation_level=None)) as database:
         trusted = {key.id: key for key in (*keys, *_own_keys(database))}
-        counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings")}
+        counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings") if isinstance(row[1], int)}
         for n, *row in _rows(database, "content", "n, header, signature, codec, body"):
             batch = _whole(row, trusted)
             if batch is not None:
@@ -175,28 +176,36 @@ def _place(row: tuple[Wire, ...]) -> bool:
 
 
 def _gaps(whole: list[Batch], named: set[tuple[Wire, Wire]], head: Wire) -> list[tuple[bytes, int, int]]:
-    """Places that are known to have existed and are not whole."""
-    have = {(batch.header.epoch, batch.header.seq) for batch in whole}
-    lowest: dict[bytes, int] = {}
-    for epoch, seq in have:
-        lowest[epoch] = min(seq, lowest.get(epoch, seq))
+    """Places that are known to have existed and are not whole.
+
+    The index names what was held; where it does not read, what a child names as its parent is known to have been here.
+    """
+    have: dict[bytes, set[int]] = {}
+    for batch in whole:
+        have.setdefault(batch.header.epoch, set()).add(batch.header.seq)
     known = {(epoch, seq) for epoch, seq in named if isinstance(epoch, bytes) and isinstance(seq, int)}
-    known |= {(each.header.parent.epoch, each.header.parent.seq) for each in whole if each.header.parent is not None}
+    if not known:
+        parents = [each.header.parent for each in whole]
+        known |= {(parent.epoch, parent.seq) for parent in parents if parent is not None}
     if isinstance(head, list) and len(head) >= 2 and isinstance(head[0], bytes) and isinstance(head[1], int):
         known.add((head[0], head[1]))
-    missing: set[tuple[bytes, int]] = set()
-    for epoch, seq in known | have:
-        # Below the lowest that is held, batches were removed as safe unless the index still names them.
-        start = lowest.get(epoch, seq)
-        missing |= {(epoch, each) for each in range(min(start, seq), seq + 1) if (epoch, each) not in have}
-    return _spans(missing)
-
-
-def _spans(places: set[tuple[bytes, int]]) -> list[tuple[bytes, int, int]]:
     found: list[tuple[bytes, int, int]] = []
-    for epoch, seq in sorted(places):
-        if found and found[-1][0] == epoch and found[-1][2] == seq - 1:
-            found[-1] = (epoch, found[-1][1], seq)
-        else:
-            found.append((epoch, seq, seq))
+    for epoch in sorted({epoch for epoch, _ in known} | set(have)):
+        mine = sorted(seq for each, seq in known if each == epoch and seq not in have.get(epoch, ()))
+        found += [(epoch, first, last) for first, last in _spans(sorted(have.get(epoch, ())), mine)]
+    return found
+
+
+def _spans(have: list[int], missing: list[int]) -> list[tuple[int, int]]:
+    """Holes between the numbers that are there and up to the highest that is known; below, only what is named."""
+    found: list[tuple[int, int]] = []
+    for seq in missing:
+        if not have or seq < have[0]:
+            if found and found[-1][1] == seq - 1:
+                found[-1] = (found[-1][0], seq)
+            else:
+                found.append((seq, seq))
+    found += [(low + 1, high - 1) for low, high in pairwise(have) if high > low + 1]
+    if have and missing and missing[-1] > have[-1]:
+        found.append((have[-1] + 1, missing[-1]))
     return found
