@@ -19,7 +19,6 @@ from gateway.chain import Chain
 from gateway.clock import GatewayClock, system_sources
 from gateway.config import Bus, Configuration, configuration_content
 from gateway.core import core_of_this_program
-from gateway.faults import NotEnrolled
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
@@ -27,15 +26,13 @@ from gateway.poll import BusPoller
 from gateway.salvage import Salvaged, open_or_salvage
 from gateway.schedule import Schedule
 from gateway.seal import Seal, Sealer
+from gateway.supervise import supervised, trust_when_accepted
 from gateway.writer import ThreadWriter
 from protocols.transports.pipe import PipeSettings
 from protocols.uplink.records import TimeCorrection
-from protocols.uplink.trust import Trust
 
 STOP_S = 8.0  # for the polls in hand after SIGTERM; with the last seal it stays under 10 s
 WATCH_S = 1.0  # between looks at the system's clock
-ENROLMENT_S = 5.0  # between looks for the trust document that `accept` writes
-RESTART_S = 10.0  # before a part that failed by a bug of ours is started again
 
 log = structlog.get_logger("plomba.gateway")
 
@@ -107,13 +104,13 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._say_start()
-        polling = [asyncio.create_task(_supervised("poller", each.run)) for each in self._pollers]
+        polling = [asyncio.create_task(supervised("poller", each.run)) for each in self._pollers]
         parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("sealer", self._sealer.run),
             ("clock", self._watch_clock),
             ("link", self._run_link),
         ]
-        self._tasks = [asyncio.create_task(_supervised(name, part)) for name, part in parts]
+        self._tasks = [asyncio.create_task(supervised(name, part)) for name, part in parts]
         await stop.wait()
         for poller in self._pollers:
             poller.stop()
@@ -154,7 +151,7 @@ class _Daemon:
 
         configuration, opened = self._configuration, self._opened
         folder, broker, known = configuration.keys_folder, configuration.broker, opened.known
-        trust = await _trust_when_accepted(configuration)
+        trust = await trust_when_accepted(configuration)
         party = Party(configuration.gateway, opened.keys.sealing, opened.keys.box, trust)
         settings = PipeSettings(
             broker.host,
@@ -195,33 +192,3 @@ class _Daemon:
             if step.corrects:
                 times = (step.from_mono_ms, step.mono_ms, step.by_ms)
                 self._sealer.note(TimeCorrection(self._clock.when(), self._clock.boot, *times))
-
-
-async def _trust_when_accepted(configuration: Configuration) -> Trust:
-    """The trust document; a gateway that is not enrolled yet reads and keeps meanwhile."""
-    told = False
-    while True:
-        try:
-            return enrol.read_trust(configuration.keys_folder)
-        except NotEnrolled as error:
-            if not told:
-                log.warning("not-enrolled", error=str(error))
-                told = True
-        await asyncio.sleep(ENROLMENT_S)
-
-
-async def _supervised(name: str, part: Callable[[], Awaitable[None]]) -> None:
-    """Run a part; one that fails by a bug is reported and started again, and never takes the others with it."""
-    while True:
-        task = asyncio.ensure_future(part())
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            raise
-        error = task.exception()
-        if error is None:
-            return
-        log.critical("part-failed", part=name, error=repr(error), exc_info=error)
-        await asyncio.sleep(RESTART_S)
