@@ -9,6 +9,9 @@ further REQ_UD2 while the meter says that more records follow. Rules:
 * Own bytes that come back (an echo) are taken off the front of what is received.
 * A good frame of another address is discarded and counted, never taken; what is damaged is judged when the line is
   silent, and asked for again.
+* A telegram that equals the last one of this meter to the byte is a late repetition of the previous poll, or comes from
+  a meter that counts nothing. It is taken only when asking again gives the same; of a meter that has once been found
+  not to count its answers, already when nothing else comes within another first-byte timeout.
 * Everything is bounded: repetitions, noise, foreign frames, telegrams.
 """
 
@@ -70,6 +73,9 @@ class SlaveState:
 
     reset_due: bool = True
     fcb: bool = True
+    last: bytes = b""  # the last telegram taken
+    access: int | None = None  # its access number
+    counts: bool = True  # its telegrams differ, as far as is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ class ReadSession:
         self._last: MeterError | None = None
         self._question = b""
         self._echo = b""
+        self._doubtful: Frame | None = None  # equals the last telegram of this meter
         self._reader = FrameReader(WANTED[self._state])
 
     def next(self) -> Send | Wait | Done | Failed:
@@ -149,7 +156,15 @@ class ReadSession:
             self._judge(self._reader.finish())
         except Babble as error:
             self._end(Event.FLOODED, error)
-        if self._question and self._state in WANTED:
+        if self._question:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Silence: take what was doubtful where nothing else came, else ask again."""
+        again = self._reader.fault() is not None or (self._slave.counts and self._left > 0)
+        if self._doubtful is not None and not again:
+            self._accept(self._doubtful)
+        else:
             self._repeat()
 
     def _ask(self) -> Send:
@@ -158,6 +173,7 @@ class ReadSession:
         else:
             self._question = req_ud2(self.address, self._slave.fcb)
         self._echo = self._question
+        self._doubtful = None
         self._reader = FrameReader(WANTED[self._state])
         longest = self._timing.characters_ms(link.MAX_FRAME + link.MAX_NOISE)
         return Send(self._question, self._timing.first_byte_ms(len(self._question)) + longest)
@@ -204,11 +220,20 @@ class ReadSession:
         except MeterError as error:
             self._discard(error)
             return
-        self._slave.fcb = not self._slave.fcb
+        if frame.octets == self._slave.last:
+            self._doubtful = frame
+            return
+        self._accept(frame)
+
+    def _accept(self, frame: Frame) -> None:
+        access, more = _announced(frame)
+        slave = self._slave
+        slave.counts = frame is not self._doubtful and (slave.counts or access != slave.access)
+        slave.last, slave.access = frame.octets, access
+        slave.fcb = not slave.fcb
         self.telegrams.append(frame)
-        more = _more_follows(frame)
         if more and len(self.telegrams) == MAX_TELEGRAMS:
-            self._slave.reset_due = True  # the rest is not read: begin from the first telegram next time
+            slave.reset_due = True  # the rest is not read: begin from the first telegram next time
             more = False
         self._step(Event.MORE if more else Event.LAST)
 
@@ -238,9 +263,10 @@ class ReadSession:
         self._error = error
 
 
-def _more_follows(frame: Frame) -> bool:
-    """Whether the meter announces another telegram; what does not decode announces nothing."""
+def _announced(frame: Frame) -> tuple[int | None, bool]:
+    """The access number, and whether another telegram follows; what does not decode announces nothing."""
     try:
-        return telegram.decode(frame).more
+        answer = telegram.decode(frame)
     except MeterError:
-        return False
+        return None, False
+    return answer.access, answer.more
