@@ -94,7 +94,7 @@ async def _first_reading(site: Site, say: Say) -> None:
 
 
 async def _read(site: Site, seed: int | None, say: Say) -> tuple[Run, int]:
-    """Read for a while from the next slot on, with the link cut in the middle; freeze just before a slot ends."""
+    """Read for a while from the next slot on, with the link cut in the middle; freeze in the middle of a slot."""
     began_ms = -(-now_ms() // CADENCE_MS) * CADENCE_MS
     end_ms = began_ms + int(READ_S * 1000)
     killer = asyncio.create_task(_kill(site, seed, end_ms, say)) if seed is not None else None
@@ -105,7 +105,7 @@ async def _read(site: Site, seed: int | None, say: Say) -> tuple[Run, int]:
     site.link.mend()
     say("the link is back")
     killed = await killer if killer is not None else 0
-    await asyncio.sleep(max(0, end_ms - now_ms()) / 1000)
+    await asyncio.sleep(max(0, end_ms + CADENCE_MS // 2 - now_ms()) / 1000)
     site.part("meters").tell(signal.SIGUSR1)
     downs = tuple(down for part in ("gateway", "meters") for down in site.part(part).downs)
     return Run(CADENCE_MS, began_ms, now_ms(), downs), killed
