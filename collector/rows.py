@@ -41,6 +41,7 @@ class ValueRow:
     seq: int
     batch: str
     leaf: int
+    telegram_sha256: str
 
 
 def values_of(row: ReadingRow) -> Iterator[ValueRow]:
@@ -74,6 +75,7 @@ def values_of(row: ReadingRow) -> Iterator[ValueRow]:
             place.seq,
             place.batch.hex(),
             place.leaf,
+            reading.raw_hash.hex(),
         )
 
 

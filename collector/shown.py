@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import asdict
+from decimal import MAX_PREC, Context, Decimal
 from fractions import Fraction
 
 from protocols.reading import Float32, Identity, MeterTime, Number, Raw, Scaled, Text, Value
@@ -11,6 +12,8 @@ from protocols.uplink import limits
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.proof import leaf_from
 from protocols.uplink.records import OtherRecord, Record
+
+FLOAT_DIGITS = 7  # what a float32 can tell: more digits are those of its binary form, not the meter's
 
 
 def leaf_shown(leaf: SealedReading | Record) -> dict[str, object]:
@@ -79,7 +82,7 @@ def maybe_time(time: MeterTime | None) -> str | None:
 
 
 def _float32(number: Float32) -> str:
-    """IEEE 754 single, 3.4: exactly, since every one of them is an integer times a power of two."""
+    """IEEE 754 single, 3.4: an integer times a power of two, so exact until it is rounded once, to 7 digits."""
     sign = -1 if number.bits >> 31 else 1
     power, mantissa = number.bits >> 23 & 0xFF, number.bits & 0x7FFFFF
     if power == 0xFF:
@@ -92,7 +95,8 @@ def _float32(number: Float32) -> str:
     decimals = 0
     while (exact * Fraction(10) ** decimals).denominator != 1:
         decimals += 1
-    return str(Scaled(int(exact * Fraction(10) ** decimals), -decimals))
+    whole = Decimal(int(exact * Fraction(10) ** decimals)).scaleb(-decimals, Context(prec=MAX_PREC))
+    return f"{Context(prec=FLOAT_DIGITS).create_decimal(whole):f}"
 
 
 def _value(value: Value) -> dict[str, object]:

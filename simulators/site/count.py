@@ -8,15 +8,18 @@ everything ran and nobody asked are missing too.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Context, Decimal
 
 from simulators.record import Answered
 from simulators.site.parts import Down
 
+FLOAT_DIGITS = 7  # a float32 is shown with so many significant digits
 OPEN_MS = 3_000  # a slot that stays open so long after a restart must be read
 
-Shown = dict[str, dict[str, int | str]]
+Value = dict[str, str]  # one value as it is shown: kind, value and unit, or text, time, or state and raw
 Pair = tuple[str, int]
 
 
@@ -27,7 +30,7 @@ class Stored:
     meter: str
     slot_ms: int
     raw_hash: str
-    values: Shown
+    values: dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,24 @@ def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> Co
 
 def _altered(answers: Sequence[Answered], stored: Iterable[Stored], run: Run) -> int:
     """How many stored readings do not show exactly what the meter showed in that slot."""
-    truth = {(_hash(answer.telegram), answer.meter, _slot(answer.at_ms, run)): answer.values for answer in answers}
-    return sum(truth.get((each.raw_hash, each.meter, each.slot_ms)) != each.values for each in stored)
+    truth = {(_hash(answer.telegram), answer.meter, _slot(answer.at_ms, run)): answer for answer in answers}
+    return sum(_differs(truth.get((each.raw_hash, each.meter, each.slot_ms)), each) for each in stored)
+
+
+def _differs(answer: Answered | None, reading: Stored) -> bool:
+    return answer is None or {key: _display(each) for key, each in answer.values.items()} != reading.values
+
+
+def _display(shown: dict[str, int | str]) -> Value:
+    """What a display shows for a line of the record: the digits of an integer and a power of ten, or of a float32."""
+    if "bits" in shown:
+        (real,) = struct.unpack(">f", int(shown["bits"]).to_bytes(4, "big"))
+        seven = Context(prec=FLOAT_DIGITS).create_decimal(Decimal(real)).scaleb(int(shown["e"]))
+        return {"kind": "float32", "value": f"{seven:f}", "unit": str(shown["unit"])}
+    if "m" in shown:
+        exact = Decimal(int(shown["m"])).scaleb(int(shown["e"]))
+        return {"kind": "number", "value": f"{exact:f}", "unit": str(shown["unit"])}
+    return {name: str(value) for name, value in shown.items()}
 
 
 def _slot(at_ms: int, run: Run) -> int:

@@ -26,6 +26,11 @@ def values(slot: int) -> dict[str, dict[str, int | str]]:
     return {"06/0/0/0/0": {"m": slot // 1000, "e": 3, "unit": "Wh"}}
 
 
+def shown(slot: int) -> dict[str, dict[str, str]]:
+    """The same as the collector shows it."""
+    return {"06/0/0/0/0": {"kind": "number", "value": f"{slot // 1000}000", "unit": "Wh"}}
+
+
 SLOTS = [BEGAN + CADENCE * i for i in range(6)]
 ANSWERS = [
     Answered(slot + 120, meter, 1, telegram(meter, slot), None, False, values(slot))
@@ -33,7 +38,7 @@ ANSWERS = [
     for meter in METERS
 ]
 STORED = [
-    Stored(meter, slot, hashlib.sha256(bytes.fromhex(telegram(meter, slot))).hexdigest(), values(slot))
+    Stored(meter, slot, hashlib.sha256(bytes.fromhex(telegram(meter, slot))).hexdigest(), shown(slot))
     for slot in SLOTS
     for meter in METERS
 ]
@@ -70,9 +75,9 @@ def test_a_reading_stored_twice_is_found() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"values": {"06/0/0/0/0": {"m": 1, "e": 3, "unit": "Wh"}}},
-        {"values": {"06/0/0/0/0": {"m": SLOTS[0] // 1000, "e": 2, "unit": "Wh"}}},
-        {"values": {"06/0/0/0/0": {"m": SLOTS[0] // 1000, "e": 3, "unit": "J"}}},
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": "1000", "unit": "Wh"}}},
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": f"{SLOTS[0] // 10}", "unit": "Wh"}}},
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": f"{SLOTS[0] // 1000}000", "unit": "J"}}},
         {"values": {}},
         {"raw_hash": "00" * 32},
     ],

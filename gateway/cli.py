@@ -1,0 +1,180 @@
+"""The command `plomba-gateway`: data on stdout, talk on stderr; exit codes 0 ok, 1 failed, 2 usage, 3 partial."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from protocols.errors import PlombaError
+
+if TYPE_CHECKING:
+    from gateway.config import Configuration
+    from gateway.status import Status
+
+FAILED = 1
+
+_config = click.option(
+    "--config", "path", type=click.Path(path_type=Path), required=True, help="The gateway's configuration (TOML)."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Group(click.Group):
+    """Says expected faults in one line and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PlombaError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(FAILED)
+        except OSError as error:
+            click.echo(f"{error.filename or 'file'}: {error.strerror or error}", err=True)
+            ctx.exit(FAILED)
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """The gateway: reads meters, seals what they show, keeps it and forwards it."""
+
+
+@main.command()
+@_config
+def keys(path: Path) -> None:
+    """Make the sealing, box and TLS key; what is there is never overwritten."""
+    from gateway import enrol  # noqa: PLC0415
+    from protocols.uplink.keys import fingerprint  # noqa: PLC0415
+
+    folder = _read(path).keys_folder
+    made = enrol.make_keys(folder)
+    click.echo(f"made {', '.join(made)} in {folder}" if made else f"all keys were in {folder} already", err=True)
+    click.echo(fingerprint(enrol.read_keys(folder).sealing.public.octets))
+
+
+@main.command()
+@_config
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the request is written.")
+def request(path: Path, out: Path) -> None:
+    """Write the enrolment request and print the sealing key's fingerprint, to be compared by the operator."""
+    from gateway import enrol  # noqa: PLC0415
+    from gateway.files import write_whole  # noqa: PLC0415
+    from protocols.uplink.keys import fingerprint  # noqa: PLC0415
+
+    configuration = _read(path)
+    write_whole(out, enrol.make_request(configuration))
+    click.echo(f"request of {configuration.gateway} written to {out}", err=True)
+    click.echo(fingerprint(enrol.read_keys(configuration.keys_folder).sealing.public.octets))
+
+
+@main.command()
+@_config
+@click.argument("enrolment", type=click.Path(path_type=Path))
+@click.option("--trust-hash", help="Accept only the trust document with this SHA-256 (hex).")
+def accept(path: Path, enrolment: Path, trust_hash: str | None) -> None:
+    """Check and keep what the collector's authority signed: trust document and TLS certificate."""
+    from gateway import enrol  # noqa: PLC0415
+
+    found = enrol.accept(_read(path), enrolment.read_bytes(), trust_hash)
+    click.echo(f"trust document {found.number} of {found.collector} accepted", err=True)
+    click.echo(found.hash.hex())
+
+
+@main.command()
+@_config
+def run(path: Path) -> None:
+    """Read, seal, keep and forward until SIGTERM."""
+    from gateway import daemon, logs  # noqa: PLC0415
+
+    logs.set_up()
+    daemon.run(_read(path))
+
+
+@main.command()
+@_config
+@_json
+def status(path: Path, as_json: bool) -> None:
+    """Show what the buffer holds and what the collector said last."""
+    from gateway.status import read_status  # noqa: PLC0415
+
+    configuration = _read(path)
+    found = read_status(configuration.state_folder, configuration.buffer.max_bytes)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found)))
+    else:
+        _show(found)
+
+
+@main.command()
+@_config
+@_json
+def batches(path: Path, as_json: bool) -> None:
+    """List the batches in the buffer, oldest first."""
+    from gateway.status import list_batches  # noqa: PLC0415
+
+    found = list_batches(_read(path).state_folder)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(each) for each in found]))
+        return
+    for each in found:
+        refused = f" refused: {each.refused}" if each.refused else ""
+        click.echo(
+            f"{each.epoch} {each.seq:6} {_time(each.created_ms)} {each.readings:5} readings {each.bytes:7} bytes "
+            f"{each.mark}{refused}"
+        )
+
+
+@main.command()
+@_config
+@click.option("--seq", type=click.IntRange(1), required=True, help="The batch's number.")
+@click.option("--epoch", help="Its epoch (hex); the newest where it is left out.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the batch is written.")
+def export(path: Path, seq: int, epoch: str | None, out: Path) -> None:
+    """Write one batch to a file, so that a person can carry it; it verifies offline."""
+    from gateway import status as reader  # noqa: PLC0415
+    from gateway.files import write_whole  # noqa: PLC0415
+
+    try:
+        wanted = None if epoch is None else bytes.fromhex(epoch)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--epoch") from error
+    octets = reader.export(_read(path).state_folder, seq, wanted)
+    write_whole(out, octets)
+    click.echo(f"{len(octets)} bytes written to {out}", err=True)
+
+
+def _read(path: Path) -> Configuration:
+    from gateway.config import read_configuration  # noqa: PLC0415
+
+    return read_configuration(path)
+
+
+def _show(found: Status) -> None:
+    last = found.last_acknowledgement
+    lines: list[tuple[str, object]] = [
+        ("epoch", found.epoch or "none yet"),
+        ("newest batch", found.seq or "none yet"),
+        ("batches", f"{found.batches} ({found.readings} readings)"),
+        ("stored", f"{found.stored}, of them safe {found.safe}"),
+        ("not stored", f"{found.not_stored} ({found.readings_not_stored} readings)"),
+        ("oldest not stored", _time(found.oldest_ms) if found.oldest_ms else "none"),
+        ("bytes", f"{found.bytes} of {found.max_bytes}"),
+        ("last acknowledgement", f"{last.generation}.{last.number} at {_time(last.time_ms)}" if last else "none yet"),
+        ("set aside", found.set_aside),
+    ]
+    lines += [(f"refused {each.code}", f"{each.epoch} {each.seq}") for each in found.refused]
+    lines += [(f"{name} {code}", count) for name, codes in found.counters.items() for code, count in codes.items()]
+    for name, value in lines:
+        click.echo(f"{name + ':':24}{value}")
+
+
+def _time(instant_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The legally relevant core: version and hash of the code that decodes and seals (R26), computed once at start."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import gateway
+import protocols
+from protocols.uplink.header import Core
+
+# The gateway's files between a meter's answer and its seal; forwarding, commands and wiring are not among them.
+SEALING_FILES = ("clock.py", "config.py", "core.py", "mbus.py", "poll.py", "schedule.py", "seal.py")
+SOURCE_VERSION = "source"  # of a checkout that was not installed
+
+
+def core_of_this_program() -> Core:
+    """The version and SHA-256 over (name, length, bytes) of each source file, sorted by name."""
+    mine, shared = Path(gateway.__file__).parent, Path(protocols.__file__).parent
+    files = {f"protocols/{path.relative_to(shared).as_posix()}": path for path in shared.rglob("*.py")}
+    files |= {f"gateway/{name}": mine / name for name in SEALING_FILES}
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        octets = path.read_bytes()
+        digest.update(f"{name}\0{len(octets)}\0".encode() + octets)
+    try:
+        shown = version("plomba")
+    except PackageNotFoundError:
+        shown = SOURCE_VERSION
+    return Core(shown, digest.digest())

@@ -1,0 +1,123 @@
+"""Keys, request, acceptance: how a gateway becomes known. Keys are made here and never leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from gateway.config import Configuration, configuration_hash
+from gateway.faults import NotEnrolled, TrustHashDiffers, WrongCertificate
+from gateway.files import write_whole
+from protocols.transports.keyfiles import read_box, read_signing, write_private
+from protocols.transports.tls import load_tls_key, make_csr
+from protocols.uplink import limits, request, trust
+from protocols.uplink.keys import BoxKey, SigningKey
+from protocols.uplink.pack import Fields, unpack
+from protocols.uplink.trust import Trust
+
+SEALING, BOX, TLS_KEY = "sealing.pem", "box.pem", "tls-key.pem"
+TRUST, TLS_CERTIFICATE, TLS_CA = "trust.plomba", "tls-cert.pem", "tls-ca.pem"
+ENROLMENT_BYTES = 64 * 1024  # a trust document and a certificate
+ENROLMENT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The private keys that the daemon uses itself; TLS reads its own from the file."""
+
+    sealing: SigningKey
+    box: BoxKey
+
+
+def make_keys(folder: Path) -> list[str]:
+    """Make the keys that are missing; the names of those made. What is there is left as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = []
+    for name, generate in (
+        (SEALING, lambda: SigningKey.generate().private),
+        (BOX, lambda: BoxKey.generate().private),
+        (TLS_KEY, lambda: ec.generate_private_key(ec.SECP256R1())),
+    ):
+        if not (folder / name).exists():
+            write_private(folder / name, generate())
+            made.append(name)
+    return made
+
+
+def read_keys(folder: Path) -> Keys:
+    """The keys in `folder`.
+
+    Raises:
+        KeyFileError: one is missing, readable by others, or of another kind.
+    """
+    return Keys(read_signing(folder / SEALING), read_box(folder / BOX))
+
+
+def read_trust(folder: Path) -> Trust:
+    """The trust document that was accepted.
+
+    Raises:
+        NotEnrolled: none was.
+    """
+    try:
+        octets = (folder / TRUST).read_bytes()
+    except FileNotFoundError:
+        raise NotEnrolled("an accepted trust document", "none", str(folder / TRUST)) from None
+    return trust.read(octets)
+
+
+def make_request(configuration: Configuration) -> bytes:
+    """The signed request for this gateway, with the hash of its configuration."""
+    folder = configuration.keys_folder
+    keys = read_keys(folder)
+    pem = make_csr(load_tls_key(folder / TLS_KEY), configuration.gateway)
+    csr = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
+    wanted = request.Request(
+        configuration.gateway, keys.sealing.public, keys.box.public, csr, configuration_hash(configuration)
+    )
+    return request.sign(wanted, keys.sealing)
+
+
+def accept(configuration: Configuration, enrolment: bytes, trust_hash: str | None) -> Trust:
+    """Check an enrolment and keep what it brings; the same trust document again only renews the certificate.
+
+    Raises:
+        TrustHashDiffers: not the document that the operator named.
+        StaleError, SignerError, SignatureError: not signed, or not the next one after ours.
+        WrongCertificate: not for our TLS key and name.
+    """
+    fields = Fields(unpack(enrolment, ENROLMENT_BYTES, "enrolment"), "enrolment", 3)
+    fields.integer("version", ENROLMENT_VERSION, ENROLMENT_VERSION)
+    octets = fields.octets("trust", limit=2 * limits.SMALL_HEADER)
+    certificate = fields.octets("certificate", limit=ENROLMENT_BYTES)
+    folder = configuration.keys_folder
+    ours = (folder / TRUST).read_bytes() if (folder / TRUST).exists() else None
+    found = trust.read(octets, None if ours in (None, octets) else trust.read(ours))
+    digits = (trust_hash or found.hash.hex()).replace(" ", "").lower()
+    if digits != found.hash.hex():
+        raise TrustHashDiffers(digits, found.hash.hex(), "trust document")
+    _check_certificate(certificate, folder, configuration.gateway)
+    authorities = b"".join(x509.load_der_x509_certificate(each).public_bytes(Encoding.PEM) for each in found.cas)
+    write_whole(folder / TLS_CA, authorities)
+    write_whole(folder / TLS_CERTIFICATE, certificate)
+    write_whole(folder / TRUST, octets)  # last: without it nothing counts as accepted
+    return found
+
+
+def _check_certificate(pem: bytes, folder: Path, gateway: str) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise WrongCertificate("a certificate in PEM", str(error)[:80], "enrolment") from None
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ours = load_tls_key(folder / TLS_KEY).public_key().public_bytes(*form)
+    if certificate.public_key().public_bytes(*form) != ours:
+        raise WrongCertificate("a certificate for our TLS key", "another key", "enrolment")
+    names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if names != [gateway]:
+        raise WrongCertificate(f"common name {gateway}", ", ".join(names) or "none", "enrolment")

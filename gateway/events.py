@@ -1,0 +1,26 @@
+"""The codes of the gateway's own events; with the meters' they are its audit trail."""
+
+from __future__ import annotations
+
+START = "start"  # parameters: version of the core
+STOP = "stop"
+EPOCH_NEW = "epoch-new"  # reason
+CLOCK_STEP = "clock-step"  # by ms
+CLOCK_SET = "clock-set"  # by ms, source
+POLL_FAILED = "poll-failed"  # bus, code, text
+POLL_RECOVERED = "poll-recovered"  # bus, code
+IDENTITY_MISMATCH = "identity-mismatch"  # bus, code, text
+BUS_FAILED = "bus-failed"  # bus, code, text
+BUS_RECOVERED = "bus-recovered"  # bus, code
+READING_REFUSED = "reading-refused"  # code, SHA-256 of the telegram, text
+RECORD_REFUSED = "record-refused"  # code, text
+BUFFER_FULL = "buffer-full"  # readings refused so far
+BUFFER_ROOM = "buffer-room"  # readings refused meanwhile
+BUFFER_HIGH = "buffer-high"  # percent in use
+UNSAFE_REMOVED = "stored-not-safe-removed"  # batches
+BUFFER_SALVAGED = "buffer-salvaged"  # batches salvaged, file set aside
+BATCH_ROTTEN = "batch-rotten"  # epoch, seq, code
+MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
+GENERATION = "generation-raised"  # from, to
+WRITE_FAILED = "write-failed"  # code, text
+WRITE_RECOVERED = "write-recovered"  # readings that waited, readings refused for want of memory

@@ -1,0 +1,132 @@
+"""The gateway's named errors: configuration, storage, meters and what comes over the link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.errors import ConfigurationError, MeterError, PeerError, SecurityError, StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a configuration: the key's path, what was expected and what came."""
+
+    key: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: expected {self.expected}, got {self.got}"
+
+
+class BadConfiguration(ConfigurationError):  # noqa: N818 - named after what is wrong
+    """A configuration file with one or more faults, all of them named."""
+
+    code = "PLB-C220"
+    do = "correct the file; the daemon keeps nothing of a broken configuration"
+
+    def __init__(self, problems: tuple[Problem, ...], where: str) -> None:
+        super().__init__("a valid configuration", "\n".join(f"  {each}" for each in problems), where)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        lines = "\n".join(f"  {each}" for each in self.problems)
+        return f"{self.code}: {len(self.problems)} faults in {self.where}; {self.do}\n{lines}"
+
+
+class ConfigurationUnreadable(ConfigurationError):  # noqa: N818
+    """The file is not there or is not TOML."""
+
+    code = "PLB-C221"
+    do = "check the path given with --config and the line named"
+
+
+class NotEnrolled(ConfigurationError):  # noqa: N818
+    """A key or the trust document is not there yet."""
+
+    code = "PLB-C222"
+    do = "run 'plomba-gateway keys', 'request' and 'accept' first"
+
+
+class NoSuchBatch(ConfigurationError):  # noqa: N818
+    """The batch that was asked for is not in the buffer."""
+
+    code = "PLB-C223"
+    do = "list what there is with 'plomba-gateway batches'"
+
+
+class NotDurable(StorageError):  # noqa: N818
+    """SQLite does not work the way that survives a power cut."""
+
+    code = "PLB-S201"
+    do = "put the state folder on a local file system that supports write-ahead logging"
+
+
+class AlreadyRunning(StorageError):  # noqa: N818
+    """Another daemon owns the state folder."""
+
+    code = "PLB-S202"
+    do = "stop the other daemon, or give this one a state folder of its own"
+
+
+class BufferFull(StorageError):  # noqa: N818
+    """The buffer is full of batches that may not be removed."""
+
+    code = "PLB-S203"
+    do = "restore the link, carry batches out with 'export', or raise buffer.max_bytes"
+
+
+class WriteFailed(StorageError):  # noqa: N818
+    """The disk did not take what was written."""
+
+    code = "PLB-S204"
+    do = "free space or replace the disk; readings wait in memory meanwhile"
+
+
+class BufferDamaged(StorageError):  # noqa: N818
+    """The buffer's file is not a sound database."""
+
+    code = "PLB-S205"
+    do = "nothing: whole batches are salvaged and the rest is declared lost; check the disk"
+
+
+class BufferMissing(StorageError):  # noqa: N818
+    """There is no buffer to look into."""
+
+    code = "PLB-S206"
+    do = "start the daemon once, or check state_folder"
+
+
+class LateAnswer(MeterError):  # noqa: N818
+    """The middle of an answer lies outside the slot that it was asked for."""
+
+    code = "PLB-M201"
+    do = "if it stays so the bus has more to read than its cadence allows"
+
+
+class PollTooLong(MeterError):  # noqa: N818
+    """A meter used up its time budget."""
+
+    code = "PLB-M202"
+    do = "the meter babbles or the line is disturbed; check it with a single meter connected"
+
+
+class WrongCollector(PeerError):  # noqa: N818
+    """An acknowledgement for another gateway, or of another collector."""
+
+    code = "PLB-P201"
+    do = "it is ignored and counted; somebody may be replaying messages of another site"
+
+
+class WrongCertificate(SecurityError):  # noqa: N818
+    """A certificate that is not for our key and name."""
+
+    code = "PLB-X220"
+    do = "sign this gateway's own request again and accept that enrolment"
+
+
+class TrustHashDiffers(SecurityError):  # noqa: N818
+    """The trust document is not the one whose hash was given."""
+
+    code = "PLB-X221"
+    do = "compare the hash with the operator by another way before you trust it"

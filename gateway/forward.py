@@ -1,0 +1,197 @@
+"""When to send what: a state machine over an injected clock and random source, without I/O.
+
+Rules (the uplink's "resend" and "hello"):
+
+* A hello at connect, hourly, and when acknowledgements stop: something was sent and nothing came back for 5 s. Then
+  with pauses that double up to 15 min, jittered; any valid acknowledgement ends that. Meanwhile only hellos leave.
+* At most `window` batches are in flight. First those with seq 1, then batches younger than 15 min, every second place
+  to the oldest. Again after 30 s, doubling to 15 min, jittered; a refused one every 15 min.
+* While the clock is unset, only hellos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.chain import Chain, Entry
+from protocols.uplink import limits
+from protocols.uplink.ranges import Range
+
+SILENCE_MS = 5_000  # without any acknowledgement while something is in flight
+HOUR_MS = 3_600_000  # between hellos when all is well
+FIRST_PAUSE_MS = 5_000  # between hellos when nothing comes back; doubles
+LONGEST_PAUSE_MS = 900_000
+RESEND_MS = 30_000  # the first time; doubles to `LONGEST_PAUSE_MS`
+YOUNG_MS = 900_000  # a batch younger than this is news
+WINDOW = 16  # batches in flight until an acknowledgement says otherwise
+JITTER = 0.25  # of each pause, both ways: a thousand gateways must not speak at once
+
+
+@dataclass(frozen=True, slots=True)
+class SendHello:
+    """Say what is held: these ranges."""
+
+    held: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendBatch:
+    """Send this batch."""
+
+    id: bytes
+
+
+Action = SendHello | SendBatch
+
+
+@dataclass(slots=True)
+class _Try:
+    sent_ms: int
+    due_ms: int
+    pause_ms: int
+
+
+class Forward:
+    """Decides; the caller acts and tells what came back. All instants are of the monotonic clock, in ms.
+
+    Args:
+        chain: what is held and marked.
+        uniform: the random source: a number between its two arguments.
+        window: batches in flight, as the last acknowledgement said.
+    """
+
+    def __init__(self, chain: Chain, uniform: Callable[[float, float], float], window: int | None = None) -> None:
+        self._chain, self._uniform = chain, uniform
+        self.window = window or WINDOW
+        self._tries: dict[bytes, _Try] = {}
+        self._connected = False
+        self._hello_ms = 0  # when the next hello is due
+        self._waiting_ms: int | None = None  # since when something is in flight that nothing answered
+        self._pause_ms = 0  # between hellos while nothing comes back; 0: acknowledgements come
+        self._turn = 0  # even: a young batch, odd: the oldest
+        self._rotation = 0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether acknowledgements have stopped, so that only hellos leave."""
+        return self._pause_ms > 0
+
+    def connected(self, now_ms: int) -> None:
+        """The pipe is open: hello at once."""
+        self._connected, self._hello_ms, self._waiting_ms = True, now_ms, None
+
+    def disconnected(self) -> None:
+        """The pipe is closed; what was in flight may have arrived or not."""
+        self._connected, self._waiting_ms = False, None
+
+    def acknowledged(self, now_ms: int, window: int) -> None:
+        """A valid acknowledgement came, and its marks are taken over."""
+        self.window = window
+        self._drop_settled()
+        self._waiting_ms = now_ms if self._flying(now_ms) else None
+        if self.quiet:
+            self._pause_ms = 0
+            self._hello_ms = now_ms + self._jittered(HOUR_MS)
+
+    def forget(self) -> None:
+        """All marks were cleared: everything is due again."""
+        self._tries.clear()
+
+    def next_actions(self, now_ms: int, utc_ms: int, clock_unset: bool) -> list[Action]:
+        """What to send now, in this order; it counts as sent."""
+        if not self._connected:
+            return []
+        actions: list[Action] = []
+        if self._stopped(now_ms):
+            self._pause_ms = FIRST_PAUSE_MS
+            self._hello_ms = now_ms
+        if now_ms >= self._hello_ms:
+            actions.append(self._hello(now_ms, clock_unset))
+        if not self.quiet and not clock_unset:
+            actions.extend(self._batches(now_ms, utc_ms))
+        if actions and self._waiting_ms is None:
+            self._waiting_ms = now_ms
+        return actions
+
+    def wait_ms(self, now_ms: int) -> int:
+        """How long nothing can become due unless something happens."""
+        if not self._connected:
+            return FIRST_PAUSE_MS
+        due = [self._hello_ms]
+        if self._waiting_ms is not None and not self.quiet:
+            due.append(self._waiting_ms + SILENCE_MS)
+        if not self.quiet:
+            due += [each.due_ms for each in self._tries.values()]
+        return max(1, min(due) - now_ms)
+
+    def _stopped(self, now_ms: int) -> bool:
+        waiting = self._waiting_ms
+        return not self.quiet and waiting is not None and now_ms - waiting >= SILENCE_MS
+
+    def _hello(self, now_ms: int, clock_unset: bool) -> SendHello:
+        if self.quiet or clock_unset:
+            pause_ms = self._pause_ms or FIRST_PAUSE_MS
+            self._hello_ms = now_ms + self._jittered(pause_ms)
+            self._pause_ms = min(pause_ms * 2, LONGEST_PAUSE_MS)
+        else:
+            self._hello_ms = now_ms + self._jittered(HOUR_MS)
+        return SendHello(self._held())
+
+    def _held(self) -> tuple[Range, ...]:
+        """At most 64 ranges, in rotation over all that is held, the newest first."""
+        runs = self._chain.runs()[::-1]
+        if len(runs) <= limits.RANGES:
+            return tuple(runs)
+        start = self._rotation % len(runs)
+        self._rotation = start + limits.RANGES
+        return tuple((runs + runs)[start : start + limits.RANGES])
+
+    def _batches(self, now_ms: int, utc_ms: int) -> Iterator[SendBatch]:
+        self._drop_settled()
+        room = self.window - self._flying(now_ms)
+        if room <= 0:
+            return
+        waiting = [each for each in self._chain.unstored() if self._is_due(each, now_ms)]
+        first = [each for each in waiting if each.seq == 1]
+        others = [each for each in waiting if each.seq != 1]
+        young = [each for each in others if utc_ms - each.created_ms < YOUNG_MS]
+        for entry in self._in_turn(first, young, others, room):
+            self._sent(entry, now_ms)
+            yield SendBatch(entry.id)
+
+    def _in_turn(self, first: list[Entry], young: list[Entry], oldest: list[Entry], room: int) -> list[Entry]:
+        """Seq 1 first; then young ones and, every second place, the oldest."""
+        chosen = {entry.id: entry for entry in first[:room]}
+        queues = (iter(young), iter(oldest))
+        while len(chosen) < room:
+            entry = next((each for each in queues[self._turn] if each.id not in chosen), None)
+            if entry is None:
+                entry = next((each for each in queues[1 - self._turn] if each.id not in chosen), None)
+                if entry is None:
+                    break
+            chosen[entry.id] = entry
+            self._turn = 1 - self._turn
+        return list(chosen.values())
+
+    def _flying(self, now_ms: int) -> int:
+        """How many were sent lately: one that nothing answered for 30 s holds no place in the window."""
+        return sum(1 for each in self._tries.values() if now_ms - each.sent_ms < RESEND_MS)
+
+    def _is_due(self, entry: Entry, now_ms: int) -> bool:
+        tried = self._tries.get(entry.id)
+        return tried is None or now_ms >= tried.due_ms
+
+    def _sent(self, entry: Entry, now_ms: int) -> None:
+        tried = self._tries.get(entry.id)
+        pause_ms = RESEND_MS if tried is None else min(tried.pause_ms * 2, LONGEST_PAUSE_MS)
+        if entry.id in self._chain.refusals():
+            pause_ms = LONGEST_PAUSE_MS
+        self._tries[entry.id] = _Try(now_ms, now_ms + self._jittered(pause_ms), pause_ms)
+
+    def _drop_settled(self) -> None:
+        for batch in [each for each in self._tries if self._chain.mark_of(each) or each not in self._chain]:
+            del self._tries[batch]
+
+    def _jittered(self, pause_ms: int) -> int:
+        return int(pause_ms * self._uniform(1 - JITTER, 1 + JITTER))

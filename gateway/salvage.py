@@ -1,0 +1,211 @@
+"""A damaged buffer: the file is set aside, every whole batch is taken over, the rest is declared lost.
+
+Whole is what verifies against a sealing key of ours, header, signature and body; nothing else is believed. Marks are
+not taken over: the next hello asks for them. What is known to have existed and is not whole becomes `lost` records:
+holes between whole batches of an epoch, what the index or a child's parent names beyond them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from gateway import schema
+from gateway.buffer import Buffer
+from gateway.files import sync_folder
+from protocols.errors import PlombaError
+from protocols.uplink import batch as batches
+from protocols.uplink.batch import Batch
+from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.keys import Algorithm, PublicKey
+from protocols.uplink.pack import Wire, unpack
+from protocols.uplink.records import Lost, When
+
+REASON = "buffer damaged"
+CHUNK = 256  # rows asked for at once; halved where a page does not read
+META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
+META_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Salvaged:
+    """What came out: whole batches with their number of readings, gaps as (epoch, first, last), and small values."""
+
+    aside: Path
+    whole: list[tuple[Batch, int]] = field(default_factory=list)
+    gaps: list[tuple[bytes, int, int]] = field(default_factory=list)
+    meta: dict[str, Wire] = field(default_factory=dict)
+
+    def lost(self, when: When) -> list[Lost]:
+        """The gaps as records."""
+        return [Lost(when, epoch, first, last, REASON) for epoch, first, last in self.gaps]
+
+
+def open_or_salvage(
+    folder: Path, max_bytes: int, reserve_bytes: int, keys: Iterable[PublicKey], stamp: str
+) -> tuple[Buffer, Salvaged | None]:
+    """The buffer in `folder`; a damaged one is replaced by a new one with what could be salvaged.
+
+    Args:
+        folder: the state folder.
+        max_bytes: as for `Buffer`.
+        reserve_bytes: as for `Buffer`.
+        keys: sealing keys of ours; those that the damaged file remembers are used too.
+        stamp: makes the name of the file that is set aside.
+
+    Raises:
+        NotDurable: it could lose commits in a power cut.
+    """
+    path = folder / schema.BUFFER_FILE
+    try:
+        buffer = Buffer(folder, max_bytes, reserve_bytes)
+    except sqlite3.DatabaseError:
+        pass
+    else:
+        if _sound(buffer):
+            return buffer, None
+        buffer.close()
+    aside = _set_aside(path, stamp)
+    found = salvage(aside, keys)
+    fresh = Buffer(folder, max_bytes, reserve_bytes)
+    fresh.take_over(found.whole, found.meta)
+    return fresh, found
+
+
+def salvage(aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
+    """What is whole in the file `aside`."""
+    found = Salvaged(aside)
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(aside, isolation_level=None)) as database:
+        trusted = {key.id: key for key in (*keys, *_own_keys(database))}
+        counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings") if isinstance(row[1], int)}
+        for n, *row in _rows(database, "content", "n, header, signature, codec, body"):
+            batch = _whole(row, trusted)
+            if batch is not None:
+                found.whole.append((batch, counts.get(n, batch.header.leaves)))
+        named = {(row[1], row[2]) for row in _rows(database, "batch", "n, epoch, seq") if _place(row[1:])}
+        found.meta = _meta(database)
+        found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
+    return found
+
+
+def _sound(buffer: Buffer) -> bool:
+    try:
+        with closing(sqlite3.connect(buffer.path, isolation_level=None)) as database:
+            if not schema.is_sound(database):
+                return False
+        buffer.known()
+        buffer.chain()
+    except (sqlite3.DatabaseError, PlombaError):
+        return False
+    return True
+
+
+def _set_aside(path: Path, stamp: str) -> Path:
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    for end in ("", *schema.SIDE_FILES):
+        old = path.with_name(path.name + end)
+        if old.exists():
+            old.rename(aside.with_name(aside.name + end))
+    sync_folder(path.parent)
+    return aside
+
+
+def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Wire, ...]]:
+    """All rows of a table that can be read, by number: a page that does not read costs its own rows only."""
+    last = 0
+    for order in ("DESC", "ASC"):
+        with suppress(sqlite3.DatabaseError):
+            for (n,) in database.execute(f"SELECT n FROM {table} ORDER BY n {order}"):  # noqa: S608 - our own names
+                last = max(last, n)
+                if order == "DESC":
+                    break
+    spans = [(1, last)]
+    while spans:
+        first, end = spans.pop()
+        if first > end:
+            continue
+        if end - first >= CHUNK:
+            spans += [(first + CHUNK, end), (first, first + CHUNK - 1)]
+            continue
+        try:
+            query = f"SELECT {columns} FROM {table} WHERE n BETWEEN ? AND ?"  # noqa: S608 - our own names
+            yield from database.execute(query, (first, end)).fetchall()
+        except sqlite3.DatabaseError:
+            middle = (first + end) // 2
+            if first < end:
+                spans += [(middle + 1, end), (first, middle)]
+
+
+def _whole(row: list[Wire], trusted: Mapping[bytes, PublicKey]) -> Batch | None:
+    header, signature, codec, body = row
+    if not (isinstance(header, bytes) and isinstance(signature, bytes) and isinstance(body, bytes)):
+        return None
+    if codec not in (Codec.PLAIN, Codec.DEFLATE) or not isinstance(codec, int):
+        return None
+    try:
+        batch = batches.parse(Content(header, signature, Codec(codec), body))
+        batches.verify(batch, trusted[batch.header.key])
+    except (PlombaError, KeyError):
+        return None
+    return batch
+
+
+def _own_keys(database: sqlite3.Connection) -> list[PublicKey]:
+    with suppress(sqlite3.DatabaseError, PlombaError, ValueError, TypeError):
+        rows = database.execute("SELECT algorithm, octets FROM own_key").fetchall()
+        return [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
+    return []
+
+
+def _meta(database: sqlite3.Connection) -> dict[str, Wire]:
+    found: dict[str, Wire] = {}
+    for name in META_NAMES:
+        with suppress(sqlite3.DatabaseError, PlombaError):
+            row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                found[name] = unpack(row[0], META_BYTES, f"buffer.{name}")
+    return found
+
+
+def _place(row: tuple[Wire, ...]) -> bool:
+    return isinstance(row[0], bytes) and isinstance(row[1], int)
+
+
+def _gaps(whole: list[Batch], named: set[tuple[Wire, Wire]], head: Wire) -> list[tuple[bytes, int, int]]:
+    """Places that are known to have existed and are not whole.
+
+    The index names what was held; where it does not read, what a child names as its parent is known to have been here.
+    """
+    have: dict[bytes, set[int]] = {}
+    for batch in whole:
+        have.setdefault(batch.header.epoch, set()).add(batch.header.seq)
+    known = {(epoch, seq) for epoch, seq in named if isinstance(epoch, bytes) and isinstance(seq, int)}
+    if not known:
+        parents = [each.header.parent for each in whole]
+        known |= {(parent.epoch, parent.seq) for parent in parents if parent is not None}
+    if isinstance(head, list) and len(head) >= 2 and isinstance(head[0], bytes) and isinstance(head[1], int):
+        known.add((head[0], head[1]))
+    found: list[tuple[bytes, int, int]] = []
+    for epoch in sorted({epoch for epoch, _ in known} | set(have)):
+        mine = sorted(seq for each, seq in known if each == epoch and seq not in have.get(epoch, ()))
+        found += [(epoch, first, last) for first, last in _spans(sorted(have.get(epoch, ())), mine)]
+    return found
+
+
+def _spans(have: list[int], missing: list[int]) -> list[tuple[int, int]]:
+    """Holes between the numbers that are there and up to the highest that is known; below, only what is named."""
+    found: list[tuple[int, int]] = []
+    for seq in missing:
+        if not have or seq < have[0]:
+            if found and found[-1][1] == seq - 1:
+                found[-1] = (found[-1][0], seq)
+            else:
+                found.append((seq, seq))
+    found += [(low + 1, high - 1) for low, high in pairwise(have) if high > low + 1]
+    if have and missing and missing[-1] > have[-1]:
+        found.append((have[-1] + 1, missing[-1]))
+    return found

@@ -1,0 +1,89 @@
+"""Which device is due for which slot: pure, no clock of its own.
+
+A slot of a device begins at a multiple of its cadence (UTC) and is open until the next begins. It is due while it is
+open and has not been read; which slots were read survives a restart with the batches that hold them, so that a slot
+which a restart interrupted is polled again and one that is sealed never is. A clock that was set back meets slots that
+were read: they are not read a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.config import Device
+
+KEPT_SLOTS = 96  # of each device: a day of quarters of an hour; a clock set back further meets slots it forgot
+RETRY_MS = 2_000  # the first pause after a failed poll; doubles to `RETRY_CAP_MS` while the slot is open
+RETRY_CAP_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A device and the slot it is due for: from `slot_ms` (UTC) up to, not including, `end_ms`."""
+
+    device: Device
+    slot_ms: int
+    end_ms: int
+
+
+@dataclass(slots=True)
+class _Progress:
+    done: set[int]
+    slot_ms: int = -1
+    failures: int = 0
+    retry_mono_ms: int = 0
+
+
+class Schedule:
+    """The slots of one bus's devices; `sealed` are the slots that the buffer knows of, by device name."""
+
+    def __init__(self, devices: Iterable[Device], sealed: Mapping[str, Iterable[int]]) -> None:
+        self._devices = tuple(devices)
+        self._progress = {each.name: _Progress(set(sealed.get(each.name, ()))) for each in self._devices}
+
+    def due(self, utc_ms: int, mono_ms: int) -> list[Due]:
+        """What is due now: devices in order, those whose last poll failed behind the others."""
+        found = []
+        for device in self._devices:
+            slot_ms, mine = slot_of(device, utc_ms), self._progress[device.name]
+            if slot_ms in mine.done:
+                continue
+            if mine.slot_ms == slot_ms and mono_ms < mine.retry_mono_ms:
+                continue
+            found.append(Due(device, slot_ms, slot_ms + device.cadence_ms))
+        return sorted(found, key=lambda each: self._progress[each.device.name].failures > 0)
+
+    def read(self, due: Due) -> None:
+        """The slot has its reading."""
+        mine = self._progress[due.device.name]
+        mine.slot_ms, mine.failures = due.slot_ms, 0
+        mine.done.add(due.slot_ms)
+        if len(mine.done) > KEPT_SLOTS:
+            mine.done.discard(min(mine.done))
+
+    def failed(self, due: Due, mono_ms: int) -> None:
+        """The poll failed: not again before a pause."""
+        mine = self._progress[due.device.name]
+        if mine.slot_ms != due.slot_ms:
+            mine.slot_ms, mine.failures = due.slot_ms, 0
+        pause_ms = min(RETRY_MS << min(mine.failures, 10), RETRY_CAP_MS)
+        mine.failures += 1
+        mine.retry_mono_ms = mono_ms + pause_ms
+
+    def wait_ms(self, utc_ms: int, mono_ms: int) -> int:
+        """How long until something is due (0: now)."""
+        if self.due(utc_ms, mono_ms):
+            return 0
+        return max(1, min(self._wait_for(device, utc_ms, mono_ms) for device in self._devices))
+
+    def _wait_for(self, device: Device, utc_ms: int, mono_ms: int) -> int:
+        slot_ms, mine = slot_of(device, utc_ms), self._progress[device.name]
+        next_ms = slot_ms + device.cadence_ms - utc_ms
+        waiting = mine.slot_ms == slot_ms and slot_ms not in mine.done
+        return min(next_ms, mine.retry_mono_ms - mono_ms) if waiting else next_ms
+
+
+def slot_of(device: Device, utc_ms: int) -> int:
+    """The start of the slot in which `utc_ms` lies."""
+    return utc_ms // device.cadence_ms * device.cadence_ms

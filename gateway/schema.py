@@ -1,0 +1,71 @@
+"""The buffer's tables, its settings and what is asserted of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from gateway.faults import NotDurable
+
+BUFFER_FILE = "buffer.sqlite3"
+RESERVE_FILE = "reserve"  # given up when the disk is full: without it even DELETE and checkpoint fail there
+SIDE_FILES = ("-wal", "-shm")
+PAGE = 4096  # bytes, SQLite's default; asserted nowhere, read back where it matters
+WORK_PAGES = 64  # kept free inside the file (256 KiB): marks, counters and the removal itself need room
+WAL_PAGES = 256  # checkpoint after 1 MiB of log
+WAL_BYTES = 1024 * 1024  # the log is cut back to this
+BUSY_MS = 5_000  # a technician's command may read for a moment
+FULL = 2  # PRAGMA synchronous
+
+# The index of a batch and its content lie apart: a mark must not rewrite a blob.
+TABLES = """
+CREATE TABLE IF NOT EXISTS batch (
+    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, epoch BLOB NOT NULL, seq INTEGER NOT NULL, prev BLOB,
+    created_ms INTEGER NOT NULL, size INTEGER NOT NULL, readings INTEGER NOT NULL,
+    mark INTEGER NOT NULL DEFAULT 0, refused TEXT, UNIQUE (epoch, seq));
+CREATE TABLE IF NOT EXISTS content (
+    n INTEGER PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, codec INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS aside (
+    id BLOB PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, codec INTEGER NOT NULL, body BLOB NOT NULL,
+    code TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS slot (device TEXT NOT NULL, slot_ms INTEGER NOT NULL, PRIMARY KEY (device, slot_ms))
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS own_key (id BLOB PRIMARY KEY, algorithm INTEGER NOT NULL, octets BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counter (name TEXT NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (name, code)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """Open (or make) the database for writing, durable against power cuts.
+
+    Raises:
+        NotDurable: write-ahead log or full synchronisation cannot be had.
+        sqlite3.Error: not a database, damaged, or not writable.
+    """
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        database.execute("PRAGMA synchronous = FULL")
+        level = database.execute("PRAGMA synchronous").fetchone()[0]
+        if (mode, level) != ("wal", FULL):
+            raise NotDurable("journal_mode wal and synchronous FULL", f"{mode} and {level}", str(path))
+        database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        size = database.execute("PRAGMA page_size").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {max_bytes // size}")
+        database.executescript(TABLES)
+    except (sqlite3.Error, NotDurable):
+        database.close()
+        raise
+    return database
+
+
+def is_sound(database: sqlite3.Connection) -> bool:
+    """Whether every page and index of the database is as it should be."""
+    try:
+        return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except sqlite3.DatabaseError:
+        return False

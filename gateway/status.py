@@ -1,0 +1,199 @@
+"""What a technician sees of the buffer, read-only beside a running daemon."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import schema
+from gateway.chain import Mark
+from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
+from protocols.uplink import batch as batches
+from protocols.uplink.acknowledgement import Acknowledgement
+from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.keys import Algorithm, PublicKey
+from protocols.uplink.pack import unpack
+from protocols.uplink.proof import export_batch
+
+META_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A batch that the collector refuses, with its code."""
+
+    epoch: str
+    seq: int
+    id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastAcknowledgement:
+    """The last one accepted; `heard_ms` by our clock (UTC)."""
+
+    generation: int
+    number: int
+    time_ms: int
+    heard_ms: int | None
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of one gateway's buffer."""
+
+    epoch: str | None
+    seq: int | None
+    batches: int
+    readings: int
+    stored: int
+    safe: int
+    not_stored: int
+    readings_not_stored: int
+    oldest_ms: int | None
+    bytes: int
+    max_bytes: int
+    last_acknowledgement: LastAcknowledgement | None
+    refused: tuple[Refused, ...]
+    set_aside: int
+    counters: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One batch in the buffer."""
+
+    epoch: str
+    seq: int
+    id: str
+    created_ms: int
+    bytes: int
+    readings: int
+    mark: str
+    refused: str | None
+
+
+def read_status(folder: Path, max_bytes: int) -> Status:
+    """The buffer's state.
+
+    Raises:
+        BufferMissing: no daemon ever ran here.
+        BufferDamaged: it does not read.
+    """
+    with _reading(folder) as database:
+        epoch, seq = _head(database)
+        rows = {
+            mark: (count, readings)
+            for mark, count, readings in database.execute(
+                "SELECT mark, count(*), sum(readings) FROM batch GROUP BY mark"
+            )
+        }
+        none, stored, safe = (rows.get(mark, (0, 0)) for mark in Mark)
+        oldest = database.execute("SELECT min(created_ms) FROM batch WHERE mark = 0").fetchone()[0]
+        refused = database.execute("SELECT epoch, seq, id, refused FROM batch WHERE refused NOT NULL ORDER BY n")
+        counters: dict[str, dict[str, int]] = {}
+        for name, code, count in database.execute("SELECT name, code, count FROM counter"):
+            counters.setdefault(name, {})[code] = count
+        pages = database.execute("PRAGMA page_count").fetchone()[0] * database.execute("PRAGMA page_size").fetchone()[0]
+        return Status(
+            epoch,
+            seq,
+            none[0] + stored[0] + safe[0],
+            none[1] + stored[1] + safe[1],
+            stored[0] + safe[0],
+            safe[0],
+            none[0],
+            none[1],
+            oldest,
+            pages,
+            max_bytes,
+            _last(database),
+            tuple(Refused(row[0].hex(), row[1], row[2].hex(), row[3]) for row in refused),
+            database.execute("SELECT count(*) FROM aside").fetchone()[0],
+            counters,
+        )
+
+
+def list_batches(folder: Path) -> list[Listed]:
+    """Every batch in the buffer, oldest first.
+
+    Raises:
+        BufferMissing, BufferDamaged: as for `read_status`.
+    """
+    with _reading(folder) as database:
+        rows = database.execute(
+            "SELECT epoch, seq, id, created_ms, size, readings, mark, refused FROM batch ORDER BY n"
+        )
+        return [
+            Listed(epoch.hex(), seq, batch.hex(), created_ms, size, readings, Mark(mark).name.lower(), refused)
+            for epoch, seq, batch, created_ms, size, readings, mark, refused in rows
+        ]
+
+
+def export(folder: Path, seq: int, epoch: bytes | None) -> bytes:
+    """A batch as a file that a person can carry; its seal was checked. Without an epoch: the newest.
+
+    Raises:
+        NoSuchBatch: it is not held.
+        SecurityError: its seal does not hold.
+        BufferMissing, BufferDamaged: as for `read_status`.
+    """
+    with _reading(folder) as database:
+        wanted = epoch
+        if wanted is None:
+            shown, _ = _head(database)
+            wanted = bytes.fromhex(shown or "")
+        row = database.execute(
+            "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE epoch = ? AND seq = ?",
+            (wanted, seq),
+        ).fetchone()
+        if row is None:
+            raise NoSuchBatch(f"batch {seq} of epoch {wanted.hex()}", "none", str(folder))
+        batch = batches.parse(Content(row[0], row[1], Codec(row[2]), row[3]))
+        key = database.execute("SELECT algorithm, octets FROM own_key WHERE id = ?", (batch.header.key,)).fetchone()
+        if key is None:
+            raise NoSuchBatch("a batch sealed with a key of ours", batch.header.key.hex(), str(folder))
+        return export_batch(batch, batches.verify(batch, PublicKey(Algorithm(key[0]), key[1])))
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    path = folder / schema.BUFFER_FILE
+    if not path.exists():
+        raise BufferMissing("a buffer", "none", str(path))
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            database.execute(f"PRAGMA busy_timeout = {schema.BUSY_MS}")
+            database.execute("BEGIN")
+            yield database
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise BufferDamaged("a sound buffer", str(error), str(path)) from None
+
+
+def _head(database: sqlite3.Connection) -> tuple[str | None, int | None]:
+    row = database.execute("SELECT value FROM meta WHERE name = 'head'").fetchone()
+    found = unpack(row[0], META_BYTES, "buffer.head") if row else None
+    if isinstance(found, list) and isinstance(found[0], bytes) and isinstance(found[1], int):
+        return found[0].hex(), found[1]
+    return None, None
+
+
+def _last(database: sqlite3.Connection) -> LastAcknowledgement | None:
+    values = dict(database.execute("SELECT name, value FROM meta WHERE name IN ('last_ack', 'last_ack_ms')"))
+    if "last_ack" not in values:
+        return None
+    signed, heard = unpack(values["last_ack"], META_BYTES, "buffer.last_ack"), None
+    if "last_ack_ms" in values:
+        found = unpack(values["last_ack_ms"], META_BYTES, "buffer.last_ack_ms")
+        heard = found[0] if isinstance(found, list) and isinstance(found[0], int) else None
+    if not isinstance(signed, list) or not isinstance(signed[0], bytes):
+        return None
+    ack = Acknowledgement.from_bytes(signed[0])
+    return LastAcknowledgement(ack.generation, ack.number, ack.time_ms, heard, ack.window)

@@ -1,0 +1,238 @@
+"""The buffer: what it keeps through restarts, damage and a full disk, and what it may remove."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from gateway_parts import Rig, reading
+
+from gateway import events, schema
+from gateway.chain import Mark
+from gateway.faults import AlreadyRunning, BufferFull
+from gateway.lock import FolderLock
+from gateway.salvage import open_or_salvage
+from gateway.seal import READINGS_REFUSED
+from protocols.uplink import batch as batches
+from protocols.uplink.records import Configuration, Event, Lost, Record
+
+SMALL = 4 * 1024 * 1024
+
+
+def records(rig: Rig) -> list[Record]:
+    """All records in the buffer, in order of sealing."""
+    found: list[Record] = []
+    for entry in rig.chain.entries():
+        content = rig.buffer.content(entry.id)
+        assert content is not None
+        batch = batches.parse(content)
+        found += batches.expand(batch.header, batches.verify(batch, rig.key.public)).records
+    return found
+
+
+def codes(rig: Rig) -> list[str]:
+    return [each.code for each in records(rig) if isinstance(each, Event)]
+
+
+def mark_all(rig: Rig, mark: Mark) -> None:
+    marks = {entry.id: mark for entry in rig.chain.entries()}
+    rig.buffer.mark(marks, {}, {})
+    rig.chain.set_marks(marks, {})
+
+
+async def test_what_was_sealed_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Same batches, same slots, and a new epoch whose first batch names its parent."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    before = [entry.id for entry in rig.chain.entries()]
+    rig.buffer.close()
+    rig.start()
+    assert [entry.id for entry in rig.chain.entries()] == before
+    assert len(rig.buffer.known().slots["heat"]) == 3
+    await rig.seal()
+    newest = list(rig.chain.entries())[-1]
+    content = rig.buffer.content(newest.id)
+    assert content is not None
+    header = batches.parse(content).header
+    assert (header.seq, header.prev) == (1, before[-1])
+    assert header.parent is not None
+    assert header.parent.seq == 3
+
+
+async def test_the_first_batch_of_an_epoch_carries_the_configuration_and_says_why(tmp_path: Path) -> None:
+    """What the header's hash stands for, and the reason."""
+    rig = Rig(tmp_path)
+    await rig.seal()
+    first, second = records(rig)
+    assert isinstance(first, Configuration)
+    assert isinstance(second, Event)
+    assert (second.code, second.parameters) == (events.EPOCH_NEW, ("start",))
+
+
+async def test_an_old_image_makes_a_new_epoch_that_names_the_old_end(tmp_path: Path) -> None:
+    """G08: nothing is renumbered, nothing is sealed again."""
+    rig = Rig(tmp_path)
+    await rig.seal(2)
+    rig.buffer.close()
+    image = tmp_path / "image"
+    shutil.copy(rig.buffer.path, image)
+    rig.start()
+    await rig.seal(2)
+    epoch = rig.sealer.epoch
+    rig.buffer.close()
+    shutil.copy(image, rig.buffer.path)
+    rig.start()
+    await rig.seal()
+    newest = list(rig.chain.entries())[-1]
+    assert newest.seq == 1
+    assert newest.epoch != epoch
+    assert newest.prev == list(rig.chain.entries())[1].id
+
+
+async def test_safe_batches_make_room_oldest_first_and_only_then(tmp_path: Path) -> None:
+    """Nothing leaves before space is needed; what leaves is safe, and from the start of its epoch."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(10, 100_000)
+    mark_all(rig, Mark.SAFE)
+    assert len(rig.chain) == 10
+    await rig.seal(40, 100_000)
+    left = [entry.seq for entry in rig.chain.entries()]
+    assert left[-1] == 50 - rig.sealer._refused
+    assert left[0] == 11, "all that was safe had to go, nothing that was not"
+    assert events.UNSAFE_REMOVED not in codes(rig)
+
+
+async def test_stored_batches_go_before_a_reading_is_refused_and_an_event_says_so(tmp_path: Path) -> None:
+    """The one exception of the removal rules."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(30, 100_000)
+    mark_all(rig, Mark.STORED)
+    await rig.seal(12, 100_000)
+    assert not rig.sealer.full
+    assert events.UNSAFE_REMOVED in codes(rig)
+
+
+async def test_a_buffer_full_of_unstored_batches_refuses_counts_and_keeps_them_all(tmp_path: Path) -> None:
+    """Never one that is not stored; the daemon goes on, and tells when there is room again."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(60, 100_000)
+    assert rig.sealer.full
+    kept = [entry.seq for entry in rig.chain.entries()]
+    assert kept == list(range(1, len(kept) + 1))
+    with sqlite3.connect(rig.buffer.path) as database:
+        count = database.execute("SELECT count FROM counter WHERE name = ?", (READINGS_REFUSED,)).fetchone()[0]
+    assert count == 60 - len(kept)
+    mark_all(rig, Mark.SAFE)
+    await rig.seal(2, 100)
+    assert not rig.sealer.full
+    found = codes(rig)
+    assert found.count(events.BUFFER_FULL) == found.count(events.BUFFER_ROOM) == 1
+
+
+async def test_the_newest_batch_is_never_removed(tmp_path: Path) -> None:
+    """Its id is what the next one names."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(1, 200_000)
+    mark_all(rig, Mark.SAFE)
+    big = list(rig.chain.entries())[-1]
+    with pytest.raises(BufferFull):
+        rig.buffer._write(lambda database: rig.buffer._make_room(database, 2 * SMALL))
+    assert rig.buffer.content(big.id) is not None
+
+
+async def test_the_same_batch_again_changes_nothing(tmp_path: Path) -> None:
+    """After a failed commit it is written again without knowing whether it is there."""
+    rig = Rig(tmp_path)
+    await rig.seal()
+    entry = next(iter(rig.chain.entries()))
+    content = rig.buffer.content(entry.id)
+    assert content is not None
+    assert rig.buffer.append(batches.parse(content), (), 1).entry == entry
+    assert len(rig.buffer.chain()) == 1
+
+
+def test_the_settings_that_survive_a_power_cut_hold(tmp_path: Path) -> None:
+    """WAL and FULL, read back."""
+    database = schema.connect(tmp_path / "b", SMALL)
+    assert database.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert database.execute("PRAGMA synchronous").fetchone()[0] == schema.FULL
+    database.close()
+
+
+def test_a_second_start_is_refused_at_once(tmp_path: Path) -> None:
+    """G15."""
+    first = FolderLock(tmp_path)
+    with pytest.raises(AlreadyRunning):
+        FolderLock(tmp_path)
+    first.close()
+    FolderLock(tmp_path).close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_damaged_file_is_set_aside_and_whole_batches_are_kept(tmp_path: Path, seed: int) -> None:
+    """G07: every batch is either whole and kept under its own epoch, or named as lost."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(40, 5_000)
+    rig.buffer.close()
+    path, dice = tmp_path / schema.BUFFER_FILE, random.Random(seed)
+    octets = bytearray(path.read_bytes())
+    for _ in range(4):
+        page = dice.randrange(8, len(octets) // 4096)
+        octets[page * 4096 : page * 4096 + 4096] = dice.randbytes(4096)
+    path.write_bytes(octets)
+    buffer, salvaged = open_or_salvage(tmp_path, SMALL, 0, [rig.key.public], "1")
+    if salvaged is None:  # only blob bytes were hit: the seal finds them when they are to be sent
+        buffer.close()
+        return
+    assert salvaged.aside.exists()
+    old = {entry.seq for entry in buffer.chain().entries()}
+    gone = {seq for _, first, last in salvaged.gaps for seq in range(first, last + 1)}
+    assert old.isdisjoint(gone)
+    assert old | gone == set(range(1, 41))
+    assert len(old) >= 20
+    rig.run_with(buffer)
+    for lost in salvaged.lost(rig.clock.when()):
+        rig.sealer.note(lost)
+    await rig.sealer.flush()
+    assert [each for each in records(rig) if isinstance(each, Lost)] == salvaged.lost(rig.clock.when())
+    head = list(rig.chain.entries())[-1]
+    assert head.seq == 1
+
+
+def test_what_is_no_database_at_all_is_set_aside_too(tmp_path: Path) -> None:
+    """The service goes on with an empty buffer."""
+    (tmp_path / schema.BUFFER_FILE).write_bytes(b"not a database" * 1000)
+    buffer, salvaged = open_or_salvage(tmp_path, SMALL, 0, [], "1")
+    assert salvaged is not None
+    assert salvaged.whole == []
+    assert len(buffer.chain()) == 0
+
+
+async def test_readings_that_fit_no_batch_are_split_and_none_is_lost(tmp_path: Path) -> None:
+    """Incompressible telegrams over 256 KiB make several batches in one chain."""
+    rig = Rig(tmp_path)
+    rig.sealer.take([reading(rig.clock.utc_ms() + n * 1000, 30_000) for n in range(40)])
+    await rig.sealer.flush()
+    entries = list(rig.chain.entries())
+    assert len(entries) > 3
+    assert [each.prev for each in entries[1:]] == [each.id for each in entries[:-1]]
+    found = 0
+    for each in entries:
+        content = rig.buffer.content(each.id)
+        assert content is not None
+        batch = batches.parse(content)
+        found += len(batches.expand(batch.header, batches.verify(batch, rig.key.public)).readings)
+    assert found == 40
+
+
+async def test_a_reading_that_cannot_be_sealed_becomes_an_event_and_costs_no_other(tmp_path: Path) -> None:
+    """65 registers do not fit a leaf: the code and the telegram's hash are told."""
+    rig = Rig(tmp_path)
+    rig.sealer.take([reading(rig.clock.utc_ms()), reading(rig.clock.utc_ms() + 1, values=65)])
+    await rig.sealer.flush()
+    await rig.sealer.flush()
+    assert codes(rig).count(events.READING_REFUSED) == 1
+    assert len(rig.buffer.known().slots["heat"]) == 1
