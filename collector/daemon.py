@@ -69,7 +69,7 @@ class _Daemon:
             loop.add_signal_handler(number, self._stop.set)
         while not self._stop.is_set():
             try:
-                async with connect(self._settings()) as pipe:
+                async with connect(pipe_settings(self._config)) as pipe:
                     await self._session(pipe)
             except LinkError as error:
                 if self._linked is not False:
@@ -135,16 +135,12 @@ class _Daemon:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    def _settings(self) -> PipeSettings:
-        folder = self._config.keys_folder
-        return PipeSettings(
-            self._config.host,
-            self._config.port,
-            folder / keys.CA,
-            folder / keys.CERTIFICATE,
-            folder / keys.TLS,
-            self._config.server_name,
-        )
+
+def pipe_settings(config: Config) -> PipeSettings:
+    """Where the broker is and who the collector is there."""
+    folder = config.keys_folder
+    certificate, key = folder / keys.CERTIFICATE, folder / keys.TLS
+    return PipeSettings(config.host, config.port, folder / keys.CA, certificate, key, config.server_name)
 
 
 def _now_ms() -> int:

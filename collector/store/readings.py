@@ -17,6 +17,7 @@ from protocols.reading import Identity
 from protocols.uplink.leaf import SealedReading, identity_to_wire, time_code
 from protocols.uplink.pack import pack
 
+PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
 
@@ -97,13 +98,14 @@ class Readings:
         rows = self._sql.execute(
             "SELECT gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
             " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch))"
+            " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
+            " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch)"
             " FROM reading r WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
-        for *place, sealed, conflict, held in rows:
-            reasons = tuple(sorted(held.split(","))) if held else ()
-            yield ReadingRow(Place(*place), sealed, bool(conflict), reasons)
+        for *place, sealed, conflict, held, pending in rows:
+            reasons = [*(held.split(",") if held else ()), *((PENDING,) if pending else ())]
+            yield ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
     def records(self, gateway: str | None = None) -> Iterator[RecordRow]:
         """All records (of one gateway), in the order of their batches' places."""

@@ -42,6 +42,9 @@ CREATE TABLE lost (
   gateway TEXT NOT NULL, epoch BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, reason TEXT NOT NULL,
   batch BLOB NOT NULL, PRIMARY KEY (gateway, epoch, first, last, batch)
 ) STRICT, WITHOUT ROWID;
+CREATE VIEW pending AS SELECT gateway, epoch FROM epoch e WHERE stored NOT LIKE '[[1, %' AND NOT EXISTS (
+  SELECT 1 FROM lost l WHERE l.gateway = e.gateway AND l.epoch = e.epoch AND l.first = 1
+);
 CREATE TABLE reading (
   meter BLOB NOT NULL, how INTEGER NOT NULL, moment TEXT NOT NULL, part INTEGER NOT NULL, variant INTEGER NOT NULL,
   gateway TEXT NOT NULL, epoch BLOB NOT NULL, seq INTEGER NOT NULL, batch BLOB NOT NULL, leaf INTEGER NOT NULL,

@@ -44,8 +44,12 @@ def test_an_epoch_is_pending_until_its_first_batch_comes(bench: Bench) -> None:
     word = bench.word(bench.take(second))
     assert [(each.first, each.last) for each in word.stored] == [(2, 2)]
     assert _states(bench) == [("pending", None, False)]
+    assert [row.held for row in bench.store.readings.all()] == [("pending",)]
+    assert bench.store.cases.held("house-1") == 1
     bench.take(first)
     assert _states(bench) == [("open", None, False)]
+    assert bench.store.cases.held("house-1") == 0
+    assert [row.held for row in bench.store.readings.all()] == [(), ()]
 
 
 def test_a_missing_number_is_a_named_gap_until_it_is_declared_lost(bench: Bench) -> None:

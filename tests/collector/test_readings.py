@@ -54,19 +54,15 @@ def test_devices_without_identity_are_told_apart_by_gateway_and_device(bench: Be
         (Scaled(12, 3), "12000"),
         (Scaled(0, -2), "0.00"),
         (Float32(0x3F800000), "1"),
-        (Float32(0xC0490FDB), "-3.1415927410125732421875"),
-        (Float32(0x3DCCCCCD, 1), "1.00000001490116119384765625"),
-        (Float32(0x00000001, -12), None),
+        (Float32(0xC0490FDB), "-3.141593"),
+        (Float32(0x3DCCCCCD, 1), "1.000000"),
+        (Float32(0x00000001, -12), "0." + "0" * 56 + "1401298"),
         (Float32(0x7FC00000), "0x7fc00000"),
     ],
 )
-def test_numbers_are_shown_exactly(number: Scaled | Float32, text: str | None) -> None:
-    """Integers and powers of ten, and the exact value of 32 bits."""
-    if text is None:
-        assert shown(number).startswith("0.0")
-        assert len(shown(number)) == 2 + 149 + 12
-    else:
-        assert shown(number) == text
+def test_numbers_are_shown_exactly(number: Scaled | Float32, text: str) -> None:
+    """Integers and powers of ten exactly; the exact value of 32 bits rounded once, to 7 digits."""
+    assert shown(number) == text
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1"])
