@@ -47,6 +47,11 @@ class LineStuck(LinkError):  # noqa: N818
     do = "unplug the converter and plug it in again"
 
 
+def _opened(path: str, baud: int, mode: str) -> serial.Serial:
+    size, parity, stop = int(mode[0]), PARITIES[mode[1]], int(mode[2])
+    return serial.Serial(path, baud, size, parity, stop, timeout=0, write_timeout=0, exclusive=True, xonxoff=False)
+
+
 class SerialLine:
     """An open serial port; use `SerialLine.open`.
 
@@ -66,12 +71,14 @@ class SerialLine:
             PortMissing: it is not there, is no terminal, or may not be opened.
             PortBusy: another program holds it.
         """
-        size, parity, stop = int(mode[0]), PARITIES[mode[1]], int(mode[2])
         try:
-            port = serial.Serial(
-                path, baud, size, parity, stop, timeout=0, write_timeout=0, exclusive=True, xonxoff=False
-            )
-        except (serial.SerialException, OSError) as error:
+            try:
+                port = _opened(path, baud, mode)
+            except termios.error:
+                # A pseudo-terminal drops parity; the C library reports that as EINVAL when nothing else was to change,
+                # that is, when it is opened a second time.
+                port = _opened(path, baud, mode[0] + "N" + mode[2])
+        except (serial.SerialException, OSError, termios.error) as error:
             if "lock" in str(error).lower():
                 raise PortBusy("a free port", str(error), path) from error
             raise PortMissing("a serial port", str(error), path) from error
