@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import structlog
 from collector import keys
 from collector.acknowledge import Packet
 from collector.config import Config
+from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
 from collector.receive import FILTERS, QUEUE, gather, receive
 from collector.store.sqlite import SqliteStore
@@ -46,6 +48,8 @@ def run(config: Config) -> None:
         worker = Worker(config, own, document, store)
         worker.start(_now_ms())
         asyncio.run(_Daemon(config, worker).run())
+    except sqlite3.DatabaseError as error:
+        raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
         store.close()
 

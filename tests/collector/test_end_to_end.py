@@ -123,6 +123,7 @@ async def test_a_batch_published_over_mqtt_comes_back_as_stored(site: Site) -> N
             pass
     assert [(each.first, each.last, each.id) for each in word.stored] == [(1, 1, batch.id)]
     site.daemon.stop(signal.SIGTERM)
+    assert "event=stopped" in site.daemon.log()
     shown = json.loads(command(site.folder, "status", "--json"))
     assert shown["gateways"][0]["stored"] == 1
     assert shown["gateways"][0]["held"] == 0
@@ -152,6 +153,16 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(site: Site) -> None:
                 named |= {ids[seq] for seq in range(each.first, each.last + 1)}
     assert named
     assert named <= exported(site.folder)
+
+
+def test_the_live_broker_is_checked_by_a_command(site: Site) -> None:
+    """All that must fail fails and all that must work works; it says so for each attempt."""
+    one, other = site.broker.site.gateways
+    parties = [("--gateway", one), ("--other", other)]
+    arguments = [str(each) for name, party in parties for each in (name, party.name, party.certificate, party.key)]
+    shown = json.loads(command(site.folder, "broker-check", *arguments, "--json"))
+    assert len(shown) == 12
+    assert all(each["ok"] for each in shown)
 
 
 def exported(folder: Path) -> set[bytes]:

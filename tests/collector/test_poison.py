@@ -98,6 +98,7 @@ def test_a_wrong_root_is_undecoded_and_opens_a_case(bench: Bench) -> None:
     outcome = bench.take(_sealed_as(bench.chain, root=bytes(32)))
     assert outcome.undecoded == 1
     assert [each.kind for each in outcome.opened] == ["root"]
+    assert bench.take(_sealed_as(bench.chain, root=bytes(32))).opened == []
     assert bench.rows() == 0
 
 
