@@ -17,6 +17,7 @@ _COMMANDS = {
     "tls-key": ("collector.cli_setup", "tls_key"),
     "sign": ("collector.cli_setup", "sign"),
     "broker-config": ("collector.cli_setup", "broker_config"),
+    "broker-check": ("collector.cli_run", "broker_check"),
     "run": ("collector.cli_run", "run"),
     "status": ("collector.cli_show", "status"),
     "readings": ("collector.cli_show", "readings"),

@@ -1,14 +1,17 @@
-"""The command that runs the daemon."""
+"""The commands that use the pipe: the daemon, and the check of a broker."""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
 import click
 import structlog
 
-from collector.cli import config_option
+from collector.cli import FAILED, config_option, json_option
 from collector.config import Config
 
 
@@ -28,3 +31,33 @@ def run(config_file: Path) -> None:
         cache_logger_on_first_use=True,
     )
     run_daemon(Config.from_toml(config_file))
+
+
+_party = (str, click.Path(path_type=Path), click.Path(path_type=Path))
+
+
+@click.command("broker-check")
+@config_option
+@click.option("--gateway", type=_party, required=True, help="A gateway: name, certificate and key (PEM files).")
+@click.option("--other", type=_party, required=True, help="Another gateway: name, certificate and key.")
+@json_option
+def broker_check(
+    config_file: Path, gateway: tuple[str, Path, Path], other: tuple[str, Path, Path], as_json: bool
+) -> None:
+    """Try at the live broker all that must fail and all that must work."""
+    from collector.brokercheck import CheckTarget  # noqa: PLC0415 - loads the MQTT client
+    from collector.brokercheck import broker_check as check  # noqa: PLC0415
+    from collector.daemon import pipe_settings  # noqa: PLC0415
+
+    mine = pipe_settings(Config.from_toml(config_file))
+    parties = [dataclasses.replace(mine, certificate=party[1], key=party[2]) for party in (gateway, other)]
+    target = CheckTarget(mine, parties[0], gateway[0], parties[1], other[0])
+    results = asyncio.run(check(target))
+    if as_json:
+        rows = [{"check": each.name, "expected": each.expected, "got": each.got, "ok": each.ok} for each in results]
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        for each in results:
+            click.echo(f"{'ok  ' if each.ok else 'FAIL'} {each.name}: {each.got}")
+    if not all(each.ok for each in results):
+        raise SystemExit(FAILED)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import click
 from collector import report
 from collector.cli import config_option, json_option
 from collector.config import Config
-from collector.faults import NotFoundError
+from collector.faults import NotFoundError, StoreVersionError
 from collector.rows import ValueRow, cell, values_of
 from collector.store.sqlite import SqliteStore
 
@@ -36,6 +37,8 @@ def opened(config_file: Path) -> Iterator[tuple[Config, SqliteStore]]:
     store = SqliteStore.open(config.store)
     try:
         yield config, store
+    except sqlite3.DatabaseError as error:
+        raise StoreVersionError("a store that can be read", str(error), str(config.store)) from error
     finally:
         store.close()
 

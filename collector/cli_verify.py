@@ -50,11 +50,19 @@ def read_ring(path: Path) -> Keyring:
 def check(path: Path, ring: Keyring) -> Checked | PlombaError:
     """What a file proves, or the named error that says why it proves nothing."""
     try:
-        return proof.check(files.read(path), ring)
+        return check_octets(files.read(path), ring, str(path))
+    except PlombaError as error:
+        return error
+
+
+def check_octets(octets: bytes, ring: Keyring, where: str) -> Checked | PlombaError:
+    """The same for a file's bytes; it never raises for what is in them."""
+    try:
+        return proof.check(octets, ring)
     except PlombaError as error:
         return error
     except MISHAPS as error:
-        return UnexpectedError("a file that a rule accepts or refuses", repr(error)[:200], str(path))
+        return UnexpectedError("a file that a rule accepts or refuses", repr(error)[:200], where)
 
 
 def _sentence(checked: Checked) -> str:

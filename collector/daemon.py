@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import structlog
 from collector import keys
 from collector.acknowledge import Packet
 from collector.config import Config
+from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
 from collector.receive import FILTERS, QUEUE, gather, receive
 from collector.store.sqlite import SqliteStore
@@ -46,6 +48,8 @@ def run(config: Config) -> None:
         worker = Worker(config, own, document, store)
         worker.start(_now_ms())
         asyncio.run(_Daemon(config, worker).run())
+    except sqlite3.DatabaseError as error:
+        raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
         store.close()
 
@@ -69,7 +73,7 @@ class _Daemon:
             loop.add_signal_handler(number, self._stop.set)
         while not self._stop.is_set():
             try:
-                async with connect(self._settings()) as pipe:
+                async with connect(pipe_settings(self._config)) as pipe:
                     await self._session(pipe)
             except LinkError as error:
                 if self._linked is not False:
@@ -135,16 +139,12 @@ class _Daemon:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    def _settings(self) -> PipeSettings:
-        folder = self._config.keys_folder
-        return PipeSettings(
-            self._config.host,
-            self._config.port,
-            folder / keys.CA,
-            folder / keys.CERTIFICATE,
-            folder / keys.TLS,
-            self._config.server_name,
-        )
+
+def pipe_settings(config: Config) -> PipeSettings:
+    """Where the broker is and who the collector is there."""
+    folder = config.keys_folder
+    certificate, key = folder / keys.CERTIFICATE, folder / keys.TLS
+    return PipeSettings(config.host, config.port, folder / keys.CA, certificate, key, config.server_name)
 
 
 def _now_ms() -> int:

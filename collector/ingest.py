@@ -139,7 +139,7 @@ class Ingest:
             outcome.undecoded += 1
             self._store.evidence.mark(n, UNDECODED, str(fault))
             if isinstance(error, RootError):
-                self._case(outcome, batch, "root", batch.id, now_ms)
+                self._case(outcome, batch, "root", batch.header.epoch, now_ms)
         else:
             self._store.evidence.mark(n, DECODED, None)
             for kind in sorted(doubts):

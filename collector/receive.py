@@ -12,8 +12,8 @@ from protocols.uplink import topics
 from protocols.uplink.faults import FieldError
 
 FILTERS = ("plomba/v1/+/+/up/+",)  # exactly what the broker lets a collector read
-QUEUE = 256  # messages; with the largest packets 80 MiB. Beyond, the pipe's own inbox fills and drops: they come again
-GROUP = 256  # messages of one commit at most, so that the first of them does not wait long
+QUEUE = 64  # messages; with the largest packets 20 MiB. Beyond, the pipe's own inbox fills and drops: they come again
+GROUP = 64  # messages of one commit at most: with the largest bodies 64 MiB, and the first does not wait long
 
 
 async def receive(pipe: Pipe, queue: asyncio.Queue[Message], now_ms: Callable[[], int]) -> None:

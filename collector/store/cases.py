@@ -98,7 +98,8 @@ class Cases:
         row = self._sql.execute(
             "SELECT count(*) FROM evidence e WHERE e.gateway = ? AND EXISTS (SELECT 1 FROM hold h"
             " JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " WHERE h.gateway = e.gateway AND h.epoch = e.epoch AND h.batch IN (x'', e.id))",
+            " WHERE h.gateway = e.gateway AND h.epoch = e.epoch AND h.batch IN (x'', e.id)"
+            " UNION ALL SELECT 1 FROM pending p WHERE p.gateway = e.gateway AND p.epoch = e.epoch)",
             (gateway,),
         ).fetchone()
         found: int = row[0]

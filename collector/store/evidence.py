@@ -34,7 +34,10 @@ class Evidence:
     epoch: bytes
     seq: int
     prev: bytes | None
-    content: Content
+    header: bytes
+    signature: bytes
+    codec: int
+    body: bytes
     digest: bytes
     received_ms: int
     state: str
@@ -47,9 +50,9 @@ class Evidence:
             EvidenceAlteredError: something in the row was changed since.
         """
         where = f"evidence of batch {self.id.hex()}"
-        if digest(self.content) != self.digest:
+        if _digest(self.header, self.signature, self.codec, self.body) != self.digest:
             raise EvidenceAlteredError("the bytes that were received", "others", where)
-        found = parse(self.content)
+        found = parse(Content(self.header, self.signature, Codec(self.codec), self.body))
         if (found.id, found.header.gateway, found.header.epoch, found.header.seq) != (
             self.id,
             self.gateway,
@@ -92,7 +95,7 @@ class EvidenceTable:
                 content.signature,
                 int(content.codec),
                 content.body,
-                digest(content),
+                _digest(content.header, content.signature, int(content.codec), content.body),
                 received_ms,
                 UNDECODED,
             ),
@@ -119,17 +122,17 @@ class EvidenceTable:
 
     def row(self, n: int) -> Evidence:
         """One row by its number."""
-        return _evidence(self._sql.execute(f"SELECT {_COLUMNS} FROM evidence WHERE n = ?", (n,)).fetchone())  # noqa: S608 - a constant
+        return Evidence(*self._sql.execute(f"SELECT {_COLUMNS} FROM evidence WHERE n = ?", (n,)).fetchone())  # noqa: S608 - a constant
 
     def find(self, batch: bytes, gateway: str | None = None) -> Evidence | None:
-        """A batch by its id (and gateway where it is known: that is quick)."""
-        sql = f"SELECT {_COLUMNS} FROM evidence WHERE id = ?"  # noqa: S608 - a constant
-        row = (
-            self._sql.execute(sql, (batch,)).fetchone()
-            if gateway is None
-            else self._sql.execute(f"{sql} AND gateway = ?", (batch, gateway)).fetchone()
-        )
-        return None if row is None else _evidence(row)
+        """A batch by its id (and gateway where it is known)."""
+        # Asked for by (gateway, id), as the index is: one look-up for each gateway where it is not known.
+        where = "gateway = ?2" if gateway is not None else "gateway IN (SELECT name FROM gateway) AND ?2 IS NULL"
+        row = self._sql.execute(
+            f"SELECT {_COLUMNS} FROM evidence WHERE id = ?1 AND {where}",  # noqa: S608 - constants
+            (batch, gateway),
+        ).fetchone()
+        return None if row is None else Evidence(*row)
 
     def of(self, gateway: str, epoch: bytes | None = None) -> Iterator[Evidence]:
         """All batches of a gateway (or of one epoch of it), in the order of their places."""
@@ -138,7 +141,7 @@ class EvidenceTable:
             rows = self._sql.execute(f"{sql} ORDER BY epoch, seq, n", (gateway,))
         else:
             rows = self._sql.execute(f"{sql} AND epoch = ? ORDER BY seq, n", (gateway, epoch))
-        return (_evidence(row) for row in rows)
+        return (Evidence(*row) for row in rows)
 
     def has(self, gateway: str, batch: bytes) -> bool:
         """Whether this batch of this gateway is stored."""
@@ -257,18 +260,10 @@ class EvidenceTable:
         )
 
 
-def digest(content: Content) -> bytes:
+def _digest(header: bytes, signature: bytes, codec: int, body: bytes) -> bytes:
     """SHA-256 over all that was received of a batch."""
-    return hashlib.sha256(pack([content.header, content.signature, int(content.codec), content.body])).digest()
+    return hashlib.sha256(pack([header, signature, codec, body])).digest()
 
 
 def _runs(text: str) -> Runs:
     return tuple((first, last) for first, last in json.loads(text))
-
-
-def _evidence(
-    row: tuple[int, str, bytes, bytes, int, bytes | None, bytes, bytes, int, bytes, bytes, int, str, str | None],
-) -> Evidence:
-    n, gateway, batch, epoch, seq, prev, header, signature, codec, body, known, received_ms, state, fault = row
-    content = Content(header, signature, Codec(codec), body)
-    return Evidence(n, gateway, batch, epoch, seq, prev, content, known, received_ms, state, fault)

@@ -7,16 +7,21 @@ marked as in conflict.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+import msgpack
+
 from protocols.reading import Identity
 from protocols.uplink.leaf import SealedReading, identity_to_wire, time_code
 from protocols.uplink.pack import pack
 
+PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
+METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
 
@@ -97,13 +102,14 @@ class Readings:
         rows = self._sql.execute(
             "SELECT gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
             " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch))"
+            " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
+            " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch)"
             " FROM reading r WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
-        for *place, sealed, conflict, held in rows:
-            reasons = tuple(sorted(held.split(","))) if held else ()
-            yield ReadingRow(Place(*place), sealed, bool(conflict), reasons)
+        for *place, sealed, conflict, held, pending in rows:
+            reasons = [*(held.split(",") if held else ()), *((PENDING,) if pending else ())]
+            yield ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
     def records(self, gateway: str | None = None) -> Iterator[RecordRow]:
         """All records (of one gateway), in the order of their batches' places."""
@@ -155,10 +161,13 @@ def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int
 
 def meter_key(gateway: str, reading: SealedReading) -> bytes:
     """The packed identity of a meter; behind a sub-meter, and for a nameless device, where it is read."""
-    meter: Identity = reading.meter
-    nameless = all(getattr(meter, name) is None for name in _NAMELESS)
-    place = [gateway, reading.device] if nameless else []
-    return pack([identity_to_wire(meter), reading.sub, *place])
+    nameless = all(getattr(reading.meter, name) is None for name in _NAMELESS)
+    return _packed_meter(reading.meter, reading.sub, (gateway, reading.device) if nameless else ())
+
+
+@functools.lru_cache(METERS)
+def _packed_meter(meter: Identity, sub: str | None, place: tuple[str, ...]) -> bytes:
+    return pack([identity_to_wire(meter), sub, *place])
 
 
 def _moment(reading: SealedReading) -> str:
@@ -172,4 +181,6 @@ def _moment(reading: SealedReading) -> str:
 def _content(reading: SealedReading) -> bytes:
     """SHA-256 over all of a leaf but the exchange that it came by."""
     wire = reading.to_wire()
-    return hashlib.sha256(pack([*wire[:7], *wire[13:]])).digest()
+    # Without the checks of `pack`: the leaf passed them when its batch was expanded.
+    packed: bytes = msgpack.packb([*wire[:7], *wire[13:]], use_bin_type=True)
+    return hashlib.sha256(packed).digest()

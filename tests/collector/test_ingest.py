@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from chain import Bench, Chain, reading
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocols.uplink.keys import SigningKey
 
 
 def test_a_batch_is_stored_decoded_and_acknowledged(bench: Bench) -> None:
@@ -44,3 +47,31 @@ def test_an_unknown_key_is_named_as_refused_and_not_stored(bench: Bench) -> None
     word = bench.word(bench.take(batch))
     assert [(each.id, each.code) for each in word.refused] == [(batch.id, "unknown-key")]
     assert word.stored == ()
+
+
+def test_a_gateway_with_a_secure_elements_key_is_verified_by_its_algorithm(bench: Bench) -> None:
+    """P-256: the algorithm belongs to the registered key, never to the message."""
+    chain = Chain("house-3", 7, key=SigningKey(ec.generate_private_key(ec.SECP256R1())))
+    bench.chains[chain.name] = chain
+    with bench.store.transaction():
+        bench.store.gateways.add(chain.name, chain.box.public, chain.key.public, bench.now_ms)
+        bench.store.gateways.approve(chain.name, chain.config, bench.now_ms)
+    bench.restart()
+    batch = chain.seal()
+    assert [each.id for each in bench.word(bench.take(batch), "house-3").stored] == [batch.id]
+
+
+def test_a_retired_key_still_settles_what_it_sealed(bench: Bench) -> None:
+    """Retired is not revoked: what waits in the buffer under the old key is taken."""
+    bench.store.gateways.set_key_state("house-1", bench.chain.key.public.id, "retired")
+    bench.restart()
+    assert bench.take(bench.chain.seal()).stored == 1
+
+
+def test_one_gateways_flood_of_refusals_leaves_the_others_word_alone(bench: Bench) -> None:
+    """A refusal is counted for its gateway; the neighbour's batch is stored in the same group."""
+    stranger = Chain("house-1", 9)
+    batch = bench.chains["house-2"].seal()
+    outcome = bench.take(*(stranger.seal() for _ in range(40)), batch)
+    assert outcome.stored == 1
+    assert len(bench.word(outcome, "house-1").refused) == 16

@@ -1,0 +1,104 @@
+"""Readings meet under their identity: equal ones once, different ones both, numbers exact."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+from chain import Bench, reading
+from click.testing import CliRunner
+
+from collector.cli_show import events, readings, refusals, status
+from collector.rows import cell, values_of
+from collector.shown import shown
+from protocols.reading import Exchange, Float32, Identity, Scaled, TimeQuality
+from protocols.uplink.records import Event, When
+
+
+def test_the_same_reading_in_another_batch_is_seen_again(bench: Bench) -> None:
+    """Read again by another exchange with the same content: evidence only."""
+    first = reading(1)
+    other = dataclasses.replace(
+        first, exchange=Exchange(first.exchange.at_ms + 7, 9, 10, TimeQuality(True, 5), b"again")
+    )
+    bench.take(bench.chain.seal([first]), bench.chain.seal([other]))
+    assert bench.rows() == 1
+    assert bench.store.ring.counters()["house-1", "seen-again"] == 1
+
+
+def test_a_different_reading_for_one_slot_is_kept_beside_the_first_and_both_are_marked(bench: Bench) -> None:
+    """A conflict decides nothing by itself."""
+    bench.take(bench.chain.seal([reading(1, number=10)]), bench.chain.seal([reading(1, number=11)]))
+    bench.take(bench.chain.seal([reading(1, number=11)]))
+    rows = list(bench.store.readings.all())
+    assert [row.conflict for row in rows] == [True, True]
+    assert sorted(next(values_of(row)).value for row in rows) == ["10000", "11000"]
+
+
+def test_devices_without_identity_are_told_apart_by_gateway_and_device(bench: Bench) -> None:
+    """Two nameless meters are two meters."""
+    nameless = dataclasses.replace(reading(1), meter=Identity(reading(1).meter.protocol))
+    bench.take(bench.chain.seal([nameless, dataclasses.replace(nameless, device="other")]))
+    bench.take(bench.chains["house-2"].seal([nameless]))
+    assert bench.rows() == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (Scaled(-5, -3), "-0.005"),
+        (Scaled(12, 3), "12000"),
+        (Scaled(0, -2), "0.00"),
+        (Float32(0x3F800000), "1"),
+        (Float32(0xC0490FDB), "-3.141593"),
+        (Float32(0x3DCCCCCD, 1), "1.000000"),
+        (Float32(0x00000001, -12), "0." + "0" * 56 + "1401298"),
+        (Float32(0x7FC00000), "0x7fc00000"),
+    ],
+)
+def test_numbers_are_shown_exactly(number: Scaled | Float32, text: str) -> None:
+    """Integers and powers of ten exactly; the exact value of 32 bits rounded once, to 7 digits."""
+    assert shown(number) == text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1"])
+def test_no_cell_of_a_csv_file_is_a_formula(text: str) -> None:
+    """What a meter or a person named cannot run in a spreadsheet; negative numbers stay numbers."""
+    assert cell(text) == "'" + text
+    assert cell("-12.5") == "-12.5"
+
+
+@pytest.fixture
+def config(bench: Bench, tmp_path: Path) -> Path:
+    """A configuration for the bench's store."""
+    path = tmp_path / "collector.toml"
+    path.write_text('collector = "utility"\n[broker]\nhost = "localhost"\n')
+    return path
+
+
+def test_the_commands_show_what_is_stored(bench: Bench, config: Path) -> None:
+    """Status, readings, refusals and events say it in JSON and CSV."""
+    event = Event(When(bench.now_ms, 1, TimeQuality(False, None)), "clock-step", None, None, (5, b"\x01"))
+    chain = bench.chain
+    bench.take(chain.seal([reading(1), reading(2)]), chain.seal(records=[event]))
+    bench.feed(b"noise")
+    run = CliRunner().invoke
+    said = json.loads(run(status, ["--config", str(config), "--json"]).stdout)
+    assert said["gateways"][0]["epochs"][0]["state"] == "open"
+    assert said["gateways"][0]["stored"] == 2
+    assert said["refused"] == {"PLB-P101": 1}
+    rows = json.loads(run(readings, ["--config", str(config), "--json"]).stdout)
+    assert [(row["meter"], row["value"], row["unit"]) for row in rows][:2] == [
+        ("mbus:KAM/00000001", "1001000", "Wh"),
+        ("mbus:KAM/00000001", "0.008", "m3"),
+    ]
+    table = list(csv.DictReader(io.StringIO(run(readings, ["--config", str(config), "--csv"]).stdout)))
+    assert [row["value"] for row in table] == [row["value"] for row in rows]
+    assert json.loads(run(refusals, ["--config", str(config), "--json"]).stdout)[0]["code"] == "PLB-P101"
+    assert json.loads(run(events, ["--config", str(config), "--json"]).stdout)[0]["parameters"] == [5, "01"]
+    for each in (status, readings, refusals, events):
+        assert run(each, ["--config", str(config)]).exit_code == 0
