@@ -1,7 +1,7 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services test check demo-check clean
+.PHONY: help setup lock services test check demo-check bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -40,6 +40,9 @@ check: .venv/.ready ## lint, format, types, layers and tidiness
 
 demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
 	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))
+
+bench: .venv/.ready ## measure beside something known; writes benchmarks/results.json
+	@$(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv run dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

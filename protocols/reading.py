@@ -61,6 +61,7 @@ class Status(IntFlag):
     PERMANENT_ERROR = 16
     TEMPORARY_ERROR = 32
     MANUFACTURER = 64
+    PARTIAL = 128  # ours: the answer broke off, only its whole records are here; never billed
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class NativeKey:
 
     @classmethod
     def mbus(cls, vib: bytes, storage: int, tariff: int, subunit: int, function: int, nth: int = 0) -> NativeKey:
-        """The key of an M-Bus record (EN 13757-3): value information block as sent, storage, tariff, subunit, function."""
+        """The key of an M-Bus record (EN 13757-3); `vib` is the value information block as sent."""
         return cls(Protocol.MBUS, (vib, storage, tariff, subunit, function, nth))
 
     def __str__(self) -> str:

@@ -15,6 +15,10 @@ from simulators.mbus.faults import Faults
 from simulators.mbus.line import PtyLine, serve
 from simulators.mbus.meters import cellar
 from simulators.record import Record
+from simulators.site import check
+from simulators.site.check import Result
+from simulators.site.parts import PartError
+from simulators.site.setup import Site
 
 
 @click.group()
@@ -52,6 +56,27 @@ def meters(*, link: Path, record: Path, baud: int, pace: bool, seed: int, writte
         line.close()
         kept.close()
     click.echo("stopped", err=True)
+
+
+@main.command("demo-check")
+@click.option("--run-folder", type=click.Path(path_type=Path), required=True, help="Where the site lives; is emptied.")
+@click.option("--kill-seed", type=int, default=None, help="Kill parts of the site at random, repeatably.")
+def demo_check(*, run_folder: Path, kill_seed: int | None) -> None:
+    """Run a whole site for a minute, cut its link, count what arrived; the last line is one JSON object."""
+    site = Site(run_folder)
+    try:
+        result = asyncio.run(_checked(site, kill_seed))
+    except PartError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(result.to_json())
+    raise SystemExit(0 if result.holds else 1)
+
+
+async def _checked(site: Site, kill_seed: int | None) -> Result:
+    began = time.monotonic()
+    await site.set_up()
+    click.echo(f"the site is set up in {time.monotonic() - began:.1f} s: {site.folder}", err=True)
+    return await check.demo_check(site, kill_seed, lambda text: click.echo(f"  {text}", err=True))
 
 
 async def _run(bus: Bus, line: PtyLine, baud: int | None) -> None:

@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import socket
 import ssl
-import string
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar, cast
@@ -38,21 +35,11 @@ from protocols.transports.pipe import (
     PipeSettings,
     PublishTimeoutError,
     SubscribeError,
+    new_client_id,
+    socket_options,
 )
 from protocols.transports.tls import TlsContext, client_context, diagnose
 
-# Kernel: first probe after 20 s idle, then 5 of them 5 s apart; data unacknowledged for 30 s end the connection.
-_SOCKET_OPTIONS = (
-    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 20),
-    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
-    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 5),
-    ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, 30_000),
-    ("TCP_NODELAY", socket.IPPROTO_TCP, 1),
-    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
-)
-CLIENT_ID_ALPHABET = string.ascii_letters + string.digits
-# MQTT 3.1.1, 3.1.3.1: a broker must take ids of up to 23 letters and digits.
-CLIENT_ID_LENGTH = 22
 # MQTT 3.1.1, 3.9.3: the return code of a refused subscription.
 SUBACK_FAILURE = 0x80
 
@@ -153,6 +140,8 @@ class Pipe:
     def abort(self) -> None:
         """Drop the connection without a farewell: the broker publishes the last will."""
         self._guard.drop()
+        if not self._client._disconnected.done():
+            self._client._disconnected.set_result(None)
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
@@ -246,26 +235,23 @@ async def connect(settings: PipeSettings) -> AsyncIterator[Pipe]:
         PacketTooLongError, LinkLostError: it ended as soon as it had come about.
         TlsFileError: our certificate files cannot be used.
     """
-    context = await asyncio.to_thread(_context, settings)
-    client, guard = _client(settings, context)
-    await _open(client, guard, settings, context)
-    guard.watch(client._disconnected)
-    try:
-        yield Pipe(client, guard, settings)
-    finally:
-        with suppress(aiomqtt.MqttError, TimeoutError):
-            await asyncio.wait_for(client.__aexit__(None, None, None), _FAREWELL_S)
-        guard.drop()
-
-
-def _context(settings: PipeSettings) -> TlsContext:
-    return client_context(
+    context = await asyncio.to_thread(
+        client_context,
         settings.ca,
         settings.certificate,
         settings.key,
         server_name=settings.server_name,
         ignore_dates=settings.ignore_dates,
     )
+    client, guard = _client(settings, context)
+    await _open(client, guard, settings, context)
+    guard.watch(client._disconnected)  # a new one since the entry
+    try:
+        yield Pipe(client, guard, settings)
+    finally:
+        with suppress(aiomqtt.MqttError, TimeoutError):
+            await asyncio.wait_for(client.__aexit__(None, None, None), _FAREWELL_S)
+        guard.drop()
 
 
 def _client(settings: PipeSettings, context: TlsContext) -> tuple[aiomqtt.Client, _Guard]:
@@ -278,7 +264,7 @@ def _client(settings: PipeSettings, context: TlsContext) -> tuple[aiomqtt.Client
         settings.host,
         settings.port,
         logger=_SILENT,
-        identifier="".join(secrets.choice(CLIENT_ID_ALPHABET) for _ in range(CLIENT_ID_LENGTH)),
+        identifier=new_client_id(),
         queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: inbox),
         protocol=aiomqtt.ProtocolVersion.V311,
         will=will,
@@ -286,10 +272,7 @@ def _client(settings: PipeSettings, context: TlsContext) -> tuple[aiomqtt.Client
         timeout=settings.connect_timeout_s,
         keepalive=settings.keepalive_s,
         tls_context=context,
-        # A platform without one of these names does without it.
-        socket_options=[
-            (level, getattr(socket, name), value) for name, level, value in _SOCKET_OPTIONS if hasattr(socket, name)
-        ],
+        socket_options=socket_options(),
     )
     client._client.connect_timeout = settings.connect_timeout_s
     return client, _Guard(client._client, counters)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,18 @@ KEEPALIVE_S = 25
 # What waits unread: messages beyond are dropped and counted, the peer sends them again.
 INBOX_MESSAGES = 256
 INBOX_BYTES = 8 * 1024 * 1024
+# MQTT 3.1.1, 3.1.3.1: a broker must take ids of up to 23 letters and digits.
+CLIENT_ID_LENGTH = 22
+_CLIENT_ID_ALPHABET = string.ascii_letters + string.digits
+# Kernel: first probe after 20 s idle, then 5 of them 5 s apart; data unacknowledged for 30 s end the connection.
+_SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 20),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 5),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+)
 
 
 class ConnectError(LinkError):
@@ -112,3 +127,13 @@ class Backoff:
     def reset(self) -> None:
         """Start again at the base; call it when a connection has proved itself (an acknowledgement came)."""
         self._ceiling_s = self._base_s
+
+
+def new_client_id() -> str:
+    """22 random letters and digits: 131 bits that nobody guesses."""
+    return "".join(secrets.choice(_CLIENT_ID_ALPHABET) for _ in range(CLIENT_ID_LENGTH))
+
+
+def socket_options() -> list[tuple[int, int, int]]:
+    """Level, option and value of what lets the kernel notice a dead line, as far as the platform has it."""
+    return [(level, getattr(socket, name), value) for level, name, value in _SOCKET_OPTIONS if hasattr(socket, name)]

@@ -7,8 +7,10 @@ A gateway's clock may start in 1970: `ignore_dates` then lets the handshake pass
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +82,39 @@ class CertificateDatesError(SecurityError):
     do = "renew the certificate at the broker, or find out who answers at its address"
 
 
+class _PromptSocket(ssl.SSLSocket):
+    """Its time-out bounds the whole handshake; ssl's own bounds each step, and a server that drips bytes has many."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As in `ssl.SSLSocket`, with one deadline where there is a time-out."""
+        timeout_s = self.gettimeout()
+        if not timeout_s:
+            super().do_handshake(block)
+            return
+        deadline = time.monotonic() + timeout_s
+        self.settimeout(0.0)
+        try:
+            while (event := self._step()) and _wait(self, event, deadline):
+                pass
+        finally:
+            self.settimeout(timeout_s)
+
+    def _step(self) -> int:
+        """Go as far as there are bytes; what to wait for then, or 0 when done."""
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            return selectors.EVENT_READ
+        except ssl.SSLWantWriteError:
+            return selectors.EVENT_WRITE
+        return 0
+
+
 class TlsContext(ssl.SSLContext):
     """A client's context that expects one name in the server's certificate, whatever host the socket was opened to."""
 
     server_name: str | None = None
+    sslsocket_class = _PromptSocket
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         """As in `ssl.SSLContext`, with `server_name` in place of the host where one is set."""
@@ -192,6 +223,15 @@ def diagnose(host: str, port: int, context: ssl.SSLContext) -> str | None:
             return _diagnose_tls(host, plain, context)
     except OSError as error:
         return _socket_words(error)
+
+
+def _wait(secured: ssl.SSLSocket, event: int, deadline: float) -> bool:
+    """True once `event` has come; TimeoutError after the deadline."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(secured, event)
+        if not selector.select(max(0.0, deadline - time.monotonic())):
+            raise TimeoutError("the TLS handshake took too long")
+    return True
 
 
 def _diagnose_tls(host: str, plain: socket.socket, context: ssl.SSLContext) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocols.reading import How, Identity, MeterTime, NativeKey, State, Status, TimeQuality, Value
+from protocols.reading import Exchange, How, Identity, MeterTime, NativeKey, Reading, State, Status, TimeQuality, Value
 from protocols.uplink import limits
 from protocols.uplink.columns import decode, decode_within, encode
 from protocols.uplink.faults import CountError, LimitError
@@ -69,6 +70,12 @@ class ExchangeRow:
     quality: TimeQuality
     raw_hash: bytes
 
+    @classmethod
+    def of(cls, exchange: Exchange) -> ExchangeRow:
+        """What of an exchange goes under the seal."""
+        digest = hashlib.sha256(exchange.telegram).digest()
+        return cls(exchange.at_ms, exchange.mono_ms, exchange.round_trip_ms, exchange.quality, digest)
+
 
 def exchanges_to_wire(rows: Sequence[ExchangeRow]) -> list[Wire]:
     """`[count, at, mono, round trip, synchronised, uncertainty, hashes]`: five columns and one bin of 32 bytes each."""
@@ -114,10 +121,11 @@ def exchanges_from_wire(wire: Wire) -> list[ExchangeRow]:
 
 
 def block_to_wire(
-    source: int, registers: Sequence[Register], rows: Sequence[SealedReading], exchanges: Sequence[int]
+    source: int, registers: Sequence[Register], rows: Sequence[Reading], exchanges: Sequence[int]
 ) -> list[Wire]:
     """One block of 14 elements (docs/uplink.md section 6.3); `exchanges` is each row's index into the exchanges."""
     times = [row.meter_time for row in rows if row.meter_time is not None]
+    values = [{Register(value.key, value.unit): value for value in row.values} for row in rows]
     return [
         source,
         len(rows),
@@ -132,14 +140,12 @@ def block_to_wire(
         encode([int(row.status_raw is not None) for row in rows]),
         encode([row.status_raw for row in rows if row.status_raw is not None]),
         encode([int(row.status) for row in rows]),
-        [_column_of(register, rows) for register in registers],
+        [_column_of([row.get(register) for row in values]) for register in registers],
     ]
 
 
-def block_from_wire(
-    wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow], room: int
-) -> list[SealedReading]:
-    """Expand one block to its readings, at most `room` of them.
+def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow]) -> list[SealedReading]:
+    """Expand one block to its readings (its size was checked by the caller).
 
     Raises:
         CountError, FieldError, LimitError: which rule is broken, and in which column.
@@ -147,15 +153,13 @@ def block_from_wire(
     fields = Fields(wire, "block", 14)
     source = sources[fields.integer("source", 0, len(sources) - 1)]
     count = fields.integer("count", 1, limits.LEAVES)
-    if count > room:
-        raise LimitError(f"at most {room} more leaves", f"{count}", "block")
     used = decode_within(fields.any(), count, 0, len(exchanges) - 1, "block.exchange")
     how = decode_within(fields.any(), count, 0, 4, "block.how")
     part = decode_within(fields.any(), count, 0, limits.LEAVES, "block.part")
     slot = _optional(fields, count, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot")
     meter_time = _times(fields, count, "block.meter time")
     status_raw = _optional(fields, count, 0, 2**62, "block.status raw")
-    status = decode_within(fields.any(), count, 0, 127, "block.status")
+    status = decode_within(fields.any(), count, 0, limits.STATUS, "block.status")
     values = _values(fields.array("registers", limits.ARRAY), source.registers, count)
     return [
         SealedReading(
@@ -200,9 +204,8 @@ def _times(fields: Fields, count: int, where: str) -> list[MeterTime | None]:
     return [next(found) if each else None for each in present]
 
 
-def _column_of(register: Register, rows: Sequence[SealedReading]) -> list[Wire]:
+def _column_of(found: Sequence[Value | None]) -> list[Wire]:
     """`[kinds, states, numbers, scales, others, status?, status, time?, seconds, code]` of one register."""
-    found = [next((v for v in row.values if v.key == register.key and v.unit == register.unit), None) for row in rows]
     values = [value for value in found if value is not None]
     parts = [number_to_wire(value.number) for value in values]
     kinds = iter([kind for kind, _, _ in parts])

@@ -70,27 +70,25 @@ def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes
     """
     if len(secret) != SECRET:
         raise ValueError(f"expected {SECRET} bytes of secret, got {len(secret)}")
-    count = len(readings) + len(records)
-    if not 1 <= count <= limits.LEAVES:
-        raise LimitError(f"1 to {limits.LEAVES} leaves", f"{count}", "batch")
+    if not readings and not records:
+        raise CountError("at least one leaf", "none", "batch")
     for reading in readings:
         if len(reading.values) > limits.REGISTERS:
             raise LimitError(
                 f"at most {limits.REGISTERS} registers in a leaf", f"{len(reading.values)}", reading.device
             )
     owners, blocks = _grouped(readings)
-    check_cells([(len(mine), len(owners[owner])) for owner, mine in blocks.items()])
+    check_sizes([(len(mine), len(owners[owner])) for owner, mine in blocks.items()], len(records))
     exchanges = {id(reading.exchange): reading.exchange for reading in readings}
     number = {key: index for index, key in enumerate(exchanges)}
-    rows = [SealedReading.of(next(r for r in readings if id(r.exchange) == key)) for key in exchanges]
     wires: list[Wire] = []
     for index, (owner, mine) in enumerate(blocks.items()):
         used = [number[id(reading.exchange)] for reading in mine]
-        wires.append(block_to_wire(index, owners[owner], [SealedReading.of(each) for each in mine], used))
+        wires.append(block_to_wire(index, tuple(owners[owner]), mine, used))
     sources = [Source(*owner, tuple(registers)).to_wire() for owner, registers in owners.items()]
     raws: list[Wire] = [[number[key], exchange.telegram] for key, exchange in exchanges.items() if exchange.keep]
-    shown = [ExchangeRow(row.at_ms, row.mono_ms, row.round_trip_ms, row.quality, row.raw_hash) for row in rows]
-    body = pack([secret, sources, exchanges_to_wire(shown), wires, [record.to_wire() for record in records], raws])
+    shown = exchanges_to_wire([ExchangeRow.of(exchange) for exchange in exchanges.values()])
+    body = pack([secret, sources, shown, wires, [record.to_wire() for record in records], raws])
     if len(body) > limits.BODY:
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
     return body
@@ -107,11 +105,8 @@ def expand(body: bytes) -> Expanded:
     sources = [Source.from_wire(each) for each in fields.array("sources", limits.LEAVES)]
     exchanges = exchanges_from_wire(fields.array("exchanges", 16))
     blocks, events = fields.array("blocks", limits.LEAVES), fields.array("events", limits.LEAVES)
-    check_cells([_size(block, sources) for block in blocks])
-    readings: list[SealedReading] = []
-    for block in blocks:
-        room = limits.LEAVES - len(events) - len(readings)
-        readings.extend(block_from_wire(block, sources, exchanges, room))
+    check_sizes([_size(block, sources) for block in blocks], len(events))
+    readings = [reading for block in blocks for reading in block_from_wire(block, sources, exchanges)]
     if not readings and not events:
         raise CountError("at least one leaf", "none", "body")
     wires: list[Wire] = [*(reading.to_wire() for reading in readings), *events]
@@ -124,8 +119,11 @@ def expand(body: bytes) -> Expanded:
     )
 
 
-def check_cells(sizes: Sequence[tuple[int, int]]) -> None:
-    """Check that blocks of (rows, registers) stay within `CELLS` before any of them is expanded."""
+def check_sizes(sizes: Sequence[tuple[int, int]], events: int) -> None:
+    """Check that blocks of (rows, registers) and the events stay within `LEAVES` and `CELLS`, before any expanding."""
+    leaves = sum(rows for rows, _ in sizes) + events
+    if leaves > limits.LEAVES:
+        raise LimitError(f"at most {limits.LEAVES} leaves", f"{leaves}", "blocks")
     cells = sum(rows * registers for rows, registers in sizes)
     if cells > limits.CELLS:
         raise LimitError(f"at most {limits.CELLS} rows x registers", f"{cells}", "blocks")
@@ -137,22 +135,21 @@ def _size(block: Wire, sources: Sequence[Source]) -> tuple[int, int]:
     return fields.integer("count", 1, limits.LEAVES), len(sources[source].registers)
 
 
-def _grouped(readings: Sequence[Reading]) -> tuple[dict[_Owner, list[Register]], dict[_Owner, list[Reading]]]:
+def _grouped(readings: Sequence[Reading]) -> tuple[dict[_Owner, dict[Register, None]], dict[_Owner, list[Reading]]]:
     """Readings by source, and each source's registers in the order in which they were first seen."""
-    owners: dict[_Owner, list[Register]] = {}
+    owners: dict[_Owner, dict[Register, None]] = {}
     blocks: dict[_Owner, list[Reading]] = {}
     for reading in readings:
         owner = (reading.meter, reading.device, reading.sub)
         blocks.setdefault(owner, []).append(reading)
-        known = owners.setdefault(owner, [])
+        known = owners.setdefault(owner, {})
         seen: set[Register] = set()
         for value in reading.values:
             register = Register(value.key, value.unit)
             if register in seen:
                 raise FieldError("each native key once in a reading", f"{value.key} twice", reading.device)
             seen.add(register)
-            if register not in known:
-                known.append(register)
+            known.setdefault(register)
     return owners, blocks
 
 

@@ -171,7 +171,7 @@ class Header:
             seq,
             prev,
             parent,
-            fields.integer("created"),
+            fields.integer("created", limits.PAST_MS, limits.FUTURE_MS - 1),
             ClockShown.from_wire(fields.array("clock", 16), where),
             Core.from_wire(fields.array("core", 16), where),
             fields.octets("config", HASH),

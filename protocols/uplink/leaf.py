@@ -138,7 +138,7 @@ class SealedReading:
             quality,
             fields.octets("raw hash", HASH),
             fields.maybe_integer("status raw", 0, 2**62),
-            Status(fields.integer("status", 0, 127)),
+            Status(fields.integer("status", 0, limits.STATUS)),
             fields.integer("part", 0, limits.LEAVES),
             tuple(value_from_wire(each) for each in fields.array("values", limits.REGISTERS)),
         )

@@ -17,6 +17,7 @@ REGISTERS = 64  # of one leaf
 CELLS = 65_536  # rows x registers over all blocks of a body: what runs may expand to
 TEXT = 128  # bytes of UTF-8 of a text
 OCTETS = 256  # bytes of a value kept raw; more than the longest M-Bus data block
+STATUS = 255  # the eight mapped status bits
 EXPONENT = 12  # |power of ten| of a value
 FUTURE_MS = 4_102_444_800_000  # 2100-01-01 UTC
 PAST_MS = 946_684_800_000  # 2000-01-01 UTC

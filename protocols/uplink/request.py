@@ -19,7 +19,8 @@ KIND = "request"
 class Request:
     """What a gateway asks to be registered: its id, its public keys, and a TLS certificate request (DER).
 
-    `config` is the hash of the configuration at that time. The configuration is what `plomba-collector sign` approves with it; a later one is held until an operator does.
+    `config` is the hash of the configuration that `plomba-collector sign` approves with it; what comes under a later
+    one is held until an operator approves it.
     """
 
     gateway: str

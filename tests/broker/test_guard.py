@@ -164,6 +164,36 @@ async def test_a_host_that_never_answers_ends_in_time(site_tls: SiteTls) -> None
         assert time.monotonic() - started < 10
 
 
+async def test_a_host_that_drips_a_handshake_ends_in_time(site_tls: SiteTls) -> None:
+    """L04: a record of 16 KiB at ten bytes a second holds neither the connection nor the diagnosis for long."""
+
+    async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x16\x03\x03\x40\x00")
+        while not writer.transport.is_closing():
+            writer.write(b"\x02")
+            await asyncio.sleep(0.1)
+
+    async with server(behave, None, site_tls.ca) as port:
+        started = time.monotonic()
+        with pytest.raises(ConnectError, match="PLB-L201"):
+            async with connect(replace(settings(site_tls, port), connect_timeout_s=1.0)):
+                pass
+        assert time.monotonic() - started < 10
+
+
+async def test_an_aborted_pipe_ends_its_iterator(site_tls: SiteTls) -> None:
+    """Who drops the connection is told like everybody else."""
+    async with (
+        server(silent, site_tls.broker, site_tls.ca) as port,
+        connect(settings(site_tls, port)) as pipe,
+    ):
+        waiting = asyncio.ensure_future(anext(pipe.messages()))
+        await asyncio.sleep(0.05)
+        pipe.abort()
+        with pytest.raises(LinkLostError):
+            await asyncio.wait_for(waiting, 2)
+
+
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A broker that lets everyone in and then says nothing."""
     await read_packet(reader)

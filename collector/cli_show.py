@@ -1,0 +1,135 @@
+"""The commands that show what is stored."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from collector import report
+from collector.cli import config_option, json_option
+from collector.config import Config
+from collector.faults import NotFoundError
+from collector.rows import ValueRow, cell, values_of
+from collector.store.sqlite import SqliteStore
+
+_gateway = click.option("--gateway", help="Only this gateway's.")
+
+
+@contextmanager
+def opened(config_file: Path) -> Iterator[tuple[Config, SqliteStore]]:
+    """The configuration, and its store as it is there already.
+
+    Raises:
+        NotFoundError: there is no store yet.
+    """
+    config = Config.from_toml(config_file)
+    if not config.store.exists():
+        raise NotFoundError("a store", "none yet: run or sign makes it", str(config.store))
+    store = SqliteStore.open(config.store)
+    try:
+        yield config, store
+    finally:
+        store.close()
+
+
+@click.command()
+@config_option
+@json_option
+def status(config_file: Path, as_json: bool) -> None:
+    """Show every gateway, what was refused, and the cases."""
+    with opened(config_file) as (config, store):
+        shown = report.status(store, config.collector)
+    if as_json:
+        click.echo(json.dumps(shown, indent=1))
+        return
+    click.echo(f"collector {shown['collector']}, generation {shown['generation']}, refused {shown['refused']}")
+    gateways, cases = shown["gateways"], shown["cases"]
+    for each in gateways if isinstance(gateways, list) else []:
+        counts = ", ".join(f"{each[name]} {name}" for name in ("stored", "undecoded", "held", "readings", "conflicts"))
+        click.echo(f"{each['gateway']}: {counts}, last contact {each['last_contact'] or 'never'}")
+        for epoch in each["epochs"]:
+            gaps = f", missing {epoch['gaps']}" if epoch["gaps"] else ""
+            click.echo(f"  epoch {epoch['epoch']}: {epoch['state']}, stored {epoch['stored']}{gaps}")
+    for case in cases if isinstance(cases, list) else []:
+        if case["closed"] is None:
+            click.echo(f"open case {case['n']}: {case['kind']} {case['gateway'] or ''} since {case['opened']}")
+
+
+@click.command()
+@config_option
+@_gateway
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line.")
+def readings(config_file: Path, gateway: str | None, as_json: bool, as_csv: bool) -> None:
+    """Print one row per value: exact, with how, when and where it was sealed, and whether it is held."""
+    if as_json and as_csv:
+        raise click.UsageError("choose one of --json and --csv")
+    with opened(config_file) as (_, store):
+        rows = (value for row in store.readings.all(gateway) for value in values_of(row))
+        if as_json:
+            _json_rows(rows)
+        elif as_csv:
+            _csv_rows(rows)
+        else:
+            for each in rows:
+                held = f"  held: {each.held}" if each.held else ""
+                when = each.slot or each.meter_time or each.gateway_time
+                click.echo(f"{when}  {each.meter}  {each.key}  {each.value} {each.unit}  {each.state}{held}")
+
+
+@click.command()
+@config_option
+@json_option
+def refusals(config_file: Path, as_json: bool) -> None:
+    """Show the newest refused messages."""
+    with opened(config_file) as (_, store):
+        shown = report.refusals(store)
+    _list(shown, as_json, ("at", "gateway", "kind", "message"))
+
+
+@click.command()
+@config_option
+@_gateway
+@json_option
+def events(config_file: Path, gateway: str | None, as_json: bool) -> None:
+    """Show the records beside the readings: the gateways' audit trail."""
+    with opened(config_file) as (_, store):
+        shown = report.events(store, gateway)
+    _list(shown, as_json, ("gateway", "seq", "record", "code", "parameters"))
+
+
+def _list(shown: list[dict[str, object]], as_json: bool, columns: tuple[str, ...]) -> None:
+    if as_json:
+        click.echo(json.dumps(shown, indent=1))
+        return
+    for each in shown:
+        click.echo("  ".join(str(each[name]) for name in columns if each.get(name) is not None))
+
+
+def _json_rows(rows: Iterator[ValueRow]) -> None:
+    """One array, written row by row: a store is larger than memory."""
+    before = "["
+    for each in rows:
+        sys.stdout.write(f"{before}\n{json.dumps(dataclasses.asdict(each))}")
+        before = ","
+    sys.stdout.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _csv_rows(rows: Iterator[ValueRow]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([field.name for field in dataclasses.fields(ValueRow)])
+    for each in rows:
+        writer.writerow([cell(value) for value in dataclasses.astuple(each)])
+        sys.stdout.write(buffer.getvalue())
+        buffer.seek(0)
+        buffer.truncate()
+    sys.stdout.write(buffer.getvalue())

@@ -1,0 +1,155 @@
+"""The daemon: wires pipe and worker, connects again with full jitter, ends on SIGTERM with the group committed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from collector import keys
+from collector.acknowledge import Packet
+from collector.config import Config
+from collector.keys import WorkerKeys
+from collector.receive import FILTERS, QUEUE, gather, receive
+from collector.store.sqlite import SqliteStore
+from collector.verify import Message
+from collector.worker import Worker, read_trust
+from protocols.errors import LinkError
+from protocols.transports.mqtt import Pipe, connect
+from protocols.transports.pipe import Backoff, PipeSettings
+from protocols.uplink import topics
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+PUBLISHING = 16  # acknowledgements on their way to the broker at one time
+
+
+def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError, SecurityError, StorageError: it cannot start, and why.
+    """
+    own = WorkerKeys.read(config.keys_folder)
+    document = read_trust(config, own)
+    store = SqliteStore.open(config.store)
+    try:
+        worker = Worker(config, own, document, store)
+        worker.start(_now_ms())
+        asyncio.run(_Daemon(config, worker).run())
+    finally:
+        store.close()
+
+
+class _Daemon:
+    """One pipe at a time and one worker."""
+
+    def __init__(self, config: Config, worker: Worker) -> None:
+        self._config = config
+        self._worker = worker
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
+        self._stop = asyncio.Event()
+        self._linked: bool | None = None
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._backoff = Backoff(random.SystemRandom().uniform)
+
+    async def run(self) -> None:
+        """Connect, again and again, until it shall end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        while not self._stop.is_set():
+            try:
+                async with connect(self._settings()) as pipe:
+                    await self._session(pipe)
+            except LinkError as error:
+                if self._linked is not False:
+                    log.warning("no link to the broker", fault=str(error))
+                self._linked = False
+            if not self._stop.is_set():
+                await self._pause(self._backoff.next_s())
+        await self._in_thread(lambda: None)  # what was given up with a connection has ended now
+        log.info("stopped")
+
+    async def _session(self, pipe: Pipe) -> None:
+        """One connection's life: receive in a task of its own, work in this one."""
+        await pipe.subscribe(FILTERS)
+        log.info("linked to the broker", host=self._config.host, port=self._config.port)
+        self._linked = True
+        await self._in_thread(self._worker.greet_all)
+        receiving = asyncio.create_task(receive(pipe, self._queue, _now_ms))
+        working = asyncio.create_task(self._work(pipe))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({receiving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+        if self._stop.is_set():
+            await working
+            return
+        stopping.cancel()
+        if working.done():
+            working.result()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        if not receiving.cancelled() and (fault := receiving.exception()) is not None:
+            raise fault
+
+    async def _work(self, pipe: Pipe) -> None:
+        """Groups in, acknowledgements out; when stopping, what is in the queue is still committed."""
+        while True:
+            stopping = self._stop.is_set()
+            wait_ms = 0 if stopping else self._worker.wait_ms(_mono_ms())
+            # Even with nothing owed it looks up once a second, to see that it shall stop.
+            group_s = 0 if stopping else self._config.group_ms / 1000
+            group = await gather(self._queue, min(1.0, 1.0 if wait_ms is None else wait_ms / 1000), group_s)
+            if group:
+                await self._in_thread(partial(self._worker.take, group, _now_ms()))
+                self._backoff.reset()
+            packets = await self._in_thread(partial(self._worker.words, _now_ms(), _mono_ms()))
+            await self._publish(pipe, packets)
+            if stopping and not group:
+                return
+
+    async def _publish(self, pipe: Pipe, packets: Sequence[Packet]) -> None:
+        for start in range(0, len(packets), PUBLISHING):
+            some = packets[start : start + PUBLISHING]
+            await asyncio.gather(*(pipe.publish(topics.down(each.gateway, "ack"), each.octets) for each in some))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """One call of the worker after the other, even when the one before was given up with its connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    def _settings(self) -> PipeSettings:
+        folder = self._config.keys_folder
+        return PipeSettings(
+            self._config.host,
+            self._config.port,
+            folder / keys.CA,
+            folder / keys.CERTIFICATE,
+            folder / keys.TLS,
+            self._config.server_name,
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _mono_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,94 @@
+"""The collector's own named errors."""
+
+from __future__ import annotations
+
+from protocols.errors import ConfigurationError, OwnBug, PeerError, SecurityError, StorageError
+
+
+class ConfigFileError(ConfigurationError):
+    """The configuration file cannot be read, or something in it does not fit."""
+
+    code = "PLB-C301"
+    do = "correct the file; every fault in it is named at once"
+
+
+class NotFoundError(ConfigurationError):
+    """What was asked for by name or number is not in the store."""
+
+    code = "PLB-C302"
+    do = "look it up with 'status', 'readings' or 'events' and ask again"
+
+
+class FileThereError(ConfigurationError):
+    """A file that must not be overwritten exists, or one that is needed cannot be read."""
+
+    code = "PLB-C303"
+    do = "name another file, or move this one away first"
+
+
+class DurabilityError(StorageError):
+    """The store does not promise what an acknowledgement says: nothing is acknowledged."""
+
+    code = "PLB-S301"
+    do = "put the store on a local file system where SQLite can use WAL with synchronous=FULL"
+
+
+class StoreVersionError(StorageError):
+    """The store was made by another version, or the file is no store."""
+
+    code = "PLB-S302"
+    do = "start the version that made it, or name the right file"
+
+
+class StoreFullError(StorageError):
+    """The store did not take a transaction (disk full, read-only, locked): nothing of it counts."""
+
+    code = "PLB-S303"
+    do = "make room on the disk; meanwhile nothing is acknowledged and the gateways keep everything"
+
+
+class EvidenceAlteredError(StorageError):
+    """A stored batch is not the one that was received."""
+
+    code = "PLB-S304"
+    do = "do not use its readings; restore the store from a backup, the gateway may still hold the batch"
+
+
+class QuotaError(PeerError):
+    """More different batches for one sequence number than are kept."""
+
+    code = "PLB-P301"
+    do = "the gateway was copied many times: close the case and enrol it again"
+
+
+class NotUsedError(PeerError):
+    """A message of a kind that this version does not use."""
+
+    code = "PLB-P302"
+    do = "nothing: it is counted and kept for inspection"
+
+
+class GatewayTakenError(SecurityError):
+    """A gateway id that is registered with other keys; an id is never reused for other keys."""
+
+    code = "PLB-X301"
+    do = "give the device a new gateway id, or find out who asks under this one"
+
+
+class FingerprintError(SecurityError):
+    """The fingerprint of a request is not the one that the device shows."""
+
+    code = "PLB-X302"
+    do = "do not sign: the request is not from the device in front of you"
+
+
+class UnexpectedError(OwnBug):
+    """A message made our own code fail in a way that no rule names."""
+
+    code = "PLB-B301"
+    do = "the message is kept; report it with this text"
+
+
+# What hostile bytes can make a decoder raise beside our own errors, should a check be missing in it. Never sqlite3's or
+# the operating system's errors: those are about our machine, not about the message.
+MISHAPS = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AssertionError)

@@ -1,0 +1,207 @@
+"""A group of verified messages in one transaction: evidence first, then each body in a savepoint of its own.
+
+Whatever fails in a body leaves its evidence `undecoded` with the reason: stored, acknowledged, blocking nobody, tried
+again at the next start. What is committed is committed as a whole; when the store does not take it, nothing counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from collector.epochs import Judgement, judge
+from collector.faults import MISHAPS, QuotaError, UnexpectedError
+from collector.restored import notice_restore
+from collector.store.cases import Case
+from collector.store.evidence import DECODED, UNDECODED
+from collector.store.interface import Store
+from collector.store.readings import Met, Place
+from collector.store.ring import Kept
+from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
+from protocols.errors import PlombaError
+from protocols.uplink import batch as batches
+from protocols.uplink import limits
+from protocols.uplink.acknowledgement import Refusal
+from protocols.uplink.batch import Batch
+from protocols.uplink.envelope import inflate
+from protocols.uplink.faults import RootError
+from protocols.uplink.hello import Hello
+from protocols.uplink.pack import pack
+from protocols.uplink.records import UNSEALED, VOUCH, Lost, OtherRecord
+
+# What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not OperationalError:
+# a full disk is not the body's fault.
+_POISON = (PlombaError, *MISHAPS, sqlite3.IntegrityError, sqlite3.DataError)
+_HELD_RECORDS = {VOUCH: "vouched", UNSEALED: "unsealed"}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a committed group changed; gateways in `due` get an acknowledgement."""
+
+    stored: int = 0
+    replayed: int = 0
+    undecoded: int = 0
+    due: set[str] = field(default_factory=set)
+    hellos: dict[str, Hello] = field(default_factory=dict)
+    refusals: dict[str, list[Refusal]] = field(default_factory=dict)
+    opened: list[Case] = field(default_factory=list)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Ingest:
+    """Writes groups to a store; `ring` refused messages are kept."""
+
+    def __init__(self, store: Store, ring: int) -> None:
+        self._store = store
+        self._ring = ring
+
+    def commit(self, group: Sequence[Verified], now_ms: int) -> Outcome:
+        """Store a group; when this returns it is on the disk.
+
+        Raises:
+            StoreFullError: it is not, and nothing of the group counts.
+        """
+        outcome = Outcome()
+        touched: set[str] = set()
+        with self._store.transaction():
+            for message in group:
+                match message:
+                    case Authentic():
+                        self._evidence(message, outcome, touched, now_ms)
+                    case HelloHeard():
+                        self._hello(message, outcome, now_ms)
+                    case StatusShown():
+                        self._store.gateways.show_status(message.gateway, message.text)
+                    case Refused():
+                        self._refuse(message, outcome)
+            for gateway in sorted(touched):
+                self._judge(gateway, outcome, now_ms)
+        return outcome
+
+    def retry(self, now_ms: int) -> Outcome:
+        """Decode again what could not be decoded, each batch in a transaction of its own: after an upgrade it may work.
+
+        Raises:
+            StoreFullError: the store does not take it.
+        """
+        outcome = Outcome()
+        for n in self._store.evidence.undecoded():
+            with self._store.transaction():
+                try:
+                    batch = self._store.evidence.row(n).batch()
+                    body = inflate(batch.content, batch.header.body_len)
+                    if hashlib.sha256(body).digest() != batch.header.body_hash:
+                        continue
+                except PlombaError as error:
+                    self._store.evidence.mark(n, UNDECODED, str(error))
+                    continue
+                self._decode(n, batch, body, outcome, now_ms)
+                self._judge(batch.header.gateway, outcome, now_ms)
+        return outcome
+
+    def _evidence(self, message: Authentic, outcome: Outcome, touched: set[str], now_ms: int) -> None:
+        batch = message.batch
+        gateway, header = batch.header.gateway, batch.header
+        evidence, ring = self._store.evidence, self._store.ring
+        self._store.gateways.heard(gateway, now_ms)
+        if evidence.has(gateway, batch.id):
+            outcome.replayed += 1
+            outcome.due.add(gateway)
+            ring.count(gateway, "replayed")
+            return
+        if len(evidence.ids_at(gateway, header.epoch, header.seq)) >= limits.BRANCHES:
+            error = QuotaError(f"at most {limits.BRANCHES} branches", "one more", f"seq {header.seq}")
+            refusal = Refusal(header.epoch, header.seq, batch.id, "over-quota")
+            self._refuse(Refused(gateway, "batch", error, refusal, batch.content.header, message.received_ms), outcome)
+            return
+        n = evidence.put(batch, message.received_ms)
+        if n is None:
+            return
+        outcome.stored += 1
+        outcome.due.add(gateway)
+        touched.add(gateway)
+        if not self._store.gateways.approved(gateway, header.config):
+            self._case(outcome, batch, "config", header.config, now_ms)
+        self._decode(n, batch, message.body, outcome, now_ms)
+
+    def _decode(self, n: int, batch: Batch, body: bytes, outcome: Outcome, now_ms: int) -> None:
+        try:
+            with self._store.savepoint():
+                doubts = self._expand(batch, body)
+        except _POISON as error:
+            fault = (
+                error if isinstance(error, PlombaError) else UnexpectedError("a body that decodes", repr(error)[:200])
+            )
+            outcome.undecoded += 1
+            self._store.evidence.mark(n, UNDECODED, str(fault))
+            if isinstance(error, RootError):
+                self._case(outcome, batch, "root", batch.id, now_ms)
+        else:
+            self._store.evidence.mark(n, DECODED, None)
+            for kind in sorted(doubts):
+                self._case(outcome, batch, kind, batch.header.epoch, now_ms)
+
+    def _expand(self, batch: Batch, body: bytes) -> set[str]:
+        """Store what the body holds; the reasons to hold the batch that are in it."""
+        doubts: set[str] = set()
+        header, store = batch.header, self._store
+        expanded = batches.expand(header, body)
+        for leaf, reading in enumerate(expanded.readings):
+            place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
+            met = store.readings.put(place, reading, expanded.leaves[leaf])
+            if met is not Met.NEW:
+                store.ring.count(header.gateway, met.value)
+        for leaf, record in enumerate(expanded.records, len(expanded.readings)):
+            wire = record.to_wire()
+            kind = wire[0] if isinstance(wire[0], int) else 0
+            place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
+            store.readings.put_record(place, kind, expanded.leaves[leaf])
+            if isinstance(record, Lost):
+                store.evidence.declare_lost(header.gateway, record, batch.id)
+            if isinstance(record, OtherRecord) and kind in _HELD_RECORDS:
+                doubts.add(_HELD_RECORDS[kind])
+        return doubts
+
+    def _hello(self, heard: HelloHeard, outcome: Outcome, now_ms: int) -> None:
+        hello = heard.hello
+        self._store.gateways.heard_hello(hello.gateway, pack(hello.clock.to_wire()), now_ms)
+        outcome.due.add(hello.gateway)
+        outcome.hellos[hello.gateway] = hello
+        if heard.last is not None:
+            case = notice_restore(self._store, heard.last, now_ms)
+            outcome.opened += [case] if case else []
+
+    def _refuse(self, refused: Refused, outcome: Outcome) -> None:
+        code = refused.error.code
+        outcome.refused[refused.gateway, code] += 1
+        if refused.refusal is not None and refused.gateway:
+            outcome.refusals.setdefault(refused.gateway, []).append(refused.refusal)
+            outcome.due.add(refused.gateway)
+        digest = hashlib.sha256(refused.packet).digest()
+        size, head = len(refused.packet), refused.packet
+        kept = Kept(refused.received_ms, refused.gateway, refused.kind, code, str(refused.error), digest, size, head)
+        self._store.ring.keep(kept, self._ring)
+        self._store.ring.count(refused.gateway, f"refused {code}")
+
+    def _judge(self, gateway: str, outcome: Outcome, now_ms: int) -> None:
+        """Open a case for every new incident of the gateway's epochs and hold what it concerns."""
+        judgement: Judgement = judge(self._store.evidence.facts(gateway))
+        cases = self._store.cases
+        for incident in judgement.incidents:
+            case, new = cases.report(gateway, incident.kind, incident.subject, incident.facts, now_ms)
+            if case is None:
+                continue
+            outcome.opened += [case] if new else []
+            for epoch in incident.epochs:
+                cases.hold(case, epoch)
+
+    def _case(self, outcome: Outcome, batch: Batch, kind: str, subject: bytes, now_ms: int) -> None:
+        case, new = self._store.cases.report(batch.header.gateway, kind, subject, "", now_ms)
+        if case is None:
+            return
+        outcome.opened += [case] if new else []
+        self._store.cases.hold(case, batch.header.epoch, batch.id)

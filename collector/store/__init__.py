@@ -1,0 +1,1 @@
+"""Where evidence, readings and what follows from them are kept."""

@@ -1,0 +1,274 @@
+"""Batches as they were received, and compact facts about their places: which numbers of which epochs are there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from collector import runs
+from collector.epochs import Facts, Start
+from collector.faults import EvidenceAlteredError
+from collector.runs import Runs
+from protocols.uplink import limits
+from protocols.uplink.batch import Batch, parse
+from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.header import Parent
+from protocols.uplink.pack import pack
+from protocols.uplink.records import Lost
+
+DECODED, UNDECODED = "decoded", "undecoded"
+SAFE_STEP = 256  # rows looked at for one epoch in one acknowledgement: the work is bounded, the next one goes on
+CONTRADICTIONS = 16  # named in an epoch; more of them say nothing new
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A stored batch: its row, not yet parsed."""
+
+    n: int
+    gateway: str
+    id: bytes
+    epoch: bytes
+    seq: int
+    prev: bytes | None
+    content: Content
+    digest: bytes
+    received_ms: int
+    state: str
+    fault: str | None
+
+    def batch(self) -> Batch:
+        """The batch, when the row is the one that was received.
+
+        Raises:
+            EvidenceAlteredError: something in the row was changed since.
+        """
+        where = f"evidence of batch {self.id.hex()}"
+        if digest(self.content) != self.digest:
+            raise EvidenceAlteredError("the bytes that were received", "others", where)
+        found = parse(self.content)
+        if (found.id, found.header.gateway, found.header.epoch, found.header.seq) != (
+            self.id,
+            self.gateway,
+            self.epoch,
+            self.seq,
+        ):
+            raise EvidenceAlteredError("the id, gateway and place of the header", "others", where)
+        return found
+
+
+_COLUMNS = "n, gateway, id, epoch, seq, prev, header, signature, codec, body, digest, received_ms, state, fault"
+
+
+class EvidenceTable:
+    """The tables evidence, epoch and lost."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    def put(self, batch: Batch, received_ms: int) -> int | None:
+        """Store a batch; its row's number, or None when it is there already (nothing changes then)."""
+        header, content = batch.header, batch.content
+        parent = header.parent
+        cursor = self._sql.execute(
+            "INSERT OR IGNORE INTO evidence (gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
+            " config, core, header, signature, codec, body, digest, received_ms, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                header.gateway,
+                batch.id,
+                header.epoch,
+                header.seq,
+                header.prev,
+                parent.epoch if parent else None,
+                parent.seq if parent else None,
+                header.created_ms,
+                header.config,
+                header.core.version,
+                content.header,
+                content.signature,
+                int(content.codec),
+                content.body,
+                digest(content),
+                received_ms,
+                UNDECODED,
+            ),
+        )
+        if not cursor.rowcount or cursor.lastrowid is None:
+            return None
+        self._place(batch, cursor.lastrowid)
+        return cursor.lastrowid
+
+    def mark(self, n: int, state: str, fault: str | None) -> None:
+        """Say how decoding ended."""
+        self._sql.execute("UPDATE evidence SET state = ?, fault = ? WHERE n = ?", (state, fault, n))
+
+    def declare_lost(self, gateway: str, lost: Lost, batch: bytes) -> None:
+        """Take up what a gateway declared lost, in a batch of its own."""
+        self._sql.execute(
+            "INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?, ?)",
+            (gateway, lost.epoch, lost.first, lost.last, lost.reason, batch),
+        )
+
+    def undecoded(self) -> list[int]:
+        """The numbers of the rows that are not decoded, oldest first."""
+        return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]
+
+    def row(self, n: int) -> Evidence:
+        """One row by its number."""
+        return _evidence(self._sql.execute(f"SELECT {_COLUMNS} FROM evidence WHERE n = ?", (n,)).fetchone())  # noqa: S608 - a constant
+
+    def find(self, batch: bytes, gateway: str | None = None) -> Evidence | None:
+        """A batch by its id (and gateway where it is known: that is quick)."""
+        sql = f"SELECT {_COLUMNS} FROM evidence WHERE id = ?"  # noqa: S608 - a constant
+        row = (
+            self._sql.execute(sql, (batch,)).fetchone()
+            if gateway is None
+            else self._sql.execute(f"{sql} AND gateway = ?", (batch, gateway)).fetchone()
+        )
+        return None if row is None else _evidence(row)
+
+    def of(self, gateway: str, epoch: bytes | None = None) -> Iterator[Evidence]:
+        """All batches of a gateway (or of one epoch of it), in the order of their places."""
+        sql = f"SELECT {_COLUMNS} FROM evidence WHERE gateway = ?"  # noqa: S608 - a constant
+        if epoch is None:
+            rows = self._sql.execute(f"{sql} ORDER BY epoch, seq, n", (gateway,))
+        else:
+            rows = self._sql.execute(f"{sql} AND epoch = ? ORDER BY seq, n", (gateway, epoch))
+        return (_evidence(row) for row in rows)
+
+    def has(self, gateway: str, batch: bytes) -> bool:
+        """Whether this batch of this gateway is stored."""
+        row = self._sql.execute("SELECT 1 FROM evidence WHERE gateway = ? AND id = ?", (gateway, batch)).fetchone()
+        return row is not None
+
+    def ids_at(self, gateway: str, epoch: bytes, seq: int) -> list[bytes]:
+        """The ids stored for one number of an epoch, oldest first: one, or those of a clone."""
+        rows = self._sql.execute(
+            "SELECT id FROM evidence WHERE gateway = ? AND epoch = ? AND seq = ? ORDER BY n", (gateway, epoch, seq)
+        )
+        return [row[0] for row in rows]
+
+    def links(self, gateway: str, epoch: bytes) -> list[tuple[int, bytes, bytes | None]]:
+        """(seq, id, prev) of every batch of one epoch, by seq: to walk its branches."""
+        rows = self._sql.execute(
+            "SELECT seq, id, prev FROM evidence WHERE gateway = ? AND epoch = ? ORDER BY seq, n", (gateway, epoch)
+        )
+        return [(seq, batch, prev) for seq, batch, prev in rows]
+
+    def facts(self, gateway: str) -> list[Facts]:
+        """What is known of each epoch, the one that was last added to at the end."""
+        starts: dict[bytes, list[Start]] = {}
+        rows = self._sql.execute(
+            "SELECT epoch, id, parent_epoch, parent_seq, created_ms, core FROM evidence WHERE gateway = ? AND seq = 1",
+            (gateway,),
+        )
+        for epoch, batch, parent_epoch, parent_seq, created_ms, core in rows:
+            parent = None if parent_epoch is None else Parent(parent_epoch, parent_seq)
+            starts.setdefault(epoch, []).append(Start(batch, parent, created_ms, core))
+        lost: dict[bytes, Runs] = {}
+        for epoch, first, last in self._sql.execute(
+            "SELECT epoch, first, last FROM lost WHERE gateway = ?", (gateway,)
+        ):
+            lost[epoch] = runs.union(lost.get(epoch, ()), ((first, last),))
+        found = {epoch: Facts(epoch, lost=gone) for epoch, gone in lost.items()}
+        rows = self._sql.execute(
+            "SELECT epoch, stored, contradictions FROM epoch WHERE gateway = ? ORDER BY last_n", (gateway,)
+        )
+        for epoch, stored, contradictions in rows:
+            found.pop(epoch, None)
+            mine = tuple(starts.get(epoch, ()))
+            found[epoch] = Facts(epoch, mine, _runs(stored), lost.get(epoch, ()), tuple(json.loads(contradictions)))
+        return list(found.values())
+
+    def safe_to(self, gateway: str, facts: Facts, before_ms: int) -> int:
+        """The number up to which all of an epoch were committed before `before_ms` or are declared lost; it is kept."""
+        row = self._sql.execute(
+            "SELECT safe_to FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, facts.epoch)
+        ).fetchone()
+        if row is None:
+            return 0
+        known: int = row[0]
+        end = runs.prefix(runs.union(facts.stored, facts.lost))
+        rows = self._sql.execute(
+            "SELECT seq, received_ms FROM evidence WHERE gateway = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (gateway, facts.epoch, known, SAFE_STEP),
+        ).fetchall()
+        young = next((seq for seq, received_ms in rows if received_ms > before_ms), None)
+        if young is not None:
+            end = min(end, young - 1)
+        elif len(rows) == SAFE_STEP:
+            end = min(end, rows[-1][0] - 1)  # its other branches may be behind the limit; the next time goes on here
+        reached = max(known, end)
+        if reached > known:
+            self._sql.execute(
+                "UPDATE epoch SET safe_to = ? WHERE gateway = ? AND epoch = ?", (reached, gateway, facts.epoch)
+            )
+        return reached
+
+    def counts(self, gateway: str) -> dict[str, int]:
+        """How many batches are decoded and undecoded."""
+        rows = self._sql.execute("SELECT state, count(*) FROM evidence WHERE gateway = ? GROUP BY state", (gateway,))
+        return {DECODED: 0, UNDECODED: 0} | dict(rows)
+
+    def _place(self, batch: Batch, n: int) -> None:
+        """Take the new batch up into the facts of its epoch, and look for contradictions beside it."""
+        header = batch.header
+        self._update(header.gateway, header.epoch, header.seq, n)
+        self._contradiction(header.gateway, header.epoch, header.seq)
+        if header.seq > 1:
+            self._contradiction(header.gateway, header.epoch, header.seq - 1)
+        elif header.parent is not None:
+            self._contradiction(header.gateway, header.parent.epoch, header.parent.seq)
+
+    def _update(self, gateway: str, epoch: bytes, seq: int, n: int) -> None:
+        row = self._sql.execute("SELECT stored FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, epoch)).fetchone()
+        if row is None:
+            self._sql.execute(
+                "INSERT INTO epoch (gateway, epoch, stored, contradictions, last_n) VALUES (?, ?, ?, '[]', ?)",
+                (gateway, epoch, json.dumps([[seq, seq]]), n),
+            )
+            return
+        self._sql.execute(
+            "UPDATE epoch SET stored = ?, last_n = ? WHERE gateway = ? AND epoch = ?",
+            (json.dumps(runs.add(_runs(row[0]), seq)), n, gateway, epoch),
+        )
+
+    def _contradiction(self, gateway: str, epoch: bytes, seq: int) -> None:
+        """Note a number for which two ids are known, stored or named by the batch behind it."""
+        known = self._sql.execute(
+            "SELECT id FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND seq = ?3"
+            " UNION SELECT prev FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND seq = ?3 + 1 AND ?3 > 0"
+            " UNION SELECT prev FROM evidence WHERE gateway = ?1 AND parent_epoch = ?2 AND parent_seq = ?3 LIMIT 2",
+            (gateway, epoch, min(seq, limits.INT64_MAX - 1)),
+        ).fetchall()
+        if len(known) < 2:
+            return
+        self._sql.execute("INSERT OR IGNORE INTO epoch VALUES (?, ?, '[]', '[]', 0, 0)", (gateway, epoch))
+        row = self._sql.execute(
+            "SELECT contradictions FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, epoch)
+        ).fetchone()
+        found = sorted({*json.loads(row[0]), seq})[:CONTRADICTIONS]
+        self._sql.execute(
+            "UPDATE epoch SET contradictions = ? WHERE gateway = ? AND epoch = ?", (json.dumps(found), gateway, epoch)
+        )
+
+
+def digest(content: Content) -> bytes:
+    """SHA-256 over all that was received of a batch."""
+    return hashlib.sha256(pack([content.header, content.signature, int(content.codec), content.body])).digest()
+
+
+def _runs(text: str) -> Runs:
+    return tuple((first, last) for first, last in json.loads(text))
+
+
+def _evidence(
+    row: tuple[int, str, bytes, bytes, int, bytes | None, bytes, bytes, int, bytes, bytes, int, str, str | None],
+) -> Evidence:
+    n, gateway, batch, epoch, seq, prev, header, signature, codec, body, known, received_ms, state, fault = row
+    content = Content(header, signature, Codec(codec), body)
+    return Evidence(n, gateway, batch, epoch, seq, prev, content, known, received_ms, state, fault)

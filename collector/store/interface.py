@@ -1,0 +1,38 @@
+"""What the collector asks of a store, and what a store promises.
+
+A store is one writer's view. Everything is written inside `transaction()`; what is in it is either wholly there after a
+power cut or not at all, and when `transaction()` has been left without an error it is on the disk (`durability` says
+whether the store can promise that). `savepoint()` takes back what failed inside it and leaves the rest of the
+transaction as it was. Other processes may read, and write in transactions of their own, at any time: `changed()` says
+that one did since it was last asked.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from collector.store.cases import Cases
+from collector.store.evidence import EvidenceTable
+from collector.store.gateways import Gateways
+from collector.store.readings import Readings
+from collector.store.ring import Ring
+
+
+class Store(Protocol):
+    """The tables by subject, and the promise above."""
+
+    @property
+    def gateways(self) -> Gateways: ...  # noqa: D102 - who may send
+    @property
+    def evidence(self) -> EvidenceTable: ...  # noqa: D102 - batches as received, and their places
+    @property
+    def readings(self) -> Readings: ...  # noqa: D102 - what was in them
+    @property
+    def cases(self) -> Cases: ...  # noqa: D102 - what an operator must look at, and the journal
+    @property
+    def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
+    def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
+    def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
+    def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError
+    def changed(self) -> bool: ...  # noqa: D102

@@ -1,0 +1,117 @@
+"""The processes of a site: started, killed, started again; their ids in the run folder, so that only ours are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STOP_S = 15.0  # a part that was asked to stop has this long before it is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A time in which a part did not run: from the kill to the start after it (ms UTC)."""
+
+    part: str
+    from_ms: int
+    to_ms: int
+
+
+@dataclass
+class Part:
+    """One process and its log; `folder` holds `NAME.pid` and `NAME.log`."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    process: asyncio.subprocess.Process | None = None
+    downs: list[Down] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start it; its output goes to its log."""
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
+            )
+        (self.folder / f"{self.name}.pid").write_text(f"{self.process.pid}\n")
+
+    async def kill_and_restart(self, pause_s: float) -> None:
+        """End it by SIGKILL as a power cut would, wait, start it again."""
+        running = self._running()
+        killed_ms = now_ms()
+        running.kill()
+        await running.wait()
+        await asyncio.sleep(pause_s)
+        await self.start()
+        self.downs.append(Down(self.name, killed_ms, now_ms()))
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._running().send_signal(number)
+
+    async def stop(self) -> None:
+        """Ask it to stop, and kill it only where it does not."""
+        if self.process is None:
+            return
+        if self.process.returncode is None:
+            self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), STOP_S)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        (self.folder / f"{self.name}.pid").unlink(missing_ok=True)
+
+    def died(self) -> bool:
+        """Whether it ended although nobody asked it to."""
+        return self.process is not None and self.process.returncode is not None
+
+    def _running(self) -> asyncio.subprocess.Process:
+        if self.process is None or self.process.returncode is not None:
+            raise PartError(f"{self.name} has ended by itself: see {self.folder / self.name}.log")
+        return self.process
+
+
+class PartError(Exception):
+    """A part of the demo did not do what it should; the message says which and where to look."""
+
+
+async def run(*command: str, folder: Path) -> str:
+    """Run a command to its end; its standard output.
+
+    Raises:
+        PartError: it failed; with what it said.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
+        env=environment(),
+    )
+    out, said = await process.communicate()
+    if process.returncode:
+        raise PartError(f"{' '.join(command)}: exit {process.returncode}: {said.decode(errors='replace').strip()}")
+    return out.decode()
+
+
+def program(name: str) -> str:
+    """A command of ours, or nats-server, from the environment that runs this."""
+    return str(Path(sys.executable).parent / name)
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of every part: ours, and Python that writes no bytecode into a checkout."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def now_ms() -> int:
+    """Our clock, ms UTC: the same machine's that the simulators record."""
+    return time.time_ns() // 1_000_000

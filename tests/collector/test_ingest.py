@@ -1,0 +1,46 @@
+"""Evidence first: what is authentic is stored whatever its body is, what is not is only counted."""
+
+from __future__ import annotations
+
+from chain import Bench, Chain, reading
+
+
+def test_a_batch_is_stored_decoded_and_acknowledged(bench: Bench) -> None:
+    """The main path: receive, verify, store, decode, acknowledge."""
+    batch = bench.chain.seal([reading(1), reading(2)])
+    outcome = bench.take(batch)
+    word = bench.word(outcome)
+    assert bench.rows() == 2
+    assert [(each.epoch, each.first, each.last, each.id) for each in word.stored] == [
+        (batch.header.epoch, 1, 1, batch.id)
+    ]
+    assert word.safe == ()
+
+
+def test_a_thousand_replays_change_nothing(bench: Bench) -> None:
+    """A batch that comes again adds no row and is counted."""
+    batch = bench.chain.seal()
+    packet = bench.packet(batch)
+    bench.feed(packet)
+    for _ in range(10):
+        bench.feed(*[packet] * 100)
+    assert bench.rows() == 1
+    assert bench.store.ring.counters()["house-1", "replayed"] == 1_000
+
+
+def test_another_gateways_seal_under_this_topic_is_refused(bench: Bench) -> None:
+    """Signer and topic must be the same, whatever the broker let through."""
+    foreign = bench.chains["house-2"].seal()
+    outcome = bench.feed(bench.packet(foreign, "house-1"), gateway="house-1")
+    assert outcome.stored == 0
+    assert outcome.refused == {("house-1", "PLB-X105"): 1}
+
+
+def test_an_unknown_key_is_named_as_refused_and_not_stored(bench: Bench) -> None:
+    """The gateway keeps what it sealed with a key that was never registered."""
+    stranger = Chain("house-1", 9)
+    stranger.box = bench.chain.box
+    batch = stranger.seal()
+    word = bench.word(bench.take(batch))
+    assert [(each.id, each.code) for each in word.refused] == [(batch.id, "unknown-key")]
+    assert word.stored == ()

@@ -1,0 +1,131 @@
+"""The count of a run finds what is lost, twice, altered or invented, and excuses only what was down."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from simulators.record import Answered
+from simulators.site.count import Run, Stored, count
+from simulators.site.parts import Down
+
+CADENCE = 5_000
+BEGAN = 1_793_000_000_000
+METERS = ("60300001", "07712233")
+
+
+def telegram(meter: str, slot: int) -> str:
+    """A telegram that no other slot has."""
+    return f"68{meter}{slot:016x}16"
+
+
+def values(slot: int) -> dict[str, dict[str, int | str]]:
+    """What the meter showed in a slot."""
+    return {"06/0/0/0/0": {"m": slot // 1000, "e": 3, "unit": "Wh"}}
+
+
+def shown(slot: int) -> dict[str, dict[str, str]]:
+    """The same as the collector shows it."""
+    return {"06/0/0/0/0": {"kind": "number", "value": f"{slot // 1000}000", "unit": "Wh"}}
+
+
+SLOTS = [BEGAN + CADENCE * i for i in range(6)]
+ANSWERS = [
+    Answered(slot + 120, meter, 1, telegram(meter, slot), None, False, values(slot))
+    for slot in SLOTS
+    for meter in METERS
+]
+STORED = [
+    Stored(meter, slot, hashlib.sha256(bytes.fromhex(telegram(meter, slot))).hexdigest(), shown(slot))
+    for slot in SLOTS
+    for meter in METERS
+]
+RUN = Run(CADENCE, BEGAN, BEGAN + 6 * CADENCE, ())
+
+
+def test_a_whole_run_holds() -> None:
+    """Two meters, six slots."""
+    result = count(ANSWERS, STORED, RUN)
+    assert result.holds()
+    assert (result.meters, result.readings_produced, result.readings_stored, result.excused) == (2, 12, 12, 0)
+
+
+def test_a_reading_that_is_not_stored_is_lost_and_named() -> None:
+    """One of twelve is missing."""
+    result = count(ANSWERS, STORED[1:], RUN)
+    assert (result.lost, result.holds()) == (1, False)
+    assert result.missing == (f"meter {METERS[0]}, slot {SLOTS[0]}, answered",)
+
+
+def test_a_slot_in_which_nobody_asked_is_lost_too() -> None:
+    """A gateway that sleeps does not pass because the meter was never asked."""
+    result = count(ANSWERS[:2] + ANSWERS[4:], STORED[:2] + STORED[4:], RUN)
+    assert result.lost == 2
+    assert all(name.endswith("never asked") for name in result.missing)
+
+
+def test_a_reading_stored_twice_is_found() -> None:
+    """The same meter and slot in two rows."""
+    result = count(ANSWERS, [*STORED, STORED[3]], RUN)
+    assert (result.twice, result.holds()) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": "1000", "unit": "Wh"}}},
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": f"{SLOTS[0] // 10}", "unit": "Wh"}}},
+        {"values": {"06/0/0/0/0": {"kind": "number", "value": f"{SLOTS[0] // 1000}000", "unit": "J"}}},
+        {"values": {}},
+        {"raw_hash": "00" * 32},
+    ],
+)
+def test_a_reading_that_differs_in_anything_is_altered(change: dict[str, object]) -> None:
+    """Value, exponent, unit, a missing register, another telegram."""
+    changed = dataclasses.replace(STORED[0], **change)  # type: ignore[arg-type]
+    result = count(ANSWERS, [changed, *STORED[1:]], RUN)
+    assert (result.altered, result.holds()) == (1, False)
+
+
+def test_another_slots_telegram_is_altered() -> None:
+    """A value that is right, at a time that is not."""
+    moved = dataclasses.replace(STORED[0], raw_hash=STORED[2].raw_hash, values=STORED[2].values)
+    assert count(ANSWERS, [moved, *STORED[1:]], RUN).altered == 1
+
+
+def test_a_reading_that_no_meter_gave_is_altered() -> None:
+    """Invented out of nothing."""
+    invented = dataclasses.replace(STORED[0], slot_ms=SLOTS[0] - CADENCE)
+    assert not count(ANSWERS, [*STORED, invented], RUN).holds()
+
+
+@pytest.mark.parametrize(
+    ("down", "excused"),
+    [
+        ((200, 1_900), 0),  # back with 3.1 s to go: it must be read again
+        ((200, 2_100), 2),  # back with 2.9 s to go
+        ((4_000, 5_500), 2),  # down over the end of the slot
+        ((4_900, 7_200), 4),  # ... and back too late in the next one as well
+    ],
+)
+def test_a_slot_is_excused_only_where_less_than_3_s_were_left(down: tuple[int, int], excused: int) -> None:
+    """Milliseconds from the begin of the second slot; nothing of slots two and three is stored."""
+    second = SLOTS[1]
+    run = dataclasses.replace(RUN, downs=(Down("gateway", second + down[0], second + down[1]),))
+    kept = [reading for reading in STORED if reading.slot_ms not in SLOTS[1:3]]
+    result = count(ANSWERS, kept, run)
+    assert result.excused == excused
+    assert result.lost == 4 - excused
+
+
+def test_what_is_excused_may_be_stored_all_the_same() -> None:
+    """It then counts as produced and stored."""
+    run = dataclasses.replace(RUN, downs=(Down("gateway", SLOTS[1] + 100, SLOTS[1] + 4_900),))
+    assert count(ANSWERS, STORED, run) == count(ANSWERS, STORED, RUN)
+
+
+def test_an_empty_run_does_not_hold() -> None:
+    """Nothing produced proves nothing."""
+    assert not count([], [], dataclasses.replace(RUN, frozen_ms=BEGAN)).holds()
