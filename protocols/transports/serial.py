@@ -66,12 +66,9 @@ class SerialLine:
             PortMissing: it is not there, is no terminal, or may not be opened.
             PortBusy: another program holds it.
         """
-        size, parity, stop = int(mode[0]), PARITIES[mode[1]], int(mode[2])
         try:
-            port = serial.Serial(
-                path, baud, size, parity, stop, timeout=0, write_timeout=0, exclusive=True, xonxoff=False
-            )
-        except (serial.SerialException, OSError) as error:
+            port = _opened(path, baud, mode)
+        except (serial.SerialException, OSError, termios.error) as error:
             if "lock" in str(error).lower():
                 raise PortBusy("a free port", str(error), path) from error
             raise PortMissing("a serial port", str(error), path) from error
@@ -147,6 +144,19 @@ class SerialLine:
 
     def _lost(self, error: Exception) -> LineLost:
         return LineLost("an open port", str(error), self.path)
+
+
+def _opened(path: str, baud: int, mode: str) -> serial.Serial:
+    """The open port; without parity where the terminal has none.
+
+    A pseudo-terminal that an earlier process set up alike refuses the parity as the one thing left to change (EINVAL).
+    """
+    size, stop = int(mode[0]), int(mode[2])
+    settings = {"timeout": 0, "write_timeout": 0, "exclusive": True, "xonxoff": False}
+    try:
+        return serial.Serial(path, baud, size, PARITIES[mode[1]], stop, **settings)
+    except termios.error:
+        return serial.Serial(path, baud, size, serial.PARITY_NONE, stop, **settings)
 
 
 def _parity_holds(port: serial.Serial, parity: str) -> bool:
