@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from collector.shown import kind_of, maybe_time, meter_name, shown, utc
+from collector.shown import kind_of, maybe_time, meter_name, shown, state_name, utc
 from collector.store.readings import ReadingRow
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 
@@ -59,7 +59,7 @@ def values_of(row: ReadingRow) -> Iterator[ValueRow]:
             value.unit,
             kind_of(value.number),
             shown(value.number),
-            value.state.name.lower(),
+            state_name(value.state),
             maybe_time(value.time),
             None if reading.slot_ms is None else utc(reading.slot_ms),
             maybe_time(reading.meter_time),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import MAX_PREC, Context, Decimal
 from fractions import Fraction
 
-from protocols.reading import Float32, Identity, MeterTime, Number, Raw, Scaled, Text, Value
+from protocols.reading import Float32, Identity, MeterTime, Number, Raw, Scaled, State, Text, Value
 from protocols.uplink import limits
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.proof import leaf_from
@@ -47,6 +47,11 @@ def meter_name(meter: Identity) -> str:
     title = [] if meter.system_title is None else [meter.system_title.hex()]
     named = [str(part) for part in [*parts, *title] if part is not None]
     return meter.protocol.name.lower() + ":" + "/".join(named)
+
+
+def state_name(state: State) -> str:
+    """ok, invalid, recurring, error-state or unknown."""
+    return state.name.lower().replace("_", "-")
 
 
 def kind_of(number: Number) -> str:
@@ -105,7 +110,7 @@ def _value(value: Value) -> dict[str, object]:
         "unit": value.unit,
         "kind": kind_of(value.number),
         "value": shown(value.number),
-        "state": value.state.name.lower(),
+        "state": state_name(value.state),
         "time": maybe_time(value.time),
     }
 

@@ -47,6 +47,11 @@ class LineStuck(LinkError):  # noqa: N818
     do = "unplug the converter and plug it in again"
 
 
+def _opened(path: str, baud: int, mode: str) -> serial.Serial:
+    size, parity, stop = int(mode[0]), PARITIES[mode[1]], int(mode[2])
+    return serial.Serial(path, baud, size, parity, stop, timeout=0, write_timeout=0, exclusive=True, xonxoff=False)
+
+
 class SerialLine:
     """An open serial port; use `SerialLine.open`.
 
@@ -67,7 +72,12 @@ class SerialLine:
             PortBusy: another program holds it.
         """
         try:
-            port = _opened(path, baud, mode)
+            try:
+                port = _opened(path, baud, mode)
+            except termios.error:
+                # A pseudo-terminal drops parity; the C library reports that as EINVAL when nothing else was to change,
+                # that is, when it is opened a second time.
+                port = _opened(path, baud, mode[0] + "N" + mode[2])
         except (serial.SerialException, OSError, termios.error) as error:
             if "lock" in str(error).lower():
                 raise PortBusy("a free port", str(error), path) from error
@@ -144,19 +154,6 @@ class SerialLine:
 
     def _lost(self, error: Exception) -> LineLost:
         return LineLost("an open port", str(error), self.path)
-
-
-def _opened(path: str, baud: int, mode: str) -> serial.Serial:
-    """The open port; without parity where the terminal has none.
-
-    A pseudo-terminal that an earlier process set up alike refuses the parity as the one thing left to change (EINVAL).
-    """
-    size, stop = int(mode[0]), int(mode[2])
-    settings = {"timeout": 0, "write_timeout": 0, "exclusive": True, "xonxoff": False}
-    try:
-        return serial.Serial(path, baud, size, PARITIES[mode[1]], stop, **settings)
-    except termios.error:
-        return serial.Serial(path, baud, size, serial.PARITY_NONE, stop, **settings)
 
 
 def _parity_holds(port: serial.Serial, parity: str) -> bool:

@@ -193,6 +193,16 @@ async def test_a_terminal_without_parity_says_so(tmp_path: Path) -> None:
         assert not line.parity_set
 
 
+async def test_a_terminal_opens_again_and_again_with_the_same_settings(tmp_path: Path) -> None:
+    """As after a restart of the gateway: the meters' side stayed, and there is nothing left to set."""
+    async with house(tmp_path) as line:
+        assert len(await once(line, 1)) == 1
+        line.close()
+        for _ in range(2):
+            with SerialLine.open(str(tmp_path / "bus0")) as again:
+                assert len(await once(again, 1)) == 1
+
+
 async def test_input_that_nobody_read_is_forgotten(tmp_path: Path) -> None:
     async with house(tmp_path) as line:
         await line.write(bytes.fromhex("1040014116"))
