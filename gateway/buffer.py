@@ -287,6 +287,7 @@ class Buffer:
                 raise
             database.execute("COMMIT")
         if self._disk_full:
+            self._shrink_log()
             self._keep_reserve()
         return result
 
@@ -330,7 +331,14 @@ class Buffer:
 
     def _give_reserve_up(self) -> None:
         self._disk_full = True
-        self._reserve.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only as well: the next try says so
+            self._reserve.unlink(missing_ok=True)
+        self._shrink_log()
+
+    def _shrink_log(self) -> None:
+        """Write the log back and cut it, so that its room can be used; where that fails, the next write tells."""
+        with suppress(sqlite3.Error):
+            self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class _DiskFull(Exception):  # noqa: N818 - never leaves this file

@@ -134,7 +134,7 @@ def configuration_from(table: dict[str, Any], folder: Path, where: str) -> Confi
     try:
         found = Configuration.model_validate(absolute)
     except ValidationError as error:
-        problems = [_problem(dict(each)) for each in error.errors()] + problems
+        problems = [_problem(dict(each)) for each in error.errors() if not _follows(dict(each))] + problems
         raise BadConfiguration(tuple(problems), where) from None
     if problems:
         raise BadConfiguration(tuple(problems), where)
@@ -168,6 +168,11 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(each) for key, each in value.items()}
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _follows(error: dict[str, Any]) -> bool:
+    """Whether an array is "too short" only because of the faults in its elements, which are named themselves."""
+    return bool(error["type"] == "too_short" and error["input"])
 
 
 def _problem(error: dict[str, Any]) -> Problem:

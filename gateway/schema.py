@@ -12,8 +12,10 @@ RESERVE_FILE = "reserve"  # given up when the disk is full: without it even DELE
 SIDE_FILES = ("-wal", "-shm")
 PAGE = 4096  # bytes, SQLite's default; asserted nowhere, read back where it matters
 WORK_PAGES = 64  # kept free inside the file (256 KiB): marks, counters and the removal itself need room
-WAL_PAGES = 256  # checkpoint after 1 MiB of log
-WAL_BYTES = 1024 * 1024  # the log is cut back to this
+# On a full disk the reserve file's 256 KiB must hold what is in the log and not yet in the database: checkpoint after
+# half of that, and cut the log back to it.
+WAL_PAGES = 32
+WAL_BYTES = 128 * 1024
 BUSY_MS = 5_000  # a technician's command may read for a moment
 FULL = 2  # PRAGMA synchronous
 

@@ -1,0 +1,149 @@
+"""The clock: floor, unset, signed time, steps; and the schedule that stands on it."""
+
+from __future__ import annotations
+
+from gateway_parts import CADENCE_MS, NOW_MS, Time
+
+from gateway.clock import BUILD_MS, GatewayClock, system_sources
+from gateway.config import Device
+from gateway.schedule import RETRY_MS, Schedule
+from protocols.uplink.header import ClockSource, ClockState
+
+HEAT = Device(name="heat", address=1, cadence_s=CADENCE_MS // 1000)
+WATER = Device(name="water", address=2, cadence_s=CADENCE_MS // 1000)
+
+
+def test_a_plausible_disciplined_clock_is_synchronised() -> None:
+    """And shows the system's uncertainty."""
+    clock = GatewayClock(Time().sources())
+    assert clock.utc_ms() == NOW_MS
+    assert (clock.quality().synchronised, clock.quality().uncertainty_ms) == (True, 5)
+    assert clock.shown().source is ClockSource.NTP
+
+
+def test_a_clock_that_nothing_disciplines_is_set_and_not_synchronised() -> None:
+    """Plausible is not good."""
+    clock = GatewayClock(Time(synchronised=False).sources())
+    assert clock.shown().state is ClockState.SET
+    assert not clock.quality().synchronised
+
+
+def test_a_start_in_1970_is_unset_and_counts_from_the_floor() -> None:
+    """G09: instants are after 2000 and rise with the monotonic clock; nothing is good."""
+    time = Time(wall_ms=0)
+    clock = GatewayClock(time.sources())
+    assert clock.unset
+    assert clock.utc_ms() == BUILD_MS
+    time.pass_ms(5000)
+    assert clock.utc_ms() == BUILD_MS + 5000
+    assert not clock.quality().synchronised
+    assert clock.shown().state is ClockState.UNSET
+
+
+def test_an_unset_clock_never_repeats_an_instant_that_was_sealed() -> None:
+    """Slots of the last start stay done, so new ones must be new."""
+    clock = GatewayClock(Time(wall_ms=0).sources(), sealed_ms=NOW_MS)
+    assert clock.utc_ms() == NOW_MS
+
+
+def test_a_clock_below_the_last_signed_time_is_unset() -> None:
+    """A rolled back clock is known by what the collector once signed."""
+    assert GatewayClock(Time().sources(), signed_ms=NOW_MS + 1).unset
+
+
+def test_signed_time_sets_an_unset_clock_and_asks_for_a_correction() -> None:
+    """The correction spans what was stamped since the start of this process."""
+    time = Time(wall_ms=0)
+    clock = GatewayClock(time.sources())
+    time.pass_ms(10_000)
+    step = clock.signed(NOW_MS, 200)
+    assert step is not None
+    assert step.corrects
+    assert (step.from_mono_ms, step.mono_ms) == (1_000_000, 1_010_000)
+    assert step.by_ms == NOW_MS + 100 - (BUILD_MS + 10_000)
+    assert clock.utc_ms() == NOW_MS + 100
+    assert clock.shown().source is ClockSource.COLLECTOR
+    time.pass_ms(86_400_000)
+    uncertainty = clock.quality().uncertainty_ms
+    assert uncertainty == 200 + 8640
+
+
+def test_signed_time_leaves_a_plausible_clock_alone() -> None:
+    """C07: the collector's clock may be the wrong one."""
+    clock = GatewayClock(Time().sources())
+    assert clock.signed(NOW_MS + 3_600_000, 10) is None
+    assert clock.shown().source is ClockSource.NTP
+
+
+def test_a_step_of_the_wall_clock_is_seen_against_the_monotonic() -> None:
+    """An hour ahead is a step; drift of a second is not."""
+    time = Time()
+    clock = GatewayClock(time.sources())
+    time.pass_ms(1000)
+    time.wall_ms += 900
+    assert clock.check() is None
+    time.wall_ms += 3_600_000
+    step = clock.check()
+    assert step is not None
+    assert step.by_ms == 3_600_000
+    assert clock.check() is None
+
+
+def test_a_system_clock_that_becomes_plausible_ends_the_unset_state() -> None:
+    """NTP came after the start: what was stamped before is corrected by a record."""
+    time = Time(wall_ms=0)
+    clock = GatewayClock(time.sources())
+    assert clock.check() is None
+    time.wall_ms = NOW_MS
+    step = clock.check()
+    assert step is not None
+    assert step.corrects
+    assert not clock.unset
+
+
+def test_the_machines_own_clocks_can_be_read() -> None:
+    """Boot id of 16 bytes, both clocks, and the kernel's word on the discipline."""
+    sources = system_sources()
+    assert len(sources.boot) == 16
+    assert sources.wall_ms() > BUILD_MS
+    assert sources.discipline().synchronised in (True, False)
+
+
+def test_a_slot_is_due_once_and_open_until_the_next_begins() -> None:
+    """Aligned to the wall clock."""
+    schedule = Schedule([HEAT], {})
+    start = NOW_MS // CADENCE_MS * CADENCE_MS
+    (due,) = schedule.due(start + 1, 0)
+    assert (due.slot_ms, due.end_ms) == (start, start + CADENCE_MS)
+    schedule.read(due)
+    assert schedule.due(start + CADENCE_MS - 1, 0) == []
+    assert schedule.wait_ms(start + 1, 0) == CADENCE_MS - 1
+    assert len(schedule.due(start + CADENCE_MS, 0)) == 1
+
+
+def test_a_slot_that_was_sealed_is_not_read_after_a_restart_and_an_open_one_is() -> None:
+    """No reading twice, none left out."""
+    start = NOW_MS // CADENCE_MS * CADENCE_MS
+    schedule = Schedule([HEAT, WATER], {"heat": [start]})
+    assert [due.device.name for due in schedule.due(NOW_MS, 0)] == ["water"]
+
+
+def test_a_failed_device_comes_last_and_after_a_pause() -> None:
+    """It costs the others nothing while it is silent."""
+    schedule = Schedule([HEAT, WATER], {})
+    heat, water = schedule.due(NOW_MS, 0)
+    schedule.failed(heat, 0)
+    schedule.read(water)
+    assert schedule.due(NOW_MS, RETRY_MS - 1) == []
+    assert schedule.wait_ms(NOW_MS, 0) == RETRY_MS
+    assert len(schedule.due(NOW_MS, RETRY_MS)) == 1
+    assert [due.device.name for due in schedule.due(NOW_MS + CADENCE_MS, 1)] == ["water", "heat"]
+
+
+def test_a_clock_that_was_set_back_meets_slots_that_are_done() -> None:
+    """G10: they are not read a second time under the same name."""
+    schedule = Schedule([HEAT], {})
+    for at in (NOW_MS, NOW_MS + CADENCE_MS):
+        (due,) = schedule.due(at, 0)
+        schedule.read(due)
+    assert schedule.due(NOW_MS, 0) == []

@@ -1,0 +1,112 @@
+"""The configuration: parsed once, all faults at once, and what of it stands under the seal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import configuration_hash, read_configuration
+from gateway.faults import BadConfiguration, ConfigurationUnreadable
+
+GOOD = """\ufeff
+gateway = "boiler-room-7"
+state_folder = "state"
+keys_folder = "keys"
+[broker]
+host = "broker"
+port = 8883
+[[bus]]
+name = "cellar"
+port = "/dev/serial/by-id/usb"
+[[bus.device]]
+name = "heat"
+address = 1
+cadence_s = 900
+id = "1a7f2044"
+[[bus.device]]
+name = "water"
+address = 2
+cadence_s = 900
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(folder: Path, text: str) -> dict[str, str]:
+    with pytest.raises(BadConfiguration) as caught:
+        read_configuration(written(folder, text))
+    assert all(str(each) in str(caught.value) for each in caught.value.problems)
+    return {each.key: each.expected for each in caught.value.problems}
+
+
+def test_a_good_file_is_read_with_defaults_and_paths_of_its_own(tmp_path: Path) -> None:
+    """With a byte order mark, as editors leave it."""
+    found = read_configuration(written(tmp_path, GOOD))
+    assert found.state_folder == tmp_path / "state"
+    assert found.bus[0].mode == "8E1"
+    assert found.bus[0].port == "/dev/serial/by-id/usb"
+    assert found.buffer.max_bytes == 64 * 1024 * 1024
+    assert found.bus[0].device[0].identity.id == "1A7F2044"
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    """Types, ranges, unknown and missing keys, doubled names and addresses."""
+    bad = GOOD.replace("port = 8883", 'port = "8883"').replace("cadence_s = 900", "cadense_s = 900", 1)
+    bad = bad.replace("address = 2", "address = 1").replace('"water"', '"heat"').replace("boiler-room-7", "Boiler")
+    found = faults(tmp_path, bad)
+    assert set(found) == {
+        "gateway",
+        "broker.port",
+        "bus[0].device[0].cadence_s",
+        "bus[0].device[0].cadense_s",
+        "bus[0].device.address",
+        "bus.device.name",
+    }
+    assert "cadence_s" in found["bus[0].device[0].cadense_s"]
+
+
+@pytest.mark.parametrize("address", ["0", "251", "1.5", '"1"', "true"])
+def test_an_address_out_of_range_or_of_another_type_is_refused(tmp_path: Path, address: str) -> None:
+    """Primary addresses are 1 to 250."""
+    assert set(faults(tmp_path, GOOD.replace("address = 2", f"address = {address}"))) == {"bus[0].device[1].address"}
+
+
+@pytest.mark.parametrize("text", ["gateway = ", "\xff"])
+def test_what_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
+    """With the parser's words."""
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigurationUnreadable):
+        read_configuration(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(ConfigurationUnreadable):
+        read_configuration(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("address = 1\n", "address = 3\n", True),
+        ('id = "1a7f2044"', 'id = "1a7f2045"', True),
+        ('"heat"', '"cold"', True),
+        ('"cellar"', '"attic"', True),
+        ("cadence_s = 900", "cadence_s = 60", False),
+        ('host = "broker"', 'host = "other"', False),
+        ("1a7f2044", "1A7F2044", False),
+    ],
+)
+def test_the_hash_changes_with_what_changes_a_sealed_value_or_its_attribution(
+    tmp_path: Path, old: str, new: str, changes: bool
+) -> None:
+    """R27: and with nothing else."""
+    before = configuration_hash(read_configuration(written(tmp_path, GOOD)))
+    after = configuration_hash(read_configuration(written(tmp_path, GOOD.replace(old, new))))
+    assert (before != after) is changes

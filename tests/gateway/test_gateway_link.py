@@ -1,0 +1,268 @@
+"""The link against a collector's counterpart over a pipe in memory: what is sent, believed, counted and set aside."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from gateway_parts import GATEWAY, NOW_MS, Centre, Rig, Time, reading
+
+from gateway import events
+from gateway.chain import Mark
+from gateway.forward import Forward, SendBatch, SendHello
+from gateway.link import Conversation, Link, Party
+from gateway.marks import NO_ORDER, accept
+from gateway.writer import InlineWriter
+from protocols.transports.pipe import LinkLostError, PipeSettings
+from protocols.uplink import batch as batches
+from protocols.uplink import topics
+from protocols.uplink.envelope import open_envelope
+from protocols.uplink.hello import Hello
+from protocols.uplink.keys import BoxKey, SigningKey
+from protocols.uplink.ranges import Range
+from protocols.uplink.records import Event, Lost, Record, TimeCorrection
+
+DOWN = topics.down(GATEWAY, "ack")
+
+
+class MemoryPipe:
+    """The pipe's other end: what was published, and what comes down."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bytes]] = []
+        self.coming: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
+        self.subscribed: list[str] = []
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """What the link wants to hear."""
+        self.subscribed += topics
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """What the link says."""
+        self.published.append((topic.rsplit("/", 1)[1], payload))
+        await asyncio.sleep(0)
+
+    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """What comes down."""
+        while True:
+            found = await self.coming.get()
+            if found is None:
+                raise LinkLostError("a live connection", "its end", "the pipe")
+            yield found
+
+    def peer_certificate(self) -> bytes:
+        """None: there is no TLS here."""
+        return b""
+
+
+class Site:
+    """A gateway's link to a collector's counterpart."""
+
+    def __init__(self, folder: Path, time: Time | None = None) -> None:
+        self.rig = Rig(folder, time=time)
+        self.box = BoxKey.generate()
+        self.centre = Centre(self.box)
+        self.pipe = MemoryPipe()
+        self.settings: list[PipeSettings] = []
+        self.link = self.make_link()
+
+    def make_link(self) -> Link:
+        """The link as the daemon wires it."""
+        rig, uniform = self.rig, random.Random(3).uniform
+        party = Party(GATEWAY, rig.key, self.box, self.centre.trust)
+        settings = PipeSettings("broker", 1, Path("ca"), None, None)
+
+        @asynccontextmanager
+        async def connect(given: PipeSettings) -> AsyncIterator[MemoryPipe]:
+            self.settings.append(given)
+            yield self.pipe
+
+        known = rig.buffer.known()
+        self.talk = Conversation(known.order, known.last_ack)
+        forward = Forward(rig.chain, uniform, known.window)
+        return Link(
+            party,
+            settings,
+            connect,
+            forward,
+            rig.chain,
+            rig.buffer,
+            InlineWriter(),
+            rig.sealer,
+            rig.clock,
+            self.talk,
+            random.Random(4).randbytes,
+            uniform,
+        )
+
+    async def until_sent(self, count: int) -> None:
+        """Let the link run until so many messages left."""
+        async with asyncio.timeout(20):
+            while len(self.pipe.published) < count:  # noqa: ASYNC110 - the pipe tells nobody
+                await asyncio.sleep(0.001)
+
+    async def hear(self, packet: bytes, topic: str = DOWN) -> None:
+        """Hand a packet to the link and let it work."""
+        await self.pipe.coming.put((topic, packet))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def hello(self) -> Hello:
+        """The last hello."""
+        packet = [payload for kind, payload in self.pipe.published if kind == "hello"][-1]
+        content = open_envelope(packet, "hello", GATEWAY, {self.centre.mine.public.id: self.centre.mine})
+        self.rig.key.public.verify("hello", content.header, content.signature)
+        return Hello.from_bytes(content.header)
+
+    def sent(self) -> list[int]:
+        """Numbers of the batches that left, each opened and verified."""
+        found = []
+        for kind, payload in self.pipe.published:
+            if kind == "batch":
+                content = open_envelope(payload, "batch", GATEWAY, {self.centre.mine.public.id: self.centre.mine})
+                batch = batches.parse(content)
+                batches.verify(batch, self.rig.key.public)
+                found.append(batch.header.seq)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """What was counted, by code."""
+        with sqlite3.connect(self.rig.buffer.path) as database:
+            return {code: count for _, code, count in database.execute("SELECT name, code, count FROM counter")}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """A link that runs, with three batches."""
+    made = Site(tmp_path)
+    await made.rig.seal(3)
+    task = asyncio.create_task(made.link.run())
+    await made.until_sent(5)  # status, hello, three batches
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def records(rig: Rig) -> list[Record]:
+    return list(rig.sealer._records)
+
+
+def noted(rig: Rig) -> list[str]:
+    return [each.code for each in records(rig) if isinstance(each, Event)]
+
+
+async def test_a_connection_begins_with_subscriptions_and_a_hello_of_all_that_is_held(site: Site) -> None:
+    """And only then come the batches, sealed to the collector's box."""
+    assert [kind for kind, _ in site.pipe.published] == ["status", "hello", "batch", "batch", "batch"]
+    assert DOWN in site.pipe.subscribed
+    assert site.settings[0].will_topic == topics.up(GATEWAY, "status")
+    assert site.hello().held == (site.rig.all(),)
+    assert sorted(site.sent()) == [1, 2, 3]
+
+
+async def test_an_acknowledgement_marks_on_the_disk_and_survives_a_restart(site: Site) -> None:
+    """Its order too: the same one again is stale."""
+    packet = site.centre.say([site.rig.all()])
+    await site.hear(packet)
+    await site.hear(packet)
+    assert set(site.rig.buffer.chain().marked().values()) == {Mark.STORED}
+    assert site.counters() == {"PLB-X107": 1}
+    assert site.rig.buffer.known().order == (1, 1)
+    assert site.rig.buffer.known().last_ack == site.talk.last_ack
+
+
+async def test_what_does_not_count_is_counted_by_its_code_and_changes_nothing(site: Site) -> None:
+    """Damaged, forged and foreign ones, and what is reserved for later."""
+    good = site.centre.say([site.rig.all()])
+    await site.hear(good[:-1] + bytes([good[-1] ^ 1]))
+    await site.hear(b"\xc1")
+    await site.hear(site.centre.say([site.rig.all()], key=SigningKey.generate()))
+    await site.hear(site.centre.say([site.rig.all()], collector="other"))
+    await site.hear(b"", topics.down(GATEWAY, "command"))
+    assert site.counters() == {"PLB-X103": 1, "PLB-P101": 1, "PLB-X101": 1, "PLB-P201": 1, "command": 1}
+    assert site.rig.chain.marked() == {}
+
+
+async def test_a_contradiction_makes_a_new_epoch_by_itself(site: Site) -> None:
+    """Somebody continued our chain: nothing is renumbered, the next batch has a parent."""
+    before = site.rig.sealer.epoch
+    await site.hear(site.centre.say([Range(before, 1, 9, b"x" * 32)]))
+    assert site.rig.sealer.epoch != before
+    await site.rig.seal()
+    newest = list(site.rig.chain.entries())[-1]
+    assert (newest.epoch, newest.seq) == (site.rig.sealer.epoch, 1)
+
+
+async def test_a_mark_that_the_answer_takes_back_is_an_event(site: Site) -> None:
+    """The collector lost what it had confirmed."""
+    await site.hear(site.centre.say([site.rig.all()]))
+    await site.hear(site.centre.say(nonce=site.hello().nonce))
+    assert site.rig.chain.marked() == {}
+    assert events.MARK_TAKEN_BACK in noted(site.rig)
+
+
+async def test_a_generation_that_rises_clears_all_marks_and_is_an_event(site: Site) -> None:
+    """All is offered again."""
+    await site.hear(site.centre.say(safe=[site.rig.all()]))
+    site.centre.generation, site.centre.number = 2, 0
+    await site.hear(site.centre.say())
+    assert site.rig.chain.marked() == {}
+    assert events.GENERATION in noted(site.rig)
+    assert site.rig.buffer.chain().marked() == {}
+
+
+async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(tmp_path: Path) -> None:
+    """G06: the others go on."""
+    site = Site(tmp_path)
+    await site.rig.seal(3)
+    with sqlite3.connect(site.rig.buffer.path) as database:
+        database.execute("UPDATE content SET body = zeroblob(length(body)) WHERE n = 2")
+    task = asyncio.create_task(site.link.run())
+    await site.until_sent(4)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(site.sent()) == [1, 3]
+    lost = [each for each in records(site.rig) if isinstance(each, Lost)]
+    assert [(each.first, each.last) for each in lost] == [(2, 2)]
+    assert events.BATCH_ROTTEN in noted(site.rig)
+    assert [entry.seq for entry in site.rig.buffer.chain().entries()] == [1, 3]
+
+
+async def test_a_clock_in_1970_reads_marks_and_sends_hellos_only_until_signed_time(tmp_path: Path) -> None:
+    """R20: then the batches leave, and a correction record tells what was wrong."""
+    site = Site(tmp_path, Time(wall_ms=0))
+    quality = site.rig.clock.quality()
+    site.rig.sealer.take([reading(site.rig.clock.utc_ms(), quality=quality)])
+    await site.rig.sealer.flush()
+    assert not quality.synchronised
+    forward = site.link._forward
+    forward.connected(0)
+    found = forward.next_actions(0, site.rig.clock.utc_ms(), site.rig.clock.unset)
+    assert [type(each) for each in found] == [SendHello]
+    site.link._hello(())
+    packet = site.centre.say(nonce=site.talk.nonce, time_ms=NOW_MS)
+    await site.link._take(accept(packet, GATEWAY, site.box, site.centre.trust, NO_ORDER))
+    assert not site.rig.clock.unset
+    assert site.rig.buffer.known().signed_ms == NOW_MS
+    assert any(isinstance(each, TimeCorrection) for each in records(site.rig))
+    found = forward.next_actions(10, site.rig.clock.utc_ms(), site.rig.clock.unset)
+    assert SendBatch in [type(each) for each in found]
+
+
+async def test_tls_dates_are_ignored_only_while_the_clock_is_unset(tmp_path: Path) -> None:
+    """L06 stays in force for everybody else."""
+    for time, expected in ((Time(wall_ms=0), True), (Time(), False)):
+        folder = tmp_path / str(expected)
+        folder.mkdir()
+        site = Site(folder, time)
+        task = asyncio.create_task(site.link.run())
+        await site.until_sent(2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [each.ignore_dates for each in site.settings] == [expected]

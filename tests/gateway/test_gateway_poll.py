@@ -1,0 +1,192 @@
+"""Polling the simulated meters: every poll ends in exactly one of readings or a failure, and events tell of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gateway_parts import GOOD, NOW_MS, Time
+
+from gateway import events
+from gateway.clock import GatewayClock
+from gateway.config import Bus as BusConfig
+from gateway.config import Device
+from gateway.poll import BusPoller
+from gateway.schedule import Schedule
+from protocols.reading import Reading
+from protocols.transports.serial import LineLost
+from protocols.uplink.records import Event
+from simulators.mbus.bus import Bus
+from simulators.mbus.faults import Faults
+from simulators.mbus.meters import cellar
+from simulators.record import Record
+
+
+class Kept:
+    """A sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.events: list[Event] = []
+        self.rounds = 0
+
+    def take(self, found: list[Reading]) -> None:
+        """Keep readings."""
+        self.readings += found
+
+    def note(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(event)
+
+    async def round_over(self) -> None:
+        """Count rounds."""
+        self.rounds += 1
+
+
+class BusLine:
+    """A line to the simulated slaves, without a terminal: silence takes the time that was waited for."""
+
+    def __init__(self, bus: Bus, time: Time) -> None:
+        self.bus, self.time = bus, time
+        self.held = b""
+        self.gone = self.closed = False
+
+    def flush_input(self) -> None:
+        """Forget what is held."""
+        self.held = b""
+
+    async def write(self, octets: bytes) -> None:
+        """The slaves hear it."""
+        if self.gone:
+            raise LineLost("an open port", "a closed one", "line")
+        self.held = self.bus.hear(octets)
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """What the slaves said; silence takes its time."""
+        self.time.pass_ms(1 if self.held else int(timeout_s * 1000) + 1)
+        octets, self.held = self.held, b""
+        return octets
+
+    def close(self) -> None:
+        """Let go."""
+        self.closed = True
+
+
+class Cellar:
+    """Three meters, the poller of their bus, and what it gave."""
+
+    def __init__(self, folder: Path, *devices: Device, faults: str = "") -> None:
+        self.time, self.kept = Time(), Kept()
+        self.bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1, Faults.parse(faults))
+        self.lines: list[BusLine] = []
+        config = BusConfig(name="cellar", port="line", device=devices)
+        clock = GatewayClock(self.time.sources())
+        self.poller = BusPoller(config, Schedule(devices, {}), clock, self.open, self.kept, keep=True)
+
+    def open(self) -> BusLine:
+        """A new line to the same slaves."""
+        self.lines.append(BusLine(self.bus, self.time))
+        return self.lines[-1]
+
+    async def round(self, pass_ms: int = 0) -> None:
+        """One round, after some time."""
+        self.time.pass_ms(pass_ms)
+        await self.poller._round()
+
+    def codes(self) -> list[str]:
+        """The codes of all events."""
+        return [event.code for event in self.kept.events]
+
+
+def device(name: str, address: int, **identity: str) -> Device:
+    return Device(name=name, address=address, cadence_s=900, **identity)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Cellar]:
+    """Makes a cellar with these devices."""
+    return lambda *devices, faults="": Cellar(tmp_path, *devices, faults=faults)
+
+
+async def test_a_round_reads_each_device_once_and_seals(make: Callable[..., Cellar]) -> None:
+    """Three meters, three readings in their slot, one seal; nothing is due again."""
+    site = make(device("one", 1), device("two", 2), device("three", 3))
+    await site.round()
+    await site.round()
+    assert [each.device for each in site.kept.readings] == ["one", "two", "three"]
+    assert site.kept.rounds == 1
+    for each in site.kept.readings:
+        assert each.slot_ms == NOW_MS // 900_000 * 900_000
+        assert each.values
+        assert each.exchange.quality.synchronised == GOOD.synchronised
+        assert each.exchange.telegram[0] == 0x68
+
+
+async def test_a_silent_meter_is_one_event_and_costs_the_others_nothing(make: Callable[..., Cellar]) -> None:
+    """It is asked again while its slot is open; recovery would be the next event."""
+    site = make(device("silent", 9), device("one", 1))
+    await site.round()
+    for _ in range(5):
+        await site.round(10_000)
+    assert [each.device for each in site.kept.readings] == ["one"]
+    assert site.codes() == [events.POLL_FAILED]
+    assert site.kept.events[0].parameters[1] == "PLB-M101"
+    await site.round(900_000)
+    assert [each.device for each in site.kept.readings] == ["one", "one"]
+
+
+async def test_another_meter_gives_no_reading_under_this_name(make: Callable[..., Cellar]) -> None:
+    """M12: the mismatch is an event with its code."""
+    site = make(device("one", 1, id="99999999"))
+    await site.round()
+    assert site.kept.readings == []
+    assert site.codes() == [events.IDENTITY_MISMATCH]
+
+
+async def test_the_right_identity_passes(make: Callable[..., Cellar]) -> None:
+    """As printed on the plate."""
+    site = make(device("one", 1, id="60300001", manufacturer="KAM"))
+    await site.round()
+    assert [each.meter.id for each in site.kept.readings] == ["60300001"]
+
+
+async def test_a_line_that_vanished_is_opened_again_and_told_once(
+    make: Callable[..., Cellar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G17: one incident of the bus, none of its meters."""
+    monkeypatch.setattr("gateway.poll.REOPEN_S", 0)
+    site = make(device("one", 1))
+    await site.round()
+    site.lines[0].gone = True
+    await site.round(900_000)
+    await site.round(10_000)
+    assert len(site.lines) == 2
+    assert site.lines[0].closed
+    assert len(site.kept.readings) == 2
+    assert site.codes() == [events.BUS_FAILED, events.BUS_RECOVERED]
+
+
+async def test_a_disturbed_line_gives_right_readings_or_failures_only(
+    make: Callable[..., Cellar], tmp_path: Path
+) -> None:
+    """Noise, damage and late answers: nothing altered, nothing under another's slot."""
+    site = make(device("one", 1), device("two", 2), faults="noise=0.2,garble=0.2,silent=0.2")
+    for _ in range(40):
+        await site.round(450_000)
+    answered = {json.loads(line)["telegram"] for line in (tmp_path / "record.jsonl").read_text().splitlines()}
+    assert {each.exchange.telegram.hex() for each in site.kept.readings} <= answered
+    assert len({(each.device, each.slot_ms) for each in site.kept.readings}) == len(site.kept.readings) > 20
+
+
+async def test_stopping_ends_after_the_poll_in_hand(make: Callable[..., Cellar]) -> None:
+    """SIGTERM does not wait for the next slot."""
+    site = make(device("one", 1))
+    task = asyncio.create_task(site.poller.run())
+    while not site.kept.readings:  # noqa: ASYNC110 - the sink tells nobody
+        await asyncio.sleep(0)
+    site.poller.stop()
+    await asyncio.wait_for(task, 5)
+    assert site.lines[0].closed
