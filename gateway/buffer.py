@@ -69,14 +69,14 @@ class Known:
 class Buffer:
     """One open buffer; `max_bytes` bounds the database file, `reserve_bytes` is given up on a full disk."""
 
-    def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int) -> None:
-        """Open or make the buffer in `folder`.
+    def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int, name: str = schema.BUFFER_FILE) -> None:
+        """Open or make the buffer `name` in `folder`.
 
         Raises:
             NotDurable: it could lose commits in a power cut.
             sqlite3.DatabaseError: damaged: salvage it.
         """
-        self.path = folder / schema.BUFFER_FILE
+        self.path = folder / name
         self._reserve = folder / schema.RESERVE_FILE
         self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
         self._disk_full = False
