@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
-from gateway.faults import BufferFull, WriteFailed
+from gateway.faults import BufferDamaged, BufferFull, WriteFailed
 from gateway.schedule import KEPT_SLOTS
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content
@@ -69,22 +69,25 @@ class Known:
 class Buffer:
     """One open buffer; `max_bytes` bounds the database file, `reserve_bytes` is given up on a full disk."""
 
-    def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int) -> None:
-        """Open or make the buffer in `folder`.
+    def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int, name: str = schema.BUFFER_FILE) -> None:
+        """Open or make the buffer `name` in `folder`.
 
         Raises:
             NotDurable: it could lose commits in a power cut.
             sqlite3.DatabaseError: damaged: salvage it.
         """
-        self.path = folder / schema.BUFFER_FILE
+        self.path = folder / name
         self._reserve = folder / schema.RESERVE_FILE
         self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
         self._disk_full = False
         self._database: sqlite3.Connection | None = schema.connect(self.path, max_bytes)
+        # Opened while the disk is well: it still reads when the file system has turned read-only (G04).
+        self._reader = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         self._keep_reserve()
 
     def close(self) -> None:
         """Close the file; the log is written back."""
+        self._reader.close()
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -138,16 +141,11 @@ class Buffer:
         """A batch as it was sealed, or None where it is not held.
 
         Raises:
+            BufferDamaged: its pages do not read.
             WriteFailed: the disk does not give it.
         """
-        with self._faults():
-            row = (
-                self._open()
-                .execute(
-                    "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?", (batch,)
-                )
-                .fetchone()
-            )
+        query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
+        row = next(iter(self._read(query, batch)), None)
         return None if row is None else Content(row[0], row[1], Codec(row[2]), row[3])
 
     def mark(
@@ -212,7 +210,7 @@ class Buffer:
 
     def own_keys(self) -> dict[bytes, PublicKey]:
         """All public sealing keys that this gateway ever had, by key id."""
-        rows = self._open().execute("SELECT algorithm, octets FROM own_key")
+        rows = self._read("SELECT algorithm, octets FROM own_key")
         keys = [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
         return {key.id: key for key in keys}
 
@@ -311,6 +309,14 @@ class Buffer:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 raise _DiskFull(str(error)) from error
             raise WriteFailed("a disk that takes what is written", str(error), str(self.path)) from error
+
+    def _read(self, query: str, *values: bytes) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            fault = BufferDamaged if damaged else WriteFailed
+            raise fault("a disk that gives what it took", str(error), str(self.path)) from error
 
     def _meta(self, name: str) -> Fields | None:
         row = self._open().execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()

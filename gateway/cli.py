@@ -39,6 +39,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group)
+@click.version_option(package_name="plomba")
 def main() -> None:
     """The gateway: reads meters, seals what they show, keeps it and forwards it."""
 

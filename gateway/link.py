@@ -16,11 +16,11 @@ import structlog
 
 from gateway import events
 from gateway.buffer import Buffer
-from gateway.chain import Chain
+from gateway.chain import Chain, Entry, Mark
 from gateway.clock import GatewayClock, Step
 from gateway.faults import WriteFailed
 from gateway.forward import Action, Forward, SendBatch, SendHello
-from gateway.marks import Heard, Order, accept, change
+from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
 from gateway.writer import Writer
 from protocols.errors import PlombaError
@@ -127,6 +127,8 @@ class Link:
         self._backoff = Backoff(uniform, BASE_S, CAP_S)
         self._wake = asyncio.Event()
         self._trouble: str | None = None
+        self._unsaved_marks: dict[bytes, Mark] = {}
+        self._unsaved_refused: dict[bytes, str | None] = {}
 
     def wake(self) -> None:
         """Something new is to be sent."""
@@ -220,24 +222,34 @@ class Link:
     async def _checked(self, batch: bytes) -> Content | None:
         """A batch's content whose seal holds; one that does not is set aside and declared lost."""
         entry = self._chain.get(batch)
-        content = await self._writer.do(lambda: self._buffer.content(batch))
-        if entry is None or content is None:
+        if entry is None:
             return None
         try:
+            content = await self._writer.do(lambda: self._buffer.content(batch))
             keys = await self._writer.do(self._buffer.own_keys)
+            if content is None:
+                return None
             parsed = batches.parse(content)
             if parsed.id != batch or parsed.header.key not in keys:
                 raise SignerError("the batch that was sealed here", parsed.id.hex(), "buffer")
             batches.verify(parsed, keys[parsed.header.key])
+        except WriteFailed:
+            raise
         except PlombaError as error:
-            log.error(events.BATCH_ROTTEN, seq=entry.seq, error=str(error))
-            code = error.code
-            await self._writer.do(lambda: self._buffer.set_aside(batch, code))
-            self._chain.remove([batch])
-            self._sealer.note_event(events.BATCH_ROTTEN, entry.epoch, entry.seq, code)
-            self._sealer.note(Lost(self._clock.when(), entry.epoch, entry.seq, entry.seq, ROTTEN))
+            await self._declare_lost(entry, error)
             return None
         return content
+
+    async def _declare_lost(self, entry: Entry, error: PlombaError) -> None:
+        log.error(events.BATCH_ROTTEN, seq=entry.seq, error=str(error))
+        code = error.code
+        self._chain.remove([entry.id])
+        self._sealer.note_event(events.BATCH_ROTTEN, entry.epoch, entry.seq, code)
+        self._sealer.note(Lost(self._clock.when(), entry.epoch, entry.seq, entry.seq, ROTTEN))
+        try:
+            await self._writer.do(lambda: self._buffer.set_aside(entry.id, code))
+        except WriteFailed as failed:  # a damaged page: the next start sets the whole file aside
+            log.error(events.WRITE_FAILED, error=str(failed))
 
     async def _receive(self, pipe: LivePipe) -> None:
         async for topic, payload in pipe.messages():
@@ -256,7 +268,7 @@ class Link:
             self._wake.set()
 
     async def _take(self, heard: Heard) -> None:
-        """Take over an acknowledgement: first on the disk, then in memory."""
+        """Take over an acknowledgement: on the disk and in memory."""
         ack, talk, chain = heard.ack, self._talk, self._chain
         found = change(ack, chain, self._sealer.epoch, talk.order, talk.nonce, talk.listed)
         first_seqs = sorted(entry.seq for entry in map(chain.get, found.taken_back) if entry is not None)
@@ -269,11 +281,7 @@ class Link:
         }
         if found.answered:
             meta["signed_ms"] = [max(ack.time_ms, self._clock.floor_ms)]
-        try:
-            await self._writer.do(lambda: self._buffer.mark(found.marks, found.refused, meta))
-        except WriteFailed as error:
-            log.error(events.WRITE_FAILED, error=str(error))
-            return
+        await self._keep(found, meta)
         chain.set_marks(
             {batch: mark for batch, mark in found.marks.items() if batch in chain},
             {batch: code for batch, code in found.refused.items() if batch in chain},
@@ -292,6 +300,22 @@ class Link:
         if found.contradicts:
             log.error("chain-contradicted", epoch=self._sealer.epoch.hex())
             self._sealer.begin_epoch("contradicted")
+
+    async def _keep(self, found: Change, meta: dict[str, Wire]) -> None:
+        """Write what changed; what the disk does not take is written with the next acknowledgement.
+
+        Until then it counts in memory only, where it stops resending and frees nothing.
+        """
+        self._unsaved_marks |= found.marks
+        self._unsaved_refused |= found.refused
+        marks, refused = dict(self._unsaved_marks), dict(self._unsaved_refused)
+        try:
+            await self._writer.do(lambda: self._buffer.mark(marks, refused, meta))
+        except WriteFailed as error:
+            log.error(events.WRITE_FAILED, error=str(error))
+            return
+        self._unsaved_marks.clear()
+        self._unsaved_refused.clear()
 
     def _correct(self, step: Step | None) -> None:
         """Signed time set the clock: what was stamped since is corrected by a record, never rewritten."""

@@ -26,6 +26,7 @@ from protocols.uplink.pack import Wire, unpack
 from protocols.uplink.records import Lost, When
 
 REASON = "buffer damaged"
+FRESH = ".new"  # the end of the new file's name until it is complete
 CHUNK = 256  # rows asked for at once; halved where a page does not read
 META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
 META_BYTES = 64 * 1024
@@ -61,6 +62,7 @@ def open_or_salvage(
         NotDurable: it could lose commits in a power cut.
     """
     path = folder / schema.BUFFER_FILE
+    _finish_or_forget(path)
     try:
         buffer = Buffer(folder, max_bytes, reserve_bytes)
     except sqlite3.DatabaseError:
@@ -69,17 +71,20 @@ def open_or_salvage(
         if _sound(buffer):
             return buffer, None
         buffer.close()
-    aside = _set_aside(path, stamp)
-    found = salvage(aside, keys)
-    fresh = Buffer(folder, max_bytes, reserve_bytes)
+    found = salvage(path, path.with_name(f"{path.name}.damaged-{stamp}"), keys)
+    # The damaged file keeps its name until everything whole is in the new one: a failure here changes nothing.
+    fresh = Buffer(folder, max_bytes, 0, path.name + FRESH)
     fresh.take_over(found.whole, found.meta)
-    return fresh, found
+    fresh.close()
+    _rename(path, found.aside)
+    _rename(path.with_name(path.name + FRESH), path)
+    return Buffer(folder, max_bytes, reserve_bytes), found
 
 
-def salvage(aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
-    """What is whole in the file `aside`."""
+def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
+    """What is whole in the file `damaged`, which will be called `aside`."""
     found = Salvaged(aside)
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(aside, isolation_level=None)) as database:
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
         trusted = {key.id: key for key in (*keys, *_own_keys(database))}
         counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings") if isinstance(row[1], int)}
         for n, *row in _rows(database, "content", "n, header, signature, codec, body"):
@@ -104,14 +109,24 @@ def _sound(buffer: Buffer) -> bool:
     return True
 
 
-def _set_aside(path: Path, stamp: str) -> Path:
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+def _finish_or_forget(path: Path) -> None:
+    """A new file beside no buffer is complete (a start was interrupted between two renames); any other one is not."""
+    fresh = path.with_name(path.name + FRESH)
+    if fresh.exists() and not path.exists():
+        for end in schema.SIDE_FILES:  # the damaged file's log must never be played into another file
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        _rename(fresh, path)
     for end in ("", *schema.SIDE_FILES):
-        old = path.with_name(path.name + end)
-        if old.exists():
-            old.rename(aside.with_name(aside.name + end))
-    sync_folder(path.parent)
-    return aside
+        fresh.with_name(fresh.name + end).unlink(missing_ok=True)
+
+
+def _rename(old: Path, new: Path) -> None:
+    """Rename a database with its side files, durable when this returns."""
+    for end in ("", *schema.SIDE_FILES):
+        part = old.with_name(old.name + end)
+        if part.exists():
+            part.rename(new.with_name(new.name + end))
+    sync_folder(old.parent)
 
 
 def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Wire, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import sqlite3
@@ -12,10 +13,10 @@ from gateway_parts import Rig, reading
 
 from gateway import events, schema
 from gateway.chain import Mark
-from gateway.faults import AlreadyRunning, BufferFull
+from gateway.faults import AlreadyRunning, BufferFull, WriteFailed
 from gateway.lock import FolderLock
 from gateway.salvage import open_or_salvage
-from gateway.seal import READINGS_REFUSED
+from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
 from protocols.uplink import batch as batches
 from protocols.uplink.records import Configuration, Event, Lost, Record
 
@@ -236,3 +237,41 @@ async def test_a_reading_that_cannot_be_sealed_becomes_an_event_and_costs_no_oth
     await rig.sealer.flush()
     assert codes(rig).count(events.READING_REFUSED) == 1
     assert len(rig.buffer.known().slots["heat"]) == 1
+
+
+async def test_a_salvage_that_was_interrupted_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The damaged file keeps its name until everything whole is in the new one."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(40, 5_000)
+    rig.buffer.close()
+    path = tmp_path / schema.BUFFER_FILE
+    octets = bytearray(path.read_bytes())
+    for page in range(10, len(octets) // 4096, 9):
+        octets[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    path.write_bytes(octets)
+
+    def fail(*_: object) -> None:
+        raise WriteFailed("room", "none", "test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.buffer.Buffer.take_over", fail)
+        with pytest.raises(WriteFailed):
+            open_or_salvage(tmp_path, SMALL, 0, [rig.key.public], "1")
+    assert path.read_bytes() == bytes(octets)
+    _, salvaged = open_or_salvage(tmp_path, SMALL, 0, [rig.key.public], "2")
+    assert salvaged is not None
+    assert len(salvaged.whole) > 10
+
+
+async def test_what_waits_is_sealed_ten_seconds_after_it_came(tmp_path: Path) -> None:
+    """A long round does not delay the promise: its first answers are sealed while it goes on."""
+    rig = Rig(tmp_path)
+    rig.sealer.take([reading(rig.clock.utc_ms())])
+    assert rig.sealer._wait_s() == SEAL_AFTER_MS / 1000
+    rig.time.pass_ms(SEAL_AFTER_MS)
+    task = asyncio.create_task(rig.sealer.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(rig.chain) == 1

@@ -14,6 +14,7 @@ from gateway_parts import GATEWAY, NOW_MS, Centre, Rig, Time, reading
 
 from gateway import events
 from gateway.chain import Mark
+from gateway.faults import WriteFailed
 from gateway.forward import Forward, SendBatch, SendHello
 from gateway.link import Conversation, Link, Party
 from gateway.marks import NO_ORDER, accept
@@ -266,3 +267,20 @@ async def test_tls_dates_are_ignored_only_while_the_clock_is_unset(tmp_path: Pat
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert [each.ignore_dates for each in site.settings] == [expected]
+
+
+async def test_marks_that_the_disk_does_not_take_are_written_with_the_next_acknowledgement(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G04: they stop resending meanwhile; after a restart only what is on the disk counts."""
+
+    def fail(*_: object) -> None:
+        raise WriteFailed("a disk that takes what is written", "a read-only one", "test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site.rig.buffer, "mark", fail)
+        await site.hear(site.centre.say(safe=[site.rig.all()]))
+    assert set(site.rig.chain.marked().values()) == {Mark.SAFE}
+    assert site.rig.buffer.chain().marked() == {}
+    await site.hear(site.centre.say())
+    assert set(site.rig.buffer.chain().marked().values()) == {Mark.SAFE}
