@@ -44,6 +44,7 @@ from protocols.transports.tls import TlsContext, client_context, diagnose
 SUBACK_FAILURE = 0x80
 
 # A polite end may take this long; then the socket is closed.
+_SAME_READ_S = 0.1  # turns of the loop, not of the network
 _FAREWELL_S = 2.0
 
 T = TypeVar("T")
@@ -289,6 +290,8 @@ async def _open(client: aiomqtt.Client, guard: _Guard, settings: PipeSettings, c
     loss = asyncio.ensure_future(guard.lost.wait())
     try:
         await asyncio.wait({entering, loss}, timeout=settings.connect_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if guard.lost.is_set():  # CONNACK and the end may come in one read: the entry needs another turn of the loop
+            await asyncio.wait({entering}, timeout=_SAME_READ_S)
     except asyncio.CancelledError:
         _discard(entering, guard)
         raise
