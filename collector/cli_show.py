@@ -15,11 +15,13 @@ from pathlib import Path
 import click
 
 from collector import report
+from collector.attest import Attestor
 from collector.cli import config_option, json_option
 from collector.config import Config
 from collector.faults import NotFoundError, StoreVersionError
 from collector.rows import ValueRow, cell, values_of
 from collector.store.sqlite import SqliteStore
+from protocols.errors import PlombaError
 
 _gateway = click.option("--gateway", help="Only this gateway's.")
 
@@ -72,11 +74,16 @@ def status(config_file: Path, as_json: bool) -> None:
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line.")
 def readings(config_file: Path, gateway: str | None, as_json: bool, as_csv: bool) -> None:
-    """Print one row per value: exact, with how, when and where it was sealed, and whether it is held."""
+    """Print one row per value: exact, with how, when and where it was sealed, and whether it is held.
+
+    Every reading is compared with its evidence, whose seal is verified again. Exit code 3 when some are not what was
+    sealed: their rows say "altered" and are named on standard error.
+    """
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
     with opened(config_file) as (_, store):
-        rows = (value for row in store.readings.all(gateway) for value in values_of(row))
+        altered: list[str] = []
+        rows = _attested(store, gateway, altered)
         if as_json:
             _json_rows(rows)
         elif as_csv:
@@ -86,6 +93,23 @@ def readings(config_file: Path, gateway: str | None, as_json: bool, as_csv: bool
                 held = f"  held: {each.held}" if each.held else ""
                 when = each.slot or each.meter_time or each.gateway_time
                 click.echo(f"{when}  {each.meter}  {each.key}  {each.value} {each.unit}  {each.state}{held}")
+    for name in altered:
+        click.echo(f"altered: {name} is not what was sealed; do not use it", err=True)
+    if altered:
+        raise SystemExit(3)
+
+
+def _attested(store: SqliteStore, gateway: str | None, altered: list[str]) -> Iterator[ValueRow]:
+    """The rows of all readings; those whose evidence does not bear them out are named in `altered`."""
+    attestor = Attestor(store)
+    for row in store.readings.all(gateway):
+        seal = "ok" if attestor.holds(row) else "altered"
+        if seal != "ok":
+            altered.append(f"leaf {row.place.leaf} of batch {row.place.batch.hex()}")
+        try:
+            yield from values_of(row, seal)
+        except PlombaError:
+            continue  # nothing of it can be shown; it is among the altered ones
 
 
 @click.command()

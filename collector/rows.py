@@ -42,10 +42,15 @@ class ValueRow:
     batch: str
     leaf: int
     telegram_sha256: str
+    seal: str
 
 
-def values_of(row: ReadingRow) -> Iterator[ValueRow]:
-    """The rows of a stored reading."""
+def values_of(row: ReadingRow, seal: str) -> Iterator[ValueRow]:
+    """The rows of a stored reading; `seal` is what its evidence says of it ("ok" or "altered").
+
+    Raises:
+        PlombaError: the stored leaf is none any more.
+    """
     place = row.place
     reading = SealedReading.from_wire(leaf_from_bytes(row.sealed))
     for value in reading.values:
@@ -76,6 +81,7 @@ def values_of(row: ReadingRow) -> Iterator[ValueRow]:
             place.batch.hex(),
             place.leaf,
             reading.raw_hash.hex(),
+            seal,
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 from chain import Bench, reading
 from click.testing import CliRunner
 
+from collector.attest import Attestor
 from collector.cli_show import events, readings, refusals, status
 from collector.rows import cell, values_of
 from collector.shown import shown
@@ -36,7 +37,7 @@ def test_a_different_reading_for_one_slot_is_kept_beside_the_first_and_both_are_
     bench.take(bench.chain.seal([reading(1, number=11)]))
     rows = list(bench.store.readings.all())
     assert [row.conflict for row in rows] == [True, True]
-    assert sorted(next(values_of(row)).value for row in rows) == ["10000", "11000"]
+    assert sorted(next(values_of(row, "ok")).value for row in rows) == ["10000", "11000"]
 
 
 def test_devices_without_identity_are_told_apart_by_gateway_and_device(bench: Bench) -> None:
@@ -78,6 +79,35 @@ def config(bench: Bench, tmp_path: Path) -> Path:
     path = tmp_path / "collector.toml"
     path.write_text('collector = "utility"\n[broker]\nhost = "localhost"\n')
     return path
+
+
+def test_every_flipped_bit_of_stored_readings_is_found(bench: Bench) -> None:
+    """R03: a row of the table is only believed when the evidence, verified again, bears it out."""
+    batches = [bench.chain.seal([reading(5 * each + n) for n in range(5)]) for each in range(20)]
+    bench.take(*batches)
+    attestor = Attestor(bench.store)
+    rows = list(bench.store.readings.all())
+    assert len(rows) == 100
+    for row in rows:
+        assert attestor.holds(row)
+        for bit in range(len(row.sealed) * 8):
+            flipped = bytearray(row.sealed)
+            flipped[bit // 8] ^= 1 << bit % 8
+            assert not attestor.holds(dataclasses.replace(row, sealed=bytes(flipped)))
+
+
+def test_an_altered_reading_is_named_and_never_passes_for_sealed(bench: Bench, config: Path) -> None:
+    """Somebody writes another number into the table: exit code 3, its rows say so, the others stay ok."""
+    bench.take(bench.chain.seal([reading(1), reading(2)]))
+    sealed = next(iter(bench.store.readings.all())).sealed
+    forged = sealed.replace(bytes.fromhex("cd03e9"), bytes.fromhex("cd03ea"))
+    assert forged != sealed
+    bench.store._connection.execute("UPDATE reading SET sealed = ? WHERE sealed = ?", (forged, sealed))
+    done = CliRunner().invoke(readings, ["--config", str(config), "--json"])
+    assert done.exit_code == 3
+    assert "is not what was sealed" in done.stderr
+    shown_rows = json.loads(done.stdout)
+    assert [row["seal"] for row in shown_rows if row["value"] == "1002000"] == ["altered", "ok"]
 
 
 def test_the_commands_show_what_is_stored(bench: Bench, config: Path) -> None:
