@@ -27,7 +27,7 @@ from protocols.uplink.block import (
 )
 from protocols.uplink.faults import BodyHashError, CountError, FieldError, LimitError
 from protocols.uplink.leaf import SECRET, SealedReading, leaf_hash, salt
-from protocols.uplink.pack import Fields, Wire, pack, unpack
+from protocols.uplink.pack import Fields, Wire, pack, repack, unpack
 from protocols.uplink.records import Record, record_from_wire
 
 _Owner = tuple[Identity, str, str | None]
@@ -113,7 +113,7 @@ def expand(body: bytes) -> Expanded:
     return Expanded(
         tuple(readings),
         tuple(record_from_wire(each) for each in events),
-        tuple(pack(wire) for wire in wires),
+        tuple(repack(wire) for wire in wires),
         tuple(salt(secret, len(wires))),
         _telegrams(fields.array("raws", limits.LEAVES), exchanges),
     )

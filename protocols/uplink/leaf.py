@@ -32,7 +32,7 @@ from protocols.reading import (
 from protocols.uplink import limits
 from protocols.uplink.faults import FieldError, LimitError
 from protocols.uplink.keys import HASH
-from protocols.uplink.pack import Fields, Wire, pack, unpack
+from protocols.uplink.pack import Fields, Wire, repack, unpack
 
 READING = 0  # the kind of leaf that is a reading; records have 1..7 (`records`)
 SALT = 16  # bytes
@@ -152,7 +152,7 @@ def salt(secret: bytes, count: int) -> list[bytes]:
 
 def leaf_hash(salted: bytes, leaf: bytes) -> bytes:
     """SHA-256 over 00 and the array [salt, leaf bytes]."""
-    return hashlib.sha256(b"\x00" + pack([salted, leaf])).digest()
+    return hashlib.sha256(b"\x00" + repack([salted, leaf])).digest()
 
 
 def leaf_from_bytes(octets: bytes) -> Wire:

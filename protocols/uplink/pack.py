@@ -27,6 +27,11 @@ def pack(value: object) -> bytes:
         LimitError: deeper than `DEPTH`, or an array longer than `ARRAY`.
     """
     _check(value, 1)
+    return repack(value)
+
+
+def repack(value: object) -> bytes:
+    """As `pack`, for what was checked already: it came out of `unpack`, or is built of such parts."""
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     return packed
 
@@ -59,7 +64,7 @@ def unpack(octets: bytes, limit: int, where: str) -> Wire:
         raise FormError("one msgpack value in strict form", _shown(octets, error), where) from None
     try:
         _check(value, 1)
-        again = pack(value)
+        again = repack(value)
     except (FormError, LimitError) as error:
         raise type(error)(error.expected, error.got, where) from None
     if again != octets:
