@@ -214,14 +214,17 @@ class Buffer:
         keys = [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
         return {key.id: key for key in keys}
 
-    def take_over(self, batches: Iterable[tuple[Batch, int]], meta: Mapping[str, Wire]) -> None:
-        """Fill an empty buffer with salvaged batches (and their number of readings), in order."""
+    def take_over(
+        self, batches: Iterable[tuple[Batch, int]], meta: Mapping[str, Wire], slots: Iterable[tuple[str, int]]
+    ) -> None:
+        """Fill an empty buffer with salvaged batches (and their number of readings), in order, and settled slots."""
 
         def work(database: sqlite3.Connection) -> None:
             for batch, readings in batches:
                 _insert(database, batch, readings)
             for name, value in meta.items():
                 _put(database, name, value)
+            database.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?)", slots)
 
         self._write_small(work)
 

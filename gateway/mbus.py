@@ -29,7 +29,7 @@ def readings(
     found = values(*decoded)
     status = Status.NONE
     for each in decoded:
-        status |= each.status
+        status |= each.status | (Status.PARTIAL if each.partial else Status.NONE)
     shown = meter_time(*decoded)
     parts = [found[at : at + limits.REGISTERS] for at in range(0, len(found), limits.REGISTERS)] or [()]
     return [

@@ -20,7 +20,7 @@ from gateway.files import sync_folder
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
-from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.envelope import Codec, Content, inflate
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.pack import Wire, unpack
 from protocols.uplink.records import Lost, When
@@ -30,6 +30,7 @@ FRESH = ".new"  # the end of the new file's name until it is complete
 CHUNK = 256  # rows asked for at once; halved where a page does not read
 META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
 META_BYTES = 64 * 1024
+SLOT_BATCHES = 256  # newest batches whose slots count as settled: more than are sealed while one slot is open
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ def open_or_salvage(
     found = salvage(path, path.with_name(f"{path.name}.damaged-{stamp}"), keys)
     # The damaged file keeps its name until everything whole is in the new one: a failure here changes nothing.
     fresh = Buffer(folder, max_bytes, 0, path.name + FRESH)
-    fresh.take_over(found.whole, found.meta)
+    fresh.take_over(found.whole, found.meta, _slots(found.whole))
     fresh.close()
     _rename(path, found.aside)
     _rename(path.with_name(path.name + FRESH), path)
@@ -95,6 +96,16 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
         found.meta = _meta(database)
         found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
     return found
+
+
+def _slots(whole: list[tuple[Batch, int]]) -> set[tuple[str, int]]:
+    """The slots that the newest salvaged batches settle: they are not read again, so no reading comes twice."""
+    settled: set[tuple[str, int]] = set()
+    for batch, _ in whole[-SLOT_BATCHES:]:
+        with suppress(PlombaError):
+            content = batches.expand(batch.header, inflate(batch.content, batch.header.body_len))
+            settled |= {(each.device, each.slot_ms) for each in content.readings if each.slot_ms is not None}
+    return settled
 
 
 def _sound(buffer: Buffer) -> bool:

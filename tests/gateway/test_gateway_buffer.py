@@ -18,6 +18,9 @@ from gateway.lock import FolderLock
 from gateway.salvage import open_or_salvage
 from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
 from protocols.uplink import batch as batches
+from protocols.uplink.batch import Batch
+from protocols.uplink.body import Expanded
+from protocols.uplink.envelope import inflate
 from protocols.uplink.records import Configuration, Event, Lost, Record
 
 SMALL = 4 * 1024 * 1024
@@ -36,6 +39,10 @@ def records(rig: Rig) -> list[Record]:
 
 def codes(rig: Rig) -> list[str]:
     return [each.code for each in records(rig) if isinstance(each, Event)]
+
+
+def _expanded(batch: Batch) -> Expanded:
+    return batches.expand(batch.header, inflate(batch.content, batch.header.body_len))
 
 
 def mark_all(rig: Rig, mark: Mark) -> None:
@@ -194,6 +201,9 @@ async def test_a_damaged_file_is_set_aside_and_whole_batches_are_kept(tmp_path: 
     assert old.isdisjoint(gone)
     assert old | gone == set(range(1, 41))
     assert len(old) >= 20
+    settled = {slot for slots in buffer.known().slots.values() for slot in slots}
+    sealed = {each.slot_ms for batch, _ in salvaged.whole for each in _expanded(batch).readings}
+    assert settled == sealed, "a slot that is sealed is not read again"
     rig.run_with(buffer)
     for lost in salvaged.lost(rig.clock.when()):
         rig.sealer.note(lost)
