@@ -8,12 +8,14 @@ from pathlib import Path
 
 import mbus
 import sealing
+import starting
+import storing
 
 
 def main() -> None:
     """Measure, print, keep."""
     found = []
-    for figures in (mbus.figures, sealing.figures):
+    for figures in (mbus.figures, sealing.figures, storing.figures, starting.figures):
         for figure in figures():
             print(f"{figure.name:45} {figure.value:12,.2f} {figure.unit:4} x {figure.ratio:.2f} of {figure.beside}")
             found.append({**asdict(figure), "value": round(figure.value, 3), "ratio": round(figure.ratio, 3)})

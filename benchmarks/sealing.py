@@ -32,11 +32,12 @@ from protocols.uplink.keys import BoxKey, SigningKey
 START_MS = 1_793_000_000_000
 KEY = SigningKey.generate()
 BOX = BoxKey.generate()
+EPOCH = os.urandom(16)
 
 
 def figures() -> Iterator[Figure]:
     """All figures of sealing."""
-    curve = [_quarter_hour(i) for i in range(96)]
+    curve = curve_of(0)
     rows = len(zlib.compress(_row_maps(curve), 6)) / 384
     size = _on_the_wire(curve) / 384
     yield Figure("wire_bytes_per_value", size, "B", "deflated maps, one a value", size / rows)
@@ -64,11 +65,23 @@ def _times(curve: list[Reading]) -> Iterator[Figure]:
     yield Figure("verify_us_per_reading", ours / 96 * 1e6, "us", "one bare Ed25519 verification", ours / theirs)
 
 
+def curve_of(day: int) -> list[Reading]:
+    """One day's load profile: 96 readings of 4 values."""
+    return [_quarter_hour(96 * day + row) for row in range(96)]
+
+
+def seal_at(readings: list[Reading], seq: int, before: bytes | None) -> batch.Batch:
+    """A batch at its place in one chain."""
+    return batch.seal(readings, [], batch.Place("bench-gateway", EPOCH, seq, before, None), _at(), KEY, os.urandom(32))
+
+
 def _seal(readings: list[Reading]) -> batch.Batch:
+    return seal_at(readings, 2, bytes(32))
+
+
+def _at() -> batch.Circumstances:
     clock = ClockShown(ClockState.SET, ClockSource.SYSTEM, 0, None, None, bytes(16), 0)
-    at = batch.Circumstances(START_MS, clock, Core("bench", bytes(32)), bytes(32))
-    place = batch.Place("bench-gateway", os.urandom(16), 2, os.urandom(32), None)
-    return batch.seal(readings, [], place, at, KEY, os.urandom(32))
+    return batch.Circumstances(START_MS, clock, Core("bench", bytes(32)), bytes(32))
 
 
 def _on_the_wire(readings: list[Reading]) -> int:

@@ -44,7 +44,7 @@ by_pip() {
 
 # uv does not read pip's settings; where the packages come from a mirror of the site's own, its first try fails and pip does the rest.
 by_uv() {
-    .venv/bin/uv pip install --quiet --python .venv/bin/python --system-certs --no-progress "$@" 2> .venv/uv.log
+    .venv/bin/uv pip install --compile-bytecode --quiet --python .venv/bin/python --system-certs --no-progress "$@" 2> .venv/uv.log
 }
 
 install() {

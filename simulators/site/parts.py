@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +35,7 @@ class Part:
         """Start it; its output goes to its log."""
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
+                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         (self.folder / f"{self.name}.pid").write_text(f"{self.process.pid}\n")
 
@@ -94,7 +92,6 @@ async def run(*command: str, folder: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
-        env=environment(),
     )
     out, said = await process.communicate()
     if process.returncode:
@@ -105,11 +102,6 @@ async def run(*command: str, folder: Path) -> str:
 def program(name: str) -> str:
     """A command of ours, or nats-server, from the environment that runs this."""
     return str(Path(sys.executable).parent / name)
-
-
-def environment() -> Mapping[str, str]:
-    """The environment of every part: ours, and Python that writes no bytecode into a checkout."""
-    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def now_ms() -> int:
