@@ -6,12 +6,15 @@ Rules (the uplink's "resend" and "hello"):
   with pauses that double up to 15 min, jittered; any valid acknowledgement ends that. Meanwhile only hellos leave.
 * At most `window` batches are in flight. First those with seq 1, then batches younger than 15 min, every second place
   to the oldest. Again after 30 s, doubling to 15 min, jittered; a refused one every 15 min.
+* At once, where the collector's word shows that a batch was lost on the way: a hello that listed it, said after it was
+  sent, was answered without it; or (once for each batch) one that was sent after it is stored.
+* The word that ends a silence is answered with a hello, to hear what is stored.
 * While the clock is unset, only hellos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gateway.chain import Chain, Entry
@@ -50,6 +53,7 @@ class _Try:
     sent_ms: int
     due_ms: int
     pause_ms: int
+    hurried: bool = False
 
 
 class Forward:
@@ -85,14 +89,26 @@ class Forward:
         """The pipe is closed; what was in flight may have arrived or not."""
         self._connected, self._waiting_ms = False, None
 
-    def acknowledged(self, now_ms: int, window: int) -> None:
-        """A valid acknowledgement came, and its marks are taken over."""
+    def acknowledged(self, now_ms: int, window: int, answered: bool = False) -> None:
+        """A valid acknowledgement came (`answered`: to our latest hello), and its marks are taken over."""
         self.window = window
+        stored = [each.sent_ms for batch, each in self._tries.items() if self._chain.mark_of(batch)]
+        for batch, tried in self._tries.items():
+            if stored and tried.sent_ms < max(stored) and not tried.hurried:
+                tried.hurried = True
+                self._hurry(batch, tried, now_ms)
         self._drop_settled()
         self._waiting_ms = now_ms if self._flying(now_ms) else None
         if self.quiet:
             self._pause_ms = 0
-            self._hello_ms = now_ms + self._jittered(HOUR_MS)
+            self._hello_ms = now_ms + self._jittered(HOUR_MS) if answered else now_ms
+
+    def not_stored(self, batches: Iterable[bytes], said_ms: int, now_ms: int) -> None:
+        """A hello that was said at `said_ms` and listed these batches was answered without them."""
+        for batch in batches:
+            tried = self._tries.get(batch)
+            if tried is not None and tried.sent_ms <= said_ms:
+                self._hurry(batch, tried, now_ms)
 
     def forget(self) -> None:
         """All marks were cleared: everything is due again."""
@@ -187,7 +203,13 @@ class Forward:
         pause_ms = RESEND_MS if tried is None else min(tried.pause_ms * 2, LONGEST_PAUSE_MS)
         if entry.id in self._chain.refusals():
             pause_ms = LONGEST_PAUSE_MS
-        self._tries[entry.id] = _Try(now_ms, now_ms + self._jittered(pause_ms), pause_ms)
+        hurried = tried is not None and tried.hurried
+        self._tries[entry.id] = _Try(now_ms, now_ms + self._jittered(pause_ms), pause_ms, hurried)
+
+    def _hurry(self, batch: bytes, tried: _Try, now_ms: int) -> None:
+        if batch not in self._chain.refusals():
+            tried.due_ms = now_ms
+            tried.pause_ms //= 2  # it doubles when it is sent: this time the collector itself asked for it
 
     def _drop_settled(self) -> None:
         for batch in [each for each in self._tries if self._chain.mark_of(each) or each not in self._chain]:

@@ -290,10 +290,13 @@ class Link:
             self._forward.forget()
             self._sealer.note_event(events.GENERATION, talk.order[0], ack.generation)
         talk.order, talk.last_ack = ack.order, heard.signed
-        self._forward.acknowledged(now_ms, ack.window)
+        self._forward.acknowledged(now_ms, ack.window, found.answered)
         self._backoff.reset()
         if found.answered:
             talk.nonce = None
+            listed = (entry.id for reach in talk.listed for entry in chain.walk(reach))
+            missing = [batch for batch in listed if chain.mark_of(batch) is Mark.NONE]
+            self._forward.not_stored(missing, talk.said_mono_ms, now_ms)
             self._correct(self._clock.signed(ack.time_ms, now_ms - talk.said_mono_ms))
         if first_seqs:
             self._sealer.note_event(events.MARK_TAKEN_BACK, len(first_seqs), first_seqs[0])

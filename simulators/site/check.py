@@ -14,7 +14,7 @@ from simulators.site.count import Count, Run, count
 from simulators.site.held import Verdict, stored_readings, verify_all
 from simulators.site.kills import kills
 from simulators.site.parts import PartError, now_ms
-from simulators.site.setup import Site
+from simulators.site.setup import Site, Waiting
 
 READ_S = 50.0  # reading time in all, the cut included
 CUT_AT_S = 20.0  # after the first slot
@@ -33,7 +33,7 @@ class Result:
 
     count: Count
     verdict: Verdict
-    buffered: int
+    buffered: Waiting
     kills: int
     seed: int | None
     seconds: float
@@ -41,7 +41,8 @@ class Result:
     @property
     def holds(self) -> bool:
         """Whether the promise was kept."""
-        return self.count.holds() and not self.verdict.failures and not self.buffered and self.verdict.batches > 0
+        drained = not self.buffered.batches
+        return self.count.holds() and drained and not self.verdict.failures and self.verdict.batches > 0
 
     def to_json(self) -> str:
         """One line."""
@@ -49,9 +50,10 @@ class Result:
             {
                 "result": "held" if self.holds else "failed",
                 **self.count.to_dict(),
+                "readings_buffered": self.buffered.readings,
                 "seal_failures": self.verdict.failures,
                 "batches": self.verdict.batches,
-                "batches_not_stored": self.buffered,
+                "batches_not_stored": self.buffered.batches,
                 "kills": self.kills,
                 "link_cut_s": CUT_S,
                 "seed": self.seed,
@@ -79,7 +81,7 @@ async def demo_check(site: Site, seed: int | None, say: Say) -> Result:
     say("stopped; counting")
     answers = list(read(site.record))
     verdict = await verify_all(site)
-    counted = count(_own(answers, run), await stored_readings(site, run.began_ms), run)
+    counted = count(_own(answers, run), await stored_readings(site, run.began_ms), run, buffered.readings)
     return Result(counted, verdict, buffered, killed, seed, time.monotonic() - began)
 
 
@@ -124,11 +126,11 @@ async def _kill(site: Site, seed: int, end_ms: int, say: Say) -> int:
     return killed
 
 
-async def _drain(site: Site) -> int:
-    """Wait until the gateway knows everything sealed to be stored; how many batches it does not."""
+async def _drain(site: Site) -> Waiting:
+    """Wait until the gateway knows everything sealed to be stored; what it does not know in the end."""
     until = time.monotonic() + DRAIN_S
     waiting = await site.not_stored()
-    while waiting and time.monotonic() < until:
+    while waiting.batches and time.monotonic() < until:
         await asyncio.sleep(0.3)
         waiting = await site.not_stored()
     return waiting

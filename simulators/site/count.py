@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The result; `lost` = produced - stored, none of it may be there, and each missing one is named in `missing`."""
+    """The result; `lost` = produced - stored - buffered; each one that is not stored is named in `missing`."""
 
     meters: int
     readings_produced: int
@@ -65,8 +65,8 @@ class Count:
         return asdict(self)
 
 
-def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> Count:
-    """Compare what was answered with what is stored."""
+def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run, buffered: int = 0) -> Count:
+    """Compare what was answered with what is stored; `buffered` readings are sealed and still on their way."""
     meters = {answer.meter for answer in answers}
     answered = {(answer.meter, _slot(answer.at_ms, run)) for answer in answers if answer.damaged is None}
     expected = answered | {(meter, slot) for meter in meters for slot in _whole_slots(run)}
@@ -78,7 +78,7 @@ def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> Co
         len(meters),
         len(produced),
         len(produced & set(held)),
-        len(lost),
+        max(0, len(lost) - buffered),
         len(held) - len(set(held)),
         _altered(answers, stored, run) + len(set(held) - answered),
         len(excused),

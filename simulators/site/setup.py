@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from simulators.mbus.meters import cellar
@@ -46,6 +47,14 @@ keys_folder = "keys"
 host = "localhost"
 port = {port}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is sealed and not known to be stored."""
+
+    batches: int
+    readings: int
 
 
 class Site:
@@ -108,11 +117,11 @@ class Site:
         found: list[dict[str, object]] = json.loads(shown)
         return found
 
-    async def not_stored(self) -> int:
-        """How many sealed batches the gateway does not know to be stored."""
+    async def not_stored(self) -> Waiting:
+        """What of the gateway's buffer it does not know to be stored."""
         command = (program("plomba-gateway"), "status", "--config", "gateway/gateway.toml", "--json")
         status: dict[str, int] = json.loads(await run(*command, folder=self.folder))
-        return status["not_stored"]
+        return Waiting(status["not_stored"], status["readings_not_stored"])
 
     def _commands(self) -> dict[str, tuple[str, ...]]:
         meters = ("meters", "--link", str(self.folder / "meters" / "bus0"), "--record", str(self.record))

@@ -88,7 +88,7 @@ def test_without_acknowledgements_only_hellos_leave_with_growing_pauses() -> Non
 
 
 def test_any_acknowledgement_ends_the_silence() -> None:
-    """Data flow again at once."""
+    """Data flow again at once, and a hello asks what of it is stored."""
     chain = Chain([entry(n) for n in range(1, 60)])
     forward = Forward(chain, middle)
     forward.connected(0)
@@ -97,7 +97,9 @@ def test_any_acknowledgement_ends_the_silence() -> None:
     assert forward.quiet
     chain.set_marks({entry(n).id: Mark.STORED for n in range(1, 17)}, {})
     forward.acknowledged(SILENCE_MS + 100, WINDOW)
-    assert len(seqs(forward, chain, SILENCE_MS + 100)) == WINDOW
+    first, *others = seqs(forward, chain, SILENCE_MS + 100)
+    assert first == "hello"
+    assert len(others) == WINDOW
 
 
 def test_a_batch_that_nothing_acknowledges_is_sent_again_with_growing_pauses() -> None:
@@ -113,6 +115,38 @@ def test_a_batch_that_nothing_acknowledges_is_sent_again_with_growing_pauses() -
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert pauses[:4] == [RESEND_MS, 2 * RESEND_MS, 4 * RESEND_MS, 8 * RESEND_MS]
     assert max(pauses) == LONGEST_PAUSE_MS
+
+
+def test_a_batch_that_the_answer_to_a_later_hello_does_not_name_is_sent_again_at_once() -> None:
+    """It was lost on the way; one that was sent after the hello may still be under way."""
+    chain = Chain([entry(1)])
+    forward = Forward(chain, middle)
+    forward.connected(0)
+    assert seqs(forward, chain, 0) == ["hello", 1]
+    chain.add(entry(2))
+    assert seqs(forward, chain, 200) == [2]
+    forward.acknowledged(300, 16, answered=True)
+    forward.not_stored([entry(1).id, entry(2).id], 100, 300)
+    assert seqs(forward, chain, 300) == [1]
+    assert seqs(forward, chain, 301) == []
+
+
+def test_a_batch_that_later_ones_overtook_is_sent_again_at_once_but_only_once() -> None:
+    """A hole in what is stored: either it was lost, or somebody keeps it from the collector for good."""
+    chain = Chain([entry(1), entry(2)])
+    forward = Forward(chain, middle)
+    forward.connected(0)
+    assert seqs(forward, chain, 0) == ["hello", 1, 2]
+    chain.add(entry(3))
+    assert seqs(forward, chain, 100) == [3]
+    chain.set_marks({entry(1).id: Mark.STORED, entry(3).id: Mark.STORED}, {})
+    forward.acknowledged(200, 16)
+    assert seqs(forward, chain, 200) == [2]
+    chain.add(entry(4))
+    assert seqs(forward, chain, 300) == [4]
+    chain.set_marks({entry(4).id: Mark.STORED}, {})
+    forward.acknowledged(400, 16)
+    assert seqs(forward, chain, 400) == []
 
 
 def test_a_refused_batch_is_retried_slowly() -> None:
@@ -134,7 +168,7 @@ def test_an_unset_clock_sends_hellos_only() -> None:
     forward = Forward(chain, middle)
     forward.connected(0)
     assert [seqs(forward, chain, ms, unset=True) for ms in (0, 1000, 5000)] == [["hello"], [], ["hello"]]
-    forward.acknowledged(6000, WINDOW)
+    forward.acknowledged(6000, WINDOW, answered=True)
     assert seqs(forward, chain, 6000) == [1]
 
 
