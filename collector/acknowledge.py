@@ -137,8 +137,10 @@ class Acknowledger:
             if each.contradictions:
                 found += self._branches(gateway, each.epoch, stored)
             else:
-                # Cut at numbers declared lost: the gateway does not have them to walk through.
+                # Cut at numbers declared lost: a gateway that does not have them cannot walk through. What is declared
+                # lost and stored all the same is named by itself, for the gateway that has it back.
                 found += self._straight(gateway, each.epoch, runs.minus(stored, each.lost))
+                found += self._straight(gateway, each.epoch, runs.common(stored, each.lost))
         return _newest_and_oldest(found)
 
     def _straight(self, gateway: str, epoch: bytes, stored: Runs) -> Iterable[Range]:

@@ -130,7 +130,7 @@ def events(config_file: Path, gateway: str | None, as_json: bool) -> None:
     """Show the records beside the readings: the gateways' audit trail."""
     with opened(config_file) as (_, store):
         shown = report.events(store, gateway)
-    _list(shown, as_json, ("gateway", "seq", "record", "code", "parameters"))
+    _list(shown, as_json, ("gateway", "seq", "record", "code", "device", "first", "last", "reason", "parameters"))
 
 
 def _list(shown: list[dict[str, object]], as_json: bool, columns: tuple[str, ...]) -> None:

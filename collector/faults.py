@@ -47,6 +47,13 @@ class StoreFullError(StorageError):
     do = "make room on the disk; meanwhile nothing is acknowledged and the gateways keep everything"
 
 
+class StoreGoneError(StoreFullError):
+    """The store's file was removed or replaced while the collector had it open: nothing is committed into it."""
+
+    code = "PLB-S307"
+    do = "stop the collector, put the store back, start it again; the gateways keep everything and send it again"
+
+
 class EvidenceAlteredError(StorageError):
     """A stored batch is not the one that was received."""
 

@@ -17,6 +17,8 @@ def read(path: Path) -> bytes:
         FileThereError: it cannot be read, or is too long to be one of ours.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise FileThereError("a file", "a folder, pipe or device", str(path))
         with path.open("rb") as file:
             octets = file.read(READ_LIMIT + 1)
     except OSError as error:

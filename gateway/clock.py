@@ -1,9 +1,10 @@
 """The gateway's clock: what time it says, how good that is, and never below what is known to be past.
 
-Rules. The floor is the later of the build and the last signed time that was accepted; a system clock below it is
-*unset*. An unset clock counts monotonically from the latest instant that was ever sealed, so that slots do not repeat,
-and everything it stamps is marked. Signed time (an acknowledgement with our latest nonce) sets an unset clock; one
-that the system says is plausible is left alone: the collector's own clock may be wrong, and it owns no slot here.
+Rules. The floor is the later of the build and the last signed time that was accepted, as far as our own clock had
+reached it (docs/adr/0008): a collector whose clock is ahead moves nothing here. A system clock below it is *unset*. An
+unset clock counts monotonically from the latest instant that was ever sealed, so that slots do not repeat, and
+everything it stamps is marked. Signed time (an acknowledgement with our latest nonce) sets an unset clock; one that the
+system says is plausible is left alone: the collector's own clock may be wrong, and it owns no slot here.
 Nothing is stamped again later: a correction is a record of its own.
 """
 
@@ -23,6 +24,7 @@ from protocols.uplink.records import When
 
 BUILD_MS = 1_790_812_800_000  # 2026-10-01 UTC: no clock of this release can be earlier
 STEP_MS = 1_000  # a wall clock that moved further than this against the monotonic one was set (TRUST 5, rule 5)
+APART_MS = 9_000  # between our clock and the collector's: an event; which of the two is wrong is not known here
 DRIFT_PPM = 100  # of a crystal without calibration: 8.6 s a day
 SYNCHRONISED_MS = 9_000  # an uncertainty above this is not synchronised: 1 % of a quarter of an hour
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -129,9 +131,18 @@ class GatewayClock:
             self._anchor_ms, self._anchor_mono = max(self.floor_ms, before + mono), mono
         return step
 
+    def floor_with(self, time_ms: int) -> int:
+        """What the floor is once signed time is taken: raised by it, but never above a clock that is set."""
+        return max(self.floor_ms, time_ms if self.unset else min(time_ms, self.utc_ms()))
+
+    def apart_ms(self, time_ms: int, round_trip_ms: int) -> int:
+        """How far signed time is ahead of a clock that is set (0 while unset, and within `APART_MS`)."""
+        apart = 0 if self.unset else time_ms + round_trip_ms // 2 - self.utc_ms()
+        return apart if abs(apart) > APART_MS + round_trip_ms else 0
+
     def signed(self, time_ms: int, round_trip_ms: int) -> Step | None:
         """Take signed time that answered our latest nonce after `round_trip_ms`; a step where it set the clock."""
-        self.floor_ms = max(self.floor_ms, time_ms)
+        self.floor_ms = self.floor_with(time_ms)
         if not self.unset:
             return None
         mono, shown = self.mono_ms(), self.utc_ms()

@@ -6,6 +6,7 @@ START = "start"  # parameters: version of the core
 STOP = "stop"
 EPOCH_NEW = "epoch-new"  # reason
 CLOCK_STEP = "clock-step"  # by ms
+CLOCK_APART = "clock-apart"  # the collector's clock is ahead by ms (0: they agree again)
 CLOCK_SET = "clock-set"  # by ms, source
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code

@@ -127,6 +127,7 @@ class Link:
         self._backoff = Backoff(uniform, BASE_S, CAP_S)
         self._wake = asyncio.Event()
         self._trouble: str | None = None
+        self._apart = False
         self._unsaved_marks: dict[bytes, Mark] = {}
         self._unsaved_refused: dict[bytes, str | None] = {}
 
@@ -280,7 +281,7 @@ class Link:
             "window": [ack.window],
         }
         if found.answered:
-            meta["signed_ms"] = [max(ack.time_ms, self._clock.floor_ms)]
+            meta["signed_ms"] = [self._clock.floor_with(ack.time_ms)]
         await self._keep(found, meta)
         chain.set_marks(
             {batch: mark for batch, mark in found.marks.items() if batch in chain},
@@ -297,6 +298,7 @@ class Link:
             listed = (entry.id for reach in talk.listed for entry in chain.walk(reach))
             missing = [batch for batch in listed if chain.mark_of(batch) is Mark.NONE]
             self._forward.not_stored(missing, talk.said_mono_ms, now_ms)
+            self._compare(ack.time_ms, now_ms - talk.said_mono_ms)
             self._correct(self._clock.signed(ack.time_ms, now_ms - talk.said_mono_ms))
         if first_seqs:
             self._sealer.note_event(events.MARK_TAKEN_BACK, len(first_seqs), first_seqs[0])
@@ -319,6 +321,14 @@ class Link:
             return
         self._unsaved_marks.clear()
         self._unsaved_refused.clear()
+
+    def _compare(self, time_ms: int, round_trip_ms: int) -> None:
+        """Say when our clock and the collector's part, and when they agree again; neither moves the other."""
+        apart_ms = self._clock.apart_ms(time_ms, round_trip_ms)
+        if bool(apart_ms) != self._apart:
+            self._apart = bool(apart_ms)
+            self._sealer.note_event(events.CLOCK_APART, apart_ms)
+            log.warning(events.CLOCK_APART, collector_ahead_ms=apart_ms)
 
     def _correct(self, step: Step | None) -> None:
         """Signed time set the clock: what was stamped since is corrected by a record, never rewritten."""

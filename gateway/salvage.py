@@ -94,6 +94,9 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
                 found.whole.append((batch, counts.get(n, batch.header.leaves)))
         named = {(row[1], row[2]) for row in _rows(database, "batch", "n, epoch, seq") if _place(row[1:])}
         found.meta = _meta(database)
+        if found.whole and "head" not in found.meta:  # the next epoch names the newest that is left
+            last = found.whole[-1][0]
+            found.meta["head"] = [last.header.epoch, last.header.seq, last.id]
         found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
     return found
 

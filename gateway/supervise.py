@@ -9,7 +9,7 @@ import structlog
 
 from gateway import enrol
 from gateway.config import Configuration
-from gateway.faults import NotEnrolled
+from protocols.errors import PlombaError
 from protocols.uplink.trust import Trust
 
 ENROLMENT_S = 5.0  # between looks for the trust document that `accept` writes
@@ -41,7 +41,7 @@ async def trust_when_accepted(configuration: Configuration) -> Trust:
     while True:
         try:
             return enrol.read_trust(configuration.keys_folder)
-        except NotEnrolled as error:
+        except PlombaError as error:  # not enrolled yet, or a file that is not what was accepted
             if not told:
                 log.warning("not-enrolled", error=str(error))
                 told = True

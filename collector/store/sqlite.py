@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collector.faults import DurabilityError, StoreFullError, StoreVersionError
+from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
 from collector.store import schema
 from collector.store.cases import Cases
 from collector.store.evidence import EvidenceTable
@@ -29,6 +29,8 @@ class SqliteStore:
         self._connection = connection
         self._place = place
         self._version = -1
+        opened = Path(place).stat()
+        self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
         self.evidence = EvidenceTable(connection)
         self.readings = Readings(connection)
@@ -66,6 +68,7 @@ class SqliteStore:
         Raises:
             StoreFullError: the disk or the file did not take it; nothing of it is there.
         """
+        self._still_there()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -79,6 +82,21 @@ class SqliteStore:
             raise
         except sqlite3.DatabaseError as error:
             raise StoreFullError("a store that takes a transaction", str(error), self._place) from error
+
+    def _still_there(self) -> None:
+        """A file that was removed or replaced under us would take commits that nobody ever sees again.
+
+        Raises:
+            StoreGoneError: it was.
+        """
+        try:
+            found = Path(self._place).stat()
+            here = (found.st_dev, found.st_ino)
+        except OSError:
+            here = None
+        if here != self._file:
+            got = "none" if here is None else "another file"
+            raise StoreGoneError("the file that was opened", got, self._place)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -73,7 +73,8 @@ def _read(path: Path) -> object:
     except OSError as error:
         raise KeyFileError("a readable key file", str(error.strerror), str(path)) from None
     if stat.S_IMODE(mode) & 0o077:
-        raise KeyFileError("mode 0600", f"{stat.S_IMODE(mode):04o}", str(path))
+        got = f"{stat.S_IMODE(mode):04o}: others may read it (chmod 600, and think about who did)"
+        raise KeyFileError("mode 0600", got, str(path))
     try:
         return load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:

@@ -80,11 +80,20 @@ class PartError(Exception):
     """A part of the demo did not do what it should; the message says which and where to look."""
 
 
-async def run(*command: str, folder: Path) -> str:
-    """Run a command to its end; its standard output.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended: exit code, its data and what it said beside them."""
+
+    code: int
+    data: str
+    talk: str
+
+
+async def run(*command: str, folder: Path, accepted: tuple[int, ...] = (0,)) -> Done:
+    """Run a command to its end.
 
     Raises:
-        PartError: it failed; with what it said.
+        PartError: it ended with a code that is not accepted; with what it said.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -94,9 +103,10 @@ async def run(*command: str, folder: Path) -> str:
         cwd=folder,
     )
     out, said = await process.communicate()
-    if process.returncode:
-        raise PartError(f"{' '.join(command)}: exit {process.returncode}: {said.decode(errors='replace').strip()}")
-    return out.decode()
+    code, talk = process.returncode or 0, said.decode(errors="replace").strip()
+    if code not in accepted:
+        raise PartError(f"{' '.join(command)}: exit {code}: {talk}")
+    return Done(code, out.decode(), talk)
 
 
 def program(name: str) -> str:
