@@ -68,12 +68,17 @@ def demo_check(*, run_folder: Path, kill_seed: int | None) -> None:
         result = asyncio.run(_checked(site, kill_seed))
     except PartError as error:
         raise click.ClickException(str(error)) from error
+    except asyncio.CancelledError:
+        raise click.ClickException("asked to stop: everything is stopped, nothing was counted") from None
     click.echo(result.to_json())
     raise SystemExit(0 if result.holds else 1)
 
 
 async def _checked(site: Site, kill_seed: int | None) -> Result:
     began = time.monotonic()
+    me = asyncio.current_task()
+    if me is not None:  # SIGTERM ends it as Ctrl-C does: everything that was started is stopped
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     await site.set_up()
     click.echo(f"the site is set up in {time.monotonic() - began:.1f} s: {site.folder}", err=True)
     return await check.demo_check(site, kill_seed, lambda text: click.echo(f"  {text}", err=True))

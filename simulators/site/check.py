@@ -69,8 +69,8 @@ async def demo_check(site: Site, seed: int | None, say: Say) -> Result:
         PartError: a part ended by itself, or something did not happen in its time.
     """
     began = time.monotonic()
-    await site.start()
     try:
+        await site.start()
         await _first_reading(site, say)
         run, killed = await _read(site, seed, say)
         say(f"frozen: the meters answer no more; {len(run.downs)} interruptions so far; draining")
@@ -99,23 +99,32 @@ async def _read(site: Site, seed: int | None, say: Say) -> tuple[Run, int]:
     """Read for a while from the next slot on, with the link cut in the middle; freeze in the middle of a slot."""
     began_ms = -(-now_ms() // CADENCE_MS) * CADENCE_MS
     end_ms = began_ms + int(READ_S * 1000)
-    killer = asyncio.create_task(_kill(site, seed, end_ms, say)) if seed is not None else None
-    await asyncio.sleep((began_ms - now_ms()) / 1000 + CUT_AT_S)
-    say(f"the link is cut for {CUT_S:.0f} s")
-    site.link.cut()
-    await asyncio.sleep(CUT_S)
-    site.link.mend()
-    say("the link is back")
-    killed = await killer if killer is not None else 0
+    killer = asyncio.create_task(_kill(site, seed, end_ms, say))
+    try:
+        await asyncio.sleep((began_ms - now_ms()) / 1000 + CUT_AT_S)
+        say(f"the link is cut for {CUT_S:.0f} s")
+        site.link.cut()
+        await asyncio.sleep(CUT_S)
+        site.link.mend()
+        say("the link is back")
+        killed = await killer
+    finally:
+        killer.cancel()
+        await asyncio.gather(killer, return_exceptions=True)
     await asyncio.sleep(max(0, end_ms + CADENCE_MS // 2 - now_ms()) / 1000)
+    for name in site.killable:
+        if site.part(name).died():
+            raise PartError(f"{name} ended by itself: see {site.folder / name}.log")
     site.part("meters").tell(signal.SIGUSR1)
     downs = tuple(down for part in ("gateway", "meters") for down in site.part(part).downs)
     return Run(CADENCE_MS, began_ms, now_ms(), downs), killed
 
 
-async def _kill(site: Site, seed: int, end_ms: int, say: Say) -> int:
-    """Kill parts one after another until shortly before the end."""
+async def _kill(site: Site, seed: int | None, end_ms: int, say: Say) -> int:
+    """Kill parts one after another until shortly before the end; without a seed none."""
     killed = 0
+    if seed is None:
+        return killed
     for kill in kills(seed, site.killable):
         if now_ms() + (kill.wait_s + kill.down_s) * 1000 > end_ms:
             return killed

@@ -9,6 +9,7 @@ import pytest
 
 from simulators.record import Answered
 from simulators.site.count import Run, Stored, count
+from simulators.site.held import grouped
 from simulators.site.parts import Down
 
 CADENCE = 5_000
@@ -129,3 +130,23 @@ def test_what_is_excused_may_be_stored_all_the_same() -> None:
 def test_an_empty_run_does_not_hold() -> None:
     """Nothing produced proves nothing."""
     assert not count([], [], dataclasses.replace(RUN, frozen_ms=BEGAN)).holds()
+
+
+def row(slot: str, register: str, value: str, seal: str = "ok") -> dict[str, object]:
+    """A row as `plomba-collector readings --json` prints it."""
+    place = {"meter": "mbus:KAM/60300001", "slot": slot, "batch": "ab", "leaf": 0, "telegram_sha256": "cd"}
+    return {**place, "key": register, "unit": "Wh", "kind": "number", "value": value, "state": "ok", "seal": seal}
+
+
+def test_a_reading_that_is_stored_twice_is_shown_as_two() -> None:
+    """The very same batch and leaf in two rows of the table: what a missing deduplication would leave."""
+    once = [row("2026-11-21T12:00:00.000Z", key, "1") for key in ("mbus:06/0/0/0/0/0", "mbus:14/0/0/0/0/0")]
+    assert len(grouped(once)) == 1
+    assert len(grouped([*once, *once])) == 2
+    assert len(grouped([*once, row("2026-11-21T12:00:05.000Z", "mbus:06/0/0/0/0/0", "1")])) == 2
+
+
+def test_a_reading_that_its_evidence_does_not_bear_out_cannot_be_right() -> None:
+    """Whatever number it shows."""
+    (reading,) = grouped([row("2026-11-21T12:00:00.000Z", "mbus:06/0/0/0/0/0", "1", seal="altered")])
+    assert reading.values == {"06/0/0/0/0": {"seal": "altered"}}
