@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collector.faults import MISHAPS, NotUsedError, UnexpectedError
 from collector.store.gateways import REVOKED, GatewayKey, Registered
@@ -95,6 +95,12 @@ class Checker:
     boxes: dict[bytes, BoxKey]
     ack: PublicKey
     register: Mapping[str, Registered]
+    owners: Mapping[bytes, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Whose each registered key is, to tell a stranger's seal from a neighbour's."""
+        owners = {key: name for name, registered in self.register.items() for key in registered.keys}
+        object.__setattr__(self, "owners", owners)
 
     def check(self, message: Message) -> Verified:
         """What the message is; it never raises for what somebody sent."""
@@ -150,6 +156,8 @@ class Checker:
     def _key(self, gateway: str, key: bytes) -> GatewayKey:
         known = self.register.get(gateway)
         found = None if known is None else known.keys.get(key)
+        if found is None and key in self.owners:
+            raise SignerError(f"gateway {gateway} as the topic says", f"a key of {self.owners[key]}", "header")
         if found is None:
             raise UnknownKeyError(f"a registered sealing key of {gateway}", key.hex(), "header")
         return found

@@ -76,6 +76,18 @@ def test_a_hole_cuts_the_range(bench: Bench) -> None:
     assert sorted(_ranges(word.stored)) == [(1, 2), (4, 5)]
 
 
+def test_a_batch_that_was_declared_lost_and_comes_after_all_is_named_as_stored(bench: Bench) -> None:
+    """A gateway that has it back (a restored image) must not send it for ever."""
+    chain = bench.chain
+    first, second = chain.seal(), chain.seal()
+    lost = Lost(When(bench.now_ms, 1, TimeQuality(True, 1)), chain.epoch, 2, 2, "rotten")
+    third, fourth = chain.seal(records=[lost]), chain.seal()
+    bench.take(first, third, fourth)
+    word = bench.word(bench.take(second))
+    named = {seq for each in word.stored for seq in range(each.first, each.last + 1)}
+    assert named == {1, 2, 3, 4}
+
+
 def test_a_number_declared_lost_cuts_the_range(bench: Bench) -> None:
     """The gateway does not have it: the walk would stop there."""
     chain = bench.chain

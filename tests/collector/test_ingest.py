@@ -36,7 +36,7 @@ def test_another_gateways_seal_under_this_topic_is_refused(bench: Bench) -> None
     foreign = bench.chains["house-2"].seal()
     outcome = bench.feed(bench.packet(foreign, "house-1"), gateway="house-1")
     assert outcome.stored == 0
-    assert outcome.refused == {("house-1", "PLB-X105"): 1}
+    assert outcome.refused == {("house-1", "PLB-X104"): 1}
 
 
 def test_an_unknown_key_is_named_as_refused_and_not_stored(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import zlib
 import pytest
 from chain import Bench, Chain, reading
 
+from protocols.uplink import batch as batches
 from protocols.uplink import limits
 from protocols.uplink.batch import KIND
 from protocols.uplink.envelope import Codec, Content, close
@@ -74,6 +75,37 @@ def test_a_body_that_its_header_does_not_name_is_not_authentic(bench: Bench, nam
     assert bench.store.evidence.counts("house-1") == {"decoded": 0, "undecoded": 0}
 
 
+def test_an_altered_body_of_the_same_length_is_not_authentic(bench: Bench) -> None:
+    """Header and signature hold, the length is right, one byte of the body is not: its hash alone tells."""
+    sealed = bench.chain.seal([reading(1)])
+    body = bytearray(batches.verify(sealed, bench.chain.key.public))
+    body[-1] ^= 1
+    content = Content(sealed.content.header, sealed.content.signature, Codec.PLAIN, bytes(body))
+    outcome = bench.feed(close(content, KIND, "house-1", bench.box.public))
+    assert outcome.refused == {("house-1", "PLB-X102"): 1}
+    assert (outcome.due, bench.rows()) == (set(), 0)
+    assert bench.store.evidence.counts("house-1") == {"decoded": 0, "undecoded": 0}
+
+
+def test_a_header_that_names_another_gateway_than_topic_and_key_is_refused(bench: Bench) -> None:
+    """House-1 seals with its own key for house-2, and publishes on its own topic: nothing is stored for either."""
+    impostor = Chain("house-2", 5, bench.chain.key, bench.chain.box)
+    sealed = impostor.seal([reading(1)])
+    outcome = bench.feed(close(sealed.content, KIND, "house-1", bench.box.public), gateway="house-1")
+    assert outcome.refused == {("house-1", "PLB-X104"): 1}
+    assert (outcome.stored, outcome.due, bench.rows()) == (0, set(), 0)
+
+
+@pytest.mark.parametrize("kind", ["batch", "hello"])
+def test_a_neighbours_seal_on_this_gateways_topic_is_refused_and_not_named_to_it(bench: Bench, kind: str) -> None:
+    """Gateway A's topic with B's seal: somebody publishes for another, and A's buffer has nothing to do with it."""
+    other = bench.chains["house-2"]
+    content = other.seal([reading(1)]).content if kind == "batch" else other.hello()
+    outcome = bench.feed(close(content, kind, "house-1", bench.box.public), gateway="house-1", kind=kind)
+    assert outcome.refused == {("house-1", "PLB-X104"): 1}
+    assert (outcome.stored, outcome.due, outcome.refusals) == (0, set(), {})
+
+
 @pytest.mark.parametrize(
     "plain",
     [b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\x91" * 5_000, b"\xdf\xff\xff\xff\xff", b"\x81\x01\x02"],
@@ -116,4 +148,4 @@ def test_a_hello_signed_by_another_gateway_is_refused(bench: Bench) -> None:
     outcome = bench.greet(foreign, "house-1")
     assert outcome.hellos == {}
 
-    assert outcome.refused == {("house-1", "PLB-X105"): 1}
+    assert outcome.refused == {("house-1", "PLB-X104"): 1}

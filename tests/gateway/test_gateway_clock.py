@@ -75,6 +75,21 @@ def test_signed_time_leaves_a_plausible_clock_alone() -> None:
     assert clock.shown().source is ClockSource.NTP
 
 
+def test_a_collector_whose_clock_is_ahead_moves_neither_clock_nor_floor() -> None:
+    """C07: its time owns no slot here; that the two part is told, and a reboot does not fall below its own past."""
+    time = Time()
+    clock = GatewayClock(time.sources())
+    floor_ms = clock.floor_ms
+    for ahead_ms in (60_000, 3_600_000, 70 * 365 * 86_400_000):
+        assert clock.apart_ms(NOW_MS + ahead_ms, 100) == ahead_ms + 50
+        assert clock.signed(NOW_MS + ahead_ms, 100) is None
+        assert clock.utc_ms() == NOW_MS
+    assert floor_ms <= clock.floor_ms <= NOW_MS
+    time.pass_ms(1_000)
+    assert clock.utc_ms() == NOW_MS + 1_000
+    assert clock.apart_ms(NOW_MS + 1_000 + 9_000, 100) == 0
+
+
 def test_a_step_of_the_wall_clock_is_seen_against_the_monotonic() -> None:
     """An hour ahead is a step; drift of a second is not."""
     time = Time()

@@ -172,6 +172,19 @@ def test_an_unset_clock_sends_hellos_only() -> None:
     assert seqs(forward, chain, 6000) == [1]
 
 
+def test_an_acknowledgement_that_sets_no_clock_is_followed_by_a_hello_and_by_nothing_else() -> None:
+    """The collector's greeting has no nonce: it ends the silence, but only the answer to a hello brings the time."""
+    chain = Chain([entry(1)])
+    forward = Forward(chain, middle)
+    forward.connected(0)
+    assert seqs(forward, chain, 0, unset=True) == ["hello"]
+    forward.acknowledged(100, WINDOW)
+    assert seqs(forward, chain, 100, unset=True) == ["hello"]
+    assert seqs(forward, chain, 5_100, unset=True) == ["hello"]
+    forward.acknowledged(5_200, WINDOW, answered=True)
+    assert seqs(forward, chain, 5_200) == [1]
+
+
 def test_held_goes_around_over_more_ranges_than_one_hello_takes() -> None:
     """Every range is shown within two hellos when there are 100."""
     chain = Chain([entry(1, epoch=bytes([n]) * 16) for n in range(100)])
