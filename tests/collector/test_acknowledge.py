@@ -84,8 +84,8 @@ def test_a_batch_that_was_declared_lost_and_comes_after_all_is_named_as_stored(b
     third, fourth = chain.seal(records=[lost]), chain.seal()
     bench.take(first, third, fourth)
     word = bench.word(bench.take(second))
-    named = {seq for each in word.stored for seq in range(each.first, each.last + 1)}
-    assert named == {1, 2, 3, 4}
+    # By itself: a gateway that does not have it back could not walk through it to 1.
+    assert sorted((each.first, each.last) for each in word.stored) == [(1, 1), (2, 2), (3, 4)]
 
 
 def test_a_number_declared_lost_cuts_the_range(bench: Bench) -> None:

@@ -1,0 +1,65 @@
+"""A disk whose power can be cut: ext4 on a loop device, shut down by its own ioctl without flushing anything."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+EXT4_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2  # as a power cut: neither page cache nor journal reaches the disk any more
+SIZE = 48 * 1024 * 1024  # bytes
+SUPPORT = Path(__file__).parent
+
+
+class PowerDisk:
+    """An image file, mounted at `folder`."""
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self.image, self.folder = image, folder
+        with image.open("wb") as file:
+            file.truncate(SIZE)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+        folder.mkdir()
+
+    def mount(self) -> bool:
+        """Whether it could be mounted (only root can)."""
+        done = subprocess.run(["mount", "-o", "loop", self.image, self.folder], capture_output=True, check=False)
+        return done.returncode == 0
+
+    def unmount(self) -> None:
+        """Take it off."""
+        subprocess.run(["umount", self.folder], check=True)
+
+    def cut(self) -> None:
+        """The power fails now."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(handle)
+
+
+def promised_until_cut(disk: PowerDisk, script: str, dice: random.Random) -> list[str]:
+    """Run `script` (it prints a line for each thing that it promises) and cut the power under it; what it promised."""
+    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
+    command = [sys.executable, "-c", script, str(disk.folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": path}
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(dice.uniform(0.0, 0.2))
+        disk.cut()
+        process.kill()
+        promised = [first, *process.stdout.read().splitlines()]
+    whole = [line.strip() for line in promised if len(line.strip()) == 64]  # the kill may have torn the last line
+    assert whole, "the script promised nothing"
+    disk.unmount()
+    assert disk.mount()
+    return whole
