@@ -198,7 +198,7 @@ def _path(place: Iterable[int | str]) -> str:
 
 
 def _doubled(table: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What must be there once: bus names, ports, device names, and addresses on one bus."""
+    """What must be there once: bus names, ports, device names, addresses on one bus, and meters."""
     found: list[tuple[str, str, str]] = []
     buses = [bus for bus in table.get("bus", []) if isinstance(bus, dict)] if isinstance(table.get("bus"), list) else []
     found += _twice("bus", "name", buses) + _twice("bus", "port", buses)
@@ -208,7 +208,15 @@ def _doubled(table: dict[str, Any]) -> list[tuple[str, str, str]]:
         mine = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
         found += _twice(f"bus[{number}].device", "address", mine)
         everyone += mine
-    return found + _twice("bus.device", "name", everyone)
+    return found + _twice("bus.device", "name", everyone) + _same_meters(everyone)
+
+
+def _same_meters(devices: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """One meter under two names would be billed twice; the same number of two manufacturers is two meters."""
+    parts = ("manufacturer", "id", "version", "medium")
+    known = [tuple(str(each.get(part, "")).upper() for part in parts) for each in devices if each.get("id")]
+    doubled = [(meter, count) for meter, count in Counter(known).items() if count > 1]
+    return [("bus.device.id", "each meter once", f"{meter[1]} {count} times") for meter, count in doubled]
 
 
 def _twice(where: str, key: str, tables: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -70,6 +70,14 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     assert "cadence_s" in found["bus[0].device[0].cadense_s"]
 
 
+def test_one_meter_under_two_names_is_refused(tmp_path: Path) -> None:
+    """G13: it would be billed twice; the same number from another manufacturer is another meter."""
+    again = GOOD + '[[bus.device]]\nname = "twin"\naddress = 9\ncadence_s = 900\nid = "1A7F2044"\n'
+    assert set(faults(tmp_path, again)) == {"bus.device.id"}
+    other = again + 'manufacturer = "ZZZ"\n'
+    assert len(read_configuration(written(tmp_path, other)).bus[0].device) == 3
+
+
 @pytest.mark.parametrize("address", ["0", "251", "1.5", '"1"', "true"])
 def test_an_address_out_of_range_or_of_another_type_is_refused(tmp_path: Path, address: str) -> None:
     """Primary addresses are 1 to 250."""

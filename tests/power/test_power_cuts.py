@@ -54,7 +54,7 @@ def disk(tmp_path: Path) -> Iterator[PowerDisk]:
     if not made.mount():
         pytest.skip("mounting a loop device is not allowed here: run as root")
     yield made
-    made.unmount()
+    made.remove()
 
 
 def test_no_batch_that_the_gateway_has_sealed_is_lost_in_a_power_cut(disk: PowerDisk) -> None:
