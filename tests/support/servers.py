@@ -106,6 +106,13 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def catches_hangup(pid: int) -> bool:
+    """Whether a process has a handler for SIGHUP: Mosquitto listens first, and a reload before that would end it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
+    return bool(caught & 1 << signal.SIGHUP - 1)
+
+
 class Process:
     """A child process with a log file; started, asked to end, killed, always by its own id."""
 
@@ -177,7 +184,10 @@ class Broker:
         self.config = folder / "broker.conf"
         self.acl = folder / "broker.acl"
         self.allow(site.identities())
-        self.process = Process(_broker_command(kind, self.config), folder / "broker.log", lambda: listening(self.port))
+        self.process = Process(_broker_command(kind, self.config), folder / "broker.log", self._ready)
+
+    def _ready(self) -> bool:
+        return listening(self.port) and catches_hangup(self.process.pid)
 
     def allow(self, identities: Iterable[BrokerIdentity]) -> None:
         """Write the configuration for these identities; a running broker sees it after `reload`."""
