@@ -12,7 +12,6 @@ and nobody of ours sends or trusts one. Mosquitto refuses them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import signal
@@ -23,9 +22,8 @@ from pathlib import Path
 from collector.authority import NAME, Role
 from protocols.errors import ConfigurationError
 from protocols.transports.pipe import PACKET_LIMIT
+from protocols.uplink import topics
 
-UP_LEAVES = ("hello", "batch", "reply", "status")
-DOWN_LEAVES = ("ack", "command", "trust")
 # A path or host goes into the files as it is: no quotes, backslashes, line ends, variables or comments.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+, ~-]+")
 # What the broker keeps for a subscriber that is slow; the uplink sends again what is dropped.
@@ -171,16 +169,6 @@ def reload_broker(pid: int) -> None:
     os.kill(pid, signal.SIGHUP)
 
 
-def topic_up(gateway: str, leaf: str) -> str:
-    """The topic on which `gateway` writes messages of kind `leaf`."""
-    return f"plomba/v1/{_shard(gateway)}/{gateway}/up/{leaf}"
-
-
-def topic_down(gateway: str, leaf: str) -> str:
-    """The topic on which `gateway` reads messages of kind `leaf`."""
-    return f"plomba/v1/{_shard(gateway)}/{gateway}/down/{leaf}"
-
-
 def _checked(identities: Iterable[BrokerIdentity]) -> list[BrokerIdentity]:
     """The identities in order of name, each one fit for a configuration file and once."""
     chosen = sorted(identities, key=lambda identity: identity.name)
@@ -200,8 +188,8 @@ def _rights(identity: BrokerIdentity) -> _Rights:
     if identity.role is Role.COLLECTOR:
         return _Rights(write=("plomba/v1/+/+/down/+",), read=("plomba/v1/+/+/up/+",))
     return _Rights(
-        write=tuple(topic_up(identity.name, leaf) for leaf in UP_LEAVES),
-        read=tuple(topic_down(identity.name, leaf) for leaf in DOWN_LEAVES),
+        write=tuple(topics.up(identity.name, leaf) for leaf in topics.UP),
+        read=tuple(topics.down(identity.name, leaf) for leaf in topics.DOWN),
     )
 
 
@@ -249,8 +237,3 @@ def _plain(text: Path | str) -> str:
     if _PLAIN.fullmatch(shown) is None:
         raise BrokerPathError(f"a path like {_PLAIN.pattern}", repr(shown), "the broker's settings")
     return shown
-
-
-def _shard(gateway: str) -> str:
-    # To be taken from protocols.uplink.topics as soon as it is there: the same rule, once.
-    return f"{hashlib.sha256(gateway.encode('ascii')).digest()[0] & 0x3F:02x}"

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collector.authority import Authority, Role
-from collector.broker import DOWN_LEAVES, UP_LEAVES, topic_down, topic_up
 from protocols.errors import PlombaError
 from protocols.transports.mqtt import Pipe, connect
 from protocols.transports.pipe import PACKET_LIMIT, PUBLISH_OVERHEAD, ConnectError, PipeSettings, SubscribeError
 from protocols.transports.tls import client_context, make_csr, make_tls_key
+from protocols.uplink import topics
 
 # An allowed message arrives within milliseconds on any broker that is fit for use.
 ARRIVAL_S = 5.0
@@ -94,7 +94,7 @@ async def _outcome(check: Callable[[CheckTarget], Awaitable[str]], target: Check
 
 
 async def _up_arrives(target: CheckTarget) -> str:
-    topic = topic_up(target.gateway_name, "hello")
+    topic = topics.up(target.gateway_name, "hello")
     async with connect(target.collector) as collector, connect(target.gateway) as gateway:
         await collector.subscribe([topic])
         await gateway.publish(topic, payload := os.urandom(16))
@@ -102,7 +102,7 @@ async def _up_arrives(target: CheckTarget) -> str:
 
 
 async def _down_arrives(target: CheckTarget) -> str:
-    topic = topic_down(target.gateway_name, "ack")
+    topic = topics.down(target.gateway_name, "ack")
     async with connect(target.collector) as collector, connect(target.gateway) as gateway:
         await gateway.subscribe([topic])
         await collector.publish(topic, payload := os.urandom(16))
@@ -110,7 +110,7 @@ async def _down_arrives(target: CheckTarget) -> str:
 
 
 async def _longest_arrives(target: CheckTarget) -> str:
-    topic = topic_up(target.gateway_name, "batch")
+    topic = topics.up(target.gateway_name, "batch")
     payload = os.urandom(PACKET_LIMIT - PUBLISH_OVERHEAD - len(topic))
     async with connect(target.collector) as collector, connect(target.gateway) as gateway:
         await collector.subscribe([topic])
@@ -153,9 +153,9 @@ async def _writes_as_other(target: CheckTarget) -> str:
     async with connect(target.collector) as collector, connect(target.gateway) as gateway:
         await collector.subscribe(["plomba/v1/+/+/up/+"])
         forbidden = os.urandom(16)
-        for leaf in UP_LEAVES:
-            await gateway.publish(topic_up(target.other_name, leaf), forbidden)
-        await gateway.publish(topic_up(target.gateway_name, "hello"), marker := os.urandom(16))
+        for leaf in topics.UP:
+            await gateway.publish(topics.up(target.other_name, leaf), forbidden)
+        await gateway.publish(topics.up(target.gateway_name, "hello"), marker := os.urandom(16))
         return _delivered(await _heard_until(collector, marker), forbidden, marker)
 
 
@@ -165,28 +165,28 @@ async def _writes_down(target: CheckTarget) -> str:
         connect(target.gateway) as gateway,
         connect(target.other) as other,
     ):
-        await other.subscribe([topic_down(target.other_name, leaf) for leaf in DOWN_LEAVES])
+        await other.subscribe([topics.down(target.other_name, leaf) for leaf in topics.DOWN])
         forbidden = os.urandom(16)
-        for leaf in DOWN_LEAVES:
-            await gateway.publish(topic_down(target.other_name, leaf), forbidden)
-        await collector.publish(topic_down(target.other_name, "ack"), marker := os.urandom(16))
+        for leaf in topics.DOWN:
+            await gateway.publish(topics.down(target.other_name, leaf), forbidden)
+        await collector.publish(topics.down(target.other_name, "ack"), marker := os.urandom(16))
         return _delivered(await _heard_until(other, marker), forbidden, marker)
 
 
 async def _wills_as_other(target: CheckTarget) -> str:
     forbidden = os.urandom(16)
-    topic = topic_up(target.other_name, "status")
+    topic = topics.up(target.other_name, "status")
     async with connect(target.collector) as collector:
         await collector.subscribe(["plomba/v1/+/+/up/+"])
         async with connect(replace(target.gateway, will_topic=topic, will_payload=forbidden)) as vanishing:
             vanishing.abort()
         async with connect(target.gateway) as gateway:
-            await gateway.publish(topic_up(target.gateway_name, "hello"), marker := os.urandom(16))
+            await gateway.publish(topics.up(target.gateway_name, "hello"), marker := os.urandom(16))
             return _delivered(await _heard_until(collector, marker), forbidden, marker)
 
 
 async def _reads_other(target: CheckTarget) -> str:
-    return await _listens(target, [topic_down(target.other_name, leaf) for leaf in DOWN_LEAVES])
+    return await _listens(target, [topics.down(target.other_name, leaf) for leaf in topics.DOWN])
 
 
 async def _reads_wildcard(target: CheckTarget) -> str:
@@ -203,11 +203,11 @@ async def _listens(target: CheckTarget, filters: list[str]) -> str:
         for wanted in filters:
             with suppress(SubscribeError):
                 await gateway.subscribe([wanted])
-        await gateway.subscribe([topic_down(target.gateway_name, "ack")])
+        await gateway.subscribe([topics.down(target.gateway_name, "ack")])
         forbidden = os.urandom(16)
-        await collector.publish(topic_down(target.other_name, "ack"), forbidden)
-        await other.publish(topic_up(target.other_name, "hello"), forbidden)
-        await collector.publish(topic_down(target.gateway_name, "ack"), marker := os.urandom(16))
+        await collector.publish(topics.down(target.other_name, "ack"), forbidden)
+        await other.publish(topics.up(target.other_name, "hello"), forbidden)
+        await collector.publish(topics.down(target.gateway_name, "ack"), marker := os.urandom(16))
         return _delivered(await _heard_until(gateway, marker), forbidden, marker)
 
 
@@ -224,7 +224,7 @@ async def _oversize(target: CheckTarget) -> str:
             writer.write(connect_packet(os.urandom(8).hex().encode()))
             if len(await reader.read(4)) != 4:
                 return "no connection: the broker closed it"
-            writer.write(publish_packet(topic_up(target.gateway_name, "batch"), bytes(_OVERSIZE)))
+            writer.write(publish_packet(topics.up(target.gateway_name, "batch"), bytes(_OVERSIZE)))
             await writer.drain()
             answer = await reader.read(4)
     except OSError:

@@ -16,9 +16,9 @@ from collector.broker import (
     IdentityError,
     mosquitto_config,
     nats_config,
-    topic_up,
 )
 from protocols.transports.pipe import Backoff
+from protocols.uplink import topics
 
 PLACE = Path("/srv/plomba")
 SETTINGS = BrokerSettings("0.0.0.0", 8883, PLACE / "ca.pem", PLACE / "b.pem", PLACE / "b.key", PLACE / "store")  # noqa: S104
@@ -71,8 +71,8 @@ def test_a_path_that_says_more_than_a_path_is_refused(path: str) -> None:
 
 def test_the_shard_of_a_gateway_is_for_ever() -> None:
     """SHA-256 of the name, first byte, low six bits: known answers."""
-    assert topic_up("gateway-1", "hello") == "plomba/v1/21/gateway-1/up/hello"
-    assert topic_up("gateway-2", "batch") == "plomba/v1/15/gateway-2/up/batch"
+    assert topics.up("gateway-1", "hello") == "plomba/v1/21/gateway-1/up/hello"
+    assert topics.up("gateway-2", "batch") == "plomba/v1/15/gateway-2/up/batch"
 
 
 def test_the_list_does_not_depend_on_the_order_of_its_input() -> None:

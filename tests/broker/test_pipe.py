@@ -11,7 +11,7 @@ import pytest
 from servers import Broker
 
 from collector.authority import Role
-from collector.broker import BrokerIdentity, topic_down, topic_up
+from collector.broker import BrokerIdentity
 from collector.brokercheck import connect_packet
 from protocols.errors import LinkError
 from protocols.transports.mqtt import Pipe, connect
@@ -23,6 +23,7 @@ from protocols.transports.pipe import (
     PacketTooLongError,
 )
 from protocols.transports.tls import client_context
+from protocols.uplink import topics
 
 ONE, TWO = "gateway-1", "gateway-2"
 ALL_UP = "plomba/v1/+/+/up/+"
@@ -45,11 +46,11 @@ async def test_messages_go_both_ways(broker: Broker) -> None:
     one, _two = broker.site.gateways
     async with connect(broker.pipe(broker.site.collector)) as collector, connect(broker.pipe(one)) as gateway:
         await collector.subscribe([ALL_UP])
-        await gateway.subscribe([topic_down(ONE, "ack")])
-        await gateway.publish(topic_up(ONE, "batch"), b"sealed")
-        assert await heard(collector) == [(topic_up(ONE, "batch"), b"sealed")]
-        await collector.publish(topic_down(ONE, "ack"), b"stored")
-        assert await heard(gateway) == [(topic_down(ONE, "ack"), b"stored")]
+        await gateway.subscribe([topics.down(ONE, "ack")])
+        await gateway.publish(topics.up(ONE, "batch"), b"sealed")
+        assert await heard(collector) == [(topics.up(ONE, "batch"), b"sealed")]
+        await collector.publish(topics.down(ONE, "ack"), b"stored")
+        assert await heard(gateway) == [(topics.down(ONE, "ack"), b"stored")]
 
 
 async def test_many_messages_keep_their_order(broker: Broker) -> None:
@@ -60,14 +61,14 @@ async def test_many_messages_keep_their_order(broker: Broker) -> None:
     ):
         await collector.subscribe([ALL_UP])
         for first in range(0, 200, 20):
-            sending = [gateway.publish(topic_up(ONE, "batch"), b"%d" % n) for n in range(first, first + 20)]
+            sending = [gateway.publish(topics.up(ONE, "batch"), b"%d" % n) for n in range(first, first + 20)]
             await asyncio.gather(*sending)
         assert [payload for _topic, payload in await heard(collector, 200)] == [b"%d" % n for n in range(200)]
 
 
 async def test_a_packet_of_the_greatest_length_arrives_and_a_longer_one_is_not_sent(broker: Broker) -> None:
     """The limit is the same for sender, broker and receiver."""
-    topic = topic_up(ONE, "batch")
+    topic = topics.up(ONE, "batch")
     longest = bytes(PACKET_LIMIT - PUBLISH_OVERHEAD - len(topic))
     async with (
         connect(broker.pipe(broker.site.collector)) as collector,
@@ -102,8 +103,8 @@ async def test_a_stolen_client_id_keeps_nobody_out(broker: Broker) -> None:
             await gateway.closed()
     async with connect(broker.pipe(broker.site.collector)) as collector, connect(broker.pipe(one)) as again:
         await collector.subscribe([ALL_UP])
-        await again.publish(topic_up(ONE, "hello"), b"back")
-        assert await heard(collector) == [(topic_up(ONE, "hello"), b"back")]
+        await again.publish(topics.up(ONE, "hello"), b"back")
+        assert await heard(collector) == [(topics.up(ONE, "hello"), b"back")]
     writer.transport.abort()
 
 
@@ -114,18 +115,18 @@ async def test_a_restart_of_the_broker_ends_the_pipe_and_the_next_one_works(brok
         with pytest.raises(LinkLostError, match="PLB-L202"):
             await asyncio.wait_for(anext(gateway.messages()), 5)
         with pytest.raises(LinkError):
-            await asyncio.wait_for(gateway.publish(topic_up(ONE, "batch"), b"lost"), 5)
+            await asyncio.wait_for(gateway.publish(topics.up(ONE, "batch"), b"lost"), 5)
     with pytest.raises(ConnectError, match="nothing listens"):
         async with connect(broker.pipe(broker.site.gateways[0])):
             pass
     broker.process.start()
     async with connect(broker.pipe(broker.site.gateways[0])) as gateway:
-        await gateway.publish(topic_up(ONE, "batch"), b"sent")
+        await gateway.publish(topics.up(ONE, "batch"), b"sent")
 
 
 async def test_the_last_will_is_published_when_a_gateway_vanishes(broker: Broker) -> None:
     """Not at a polite end, and it is not retained."""
-    gone = broker.pipe(broker.site.gateways[0], will_topic=topic_up(ONE, "status"), will_payload=b"gone")
+    gone = broker.pipe(broker.site.gateways[0], will_topic=topics.up(ONE, "status"), will_payload=b"gone")
     async with connect(broker.pipe(broker.site.collector)) as collector:
         await collector.subscribe([ALL_UP])
         async with connect(gone):
@@ -133,7 +134,7 @@ async def test_the_last_will_is_published_when_a_gateway_vanishes(broker: Broker
         assert await heard(collector, timeout_s=0.5) == []
         async with connect(gone) as gateway:
             gateway.abort()
-        assert await heard(collector) == [(topic_up(ONE, "status"), b"gone")]
+        assert await heard(collector) == [(topics.up(ONE, "status"), b"gone")]
     async with connect(broker.pipe(broker.site.collector)) as later:
         await later.subscribe([ALL_UP])
         assert await heard(later, timeout_s=0.5) == []
@@ -149,12 +150,12 @@ async def test_a_new_identity_is_let_in_by_a_reload(broker: Broker) -> None:
         await collector.subscribe([ALL_UP])
         with suppress(ConnectError):
             async with connect(broker.pipe(two)) as unknown:
-                await unknown.publish(topic_up(TWO, "hello"), b"unknown")
+                await unknown.publish(topics.up(TWO, "hello"), b"unknown")
         broker.allow([*everyone, BrokerIdentity("gateway-3", Role.GATEWAY)])
         broker.reload()
         async with connect(broker.pipe(two)) as known:
-            await known.publish(topic_up(TWO, "hello"), b"known")
-        await standing.publish(topic_up(ONE, "hello"), b"standing")
+            await known.publish(topics.up(TWO, "hello"), b"known")
+        await standing.publish(topics.up(ONE, "hello"), b"standing")
         assert [payload for _topic, payload in await heard(collector, 2)] == [b"known", b"standing"]
 
 
