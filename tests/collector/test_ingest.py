@@ -20,15 +20,15 @@ def test_a_batch_is_stored_decoded_and_acknowledged(bench: Bench) -> None:
     assert word.safe == ()
 
 
-def test_a_thousand_replays_change_nothing(bench: Bench) -> None:
+def test_ten_thousand_replays_change_nothing(bench: Bench) -> None:
     """A batch that comes again adds no row and is counted."""
     batch = bench.chain.seal()
     packet = bench.packet(batch)
     bench.feed(packet)
-    for _ in range(10):
+    for _ in range(100):
         bench.feed(*[packet] * 100)
     assert bench.rows() == 1
-    assert bench.store.ring.counters()["house-1", "replayed"] == 1_000
+    assert bench.store.ring.counters()["house-1", "replayed"] == 10_000
 
 
 def test_another_gateways_seal_under_this_topic_is_refused(bench: Bench) -> None:

@@ -142,13 +142,13 @@ def test_a_refusal_is_kept_until_the_batch_is_stored() -> None:
 
 
 def test_forged_altered_foreign_and_old_acknowledgements_free_nothing(tmp_path: Path) -> None:
-    """A thousand of them, all naming every batch as safe: each is refused by name, none is used."""
+    """Ten thousand of them, all naming every batch as safe: each is refused by name, none is used."""
     rig, box = Rig(tmp_path), BoxKey.generate()
     asyncio.run(rig.seal(5))
     centre, stranger, dice = Centre(box), SigningKey.generate(), random.Random(1)
     good = centre.say(safe=[rig.all()])
     last = accept(good, GATEWAY, box, centre.trust, NO_ORDER).ack.order
-    for turn in range(1000):
+    for turn in range(10_000):
         kind = turn % 4
         packet = bytearray(good)
         if kind == 0:  # forged: another key
