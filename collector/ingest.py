@@ -30,7 +30,7 @@ from protocols.uplink.envelope import inflate
 from protocols.uplink.faults import RootError
 from protocols.uplink.hello import Hello
 from protocols.uplink.pack import pack
-from protocols.uplink.records import UNSEALED, VOUCH, Lost, OtherRecord
+from protocols.uplink.records import UNSEALED, VOUCH, Lost
 
 # What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not OperationalError:
 # a full disk is not the body's fault.
@@ -162,7 +162,7 @@ class Ingest:
             store.readings.put_record(place, kind, expanded.leaves[leaf])
             if isinstance(record, Lost):
                 store.evidence.declare_lost(header.gateway, record, batch.id)
-            if isinstance(record, OtherRecord) and kind in _HELD_RECORDS:
+            if kind in _HELD_RECORDS:
                 doubts.add(_HELD_RECORDS[kind])
         return doubts
 

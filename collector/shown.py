@@ -11,7 +11,7 @@ from protocols.reading import Float32, Identity, MeterTime, Number, Raw, Scaled,
 from protocols.uplink import limits
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.proof import leaf_from
-from protocols.uplink.records import OtherRecord, Record
+from protocols.uplink.records import OtherRecord, Record, Unsealed
 
 FLOAT_DIGITS = 7  # what a float32 can tell: more digits are those of its binary form, not the meter's
 
@@ -31,6 +31,8 @@ def leaf_shown(leaf: SealedReading | Record) -> dict[str, object]:
             "status": int(leaf.status),
             "values": [_value(each) for each in leaf.values],
         }
+    if isinstance(leaf, Unsealed):
+        return leaf_shown(leaf.reading) | {"kind": "unsealed", "when": _plain(asdict(leaf.when))}
     if isinstance(leaf, OtherRecord):
         return {"kind": leaf.kind, "wire": _plain(leaf.wire)}
     return {"kind": type(leaf).__name__.lower()} | {name: _plain(each) for name, each in asdict(leaf).items()}

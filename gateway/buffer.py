@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,15 @@ class Appended:
     removed: tuple[bytes, ...] = ()
     unsafe: tuple[bytes, ...] = ()
     percent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One reading in quarantine: its leaf's bytes, and its telegram where it is kept."""
+
+    n: int
+    leaf: bytes
+    telegram: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +129,50 @@ class Buffer:
             {device: tuple(each) for device, each in slots.items()},
         )
 
-    def append(self, batch: Batch, slots: Iterable[Slot], readings: int) -> Appended:
-        """Commit a sealed batch; the same one again changes nothing.
+    def append(self, batch: Batch, slots: Iterable[Slot], readings: int, released: Sequence[int] = ()) -> Appended:
+        """Commit a sealed batch and release the rows of the quarantine that it holds; again it changes nothing.
 
         Raises:
             BufferFull: nothing may be removed, nothing was written.
             WriteFailed: it may or may not have been written: append it again.
         """
         marked = list(slots)
+
+        def work(database: sqlite3.Connection) -> Appended:
+            done = self._append(database, batch, marked, readings)
+            database.executemany("DELETE FROM quarantine WHERE n = ?", [(n,) for n in released])
+            return done
+
         try:
-            return self._write(lambda database: self._append(database, batch, marked, readings))
+            return self._write(work)
         except _DiskFull:
             self._give_reserve_up()
         try:
-            return self._write(lambda database: self._append(database, batch, marked, readings))
+            return self._write(work)
         except _DiskFull as error:
             raise WriteFailed("room on the disk", str(error), str(self.path)) from None
+
+    def quarantine(self, rows: Iterable[tuple[bytes, bytes | None]], slots: Iterable[Slot]) -> None:
+        """Keep readings that no key could seal (leaf and telegram) and settle their slots, in one commit.
+
+        Raises:
+            BufferFull: nothing may be removed for them, nothing was written.
+            WriteFailed: nothing of it counts.
+        """
+        kept, marked = list(rows), list(slots)
+        size = sum(len(leaf) + len(telegram or b"") + OVERHEAD for leaf, telegram in kept)
+
+        def work(database: sqlite3.Connection) -> None:
+            self._make_room(database, size)
+            database.executemany("INSERT INTO quarantine (leaf, telegram) VALUES (?, ?)", kept)
+            _settle(database, marked)
+
+        self._write_small(work)
+
+    def quarantined(self, limit: int) -> list[Kept]:
+        """The oldest readings in quarantine."""
+        rows = self._open().execute("SELECT n, leaf, telegram FROM quarantine ORDER BY n LIMIT ?", (limit,))
+        return [Kept(*row) for row in rows]
 
     def content(self, batch: bytes) -> Content | None:
         """A batch as it was sealed, or None where it is not held.
@@ -239,10 +276,7 @@ class Buffer:
         _put(database, "head", [entry.epoch, entry.seq, entry.id])
         sealed_ms = self._number("sealed_ms") or 0
         _put(database, "sealed_ms", [max(sealed_ms, entry.created_ms)])
-        for device, slot_ms, cadence_ms in slots:
-            database.execute("INSERT OR IGNORE INTO slot VALUES (?, ?)", (device, slot_ms))
-            oldest = slot_ms - KEPT_SLOTS * cadence_ms
-            database.execute("DELETE FROM slot WHERE device = ? AND slot_ms <= ?", (device, oldest))
+        _settle(database, slots)
         free, allowed = self._pages(database)
         return Appended(entry, tuple(removed), tuple(unsafe), 100 - 100 * free // allowed)
 
@@ -373,6 +407,13 @@ def _insert(database: sqlite3.Connection, batch: Batch, readings: int) -> Entry:
         (n, content.header, content.signature, int(content.codec), content.body),
     )
     return Entry(n, batch.id, header.epoch, header.seq, header.prev, header.created_ms, size)
+
+
+def _settle(database: sqlite3.Connection, slots: Iterable[Slot]) -> None:
+    for device, slot_ms, cadence_ms in slots:
+        database.execute("INSERT OR IGNORE INTO slot VALUES (?, ?)", (device, slot_ms))
+        oldest = slot_ms - KEPT_SLOTS * cadence_ms
+        database.execute("DELETE FROM slot WHERE device = ? AND slot_ms <= ?", (device, oldest))
 
 
 def _remove(database: sqlite3.Connection, batches: Iterable[bytes]) -> None:

@@ -166,6 +166,7 @@ def _show(found: Status) -> None:
         ("bytes", f"{found.bytes} of {found.max_bytes}"),
         ("last acknowledgement", f"{last.generation}.{last.number} at {_time(last.time_ms)}" if last else "none yet"),
         ("set aside", found.set_aside),
+        ("in quarantine", f"{found.quarantined} readings, taken without a key"),
     ]
     lines += [(f"refused {each.code}", f"{each.epoch} {each.seq}") for each in found.refused]
     lines += [(f"{name} {code}", count) for name, codes in found.counters.items() for code, count in codes.items()]

@@ -9,26 +9,27 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
 from gateway import enrol, events
 from gateway.buffer import Buffer, Known
+from gateway.buses import cadences, pollers
 from gateway.chain import Chain
 from gateway.clock import GatewayClock, system_sources
-from gateway.config import Bus, Configuration, configuration_content
+from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
 from gateway.forward import Forward
+from gateway.keyless import read_meanwhile
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
-from gateway.poll import BusPoller
+from gateway.quarantine import seal_quarantined
 from gateway.salvage import Salvaged, open_or_salvage
-from gateway.schedule import Schedule
 from gateway.seal import Seal, Sealer
 from gateway.supervise import supervised, trust_when_accepted
 from gateway.writer import ThreadWriter
 from protocols.transports.pipe import PipeSettings
+from protocols.uplink.faults import KeyFileError
 from protocols.uplink.records import TimeCorrection
 
 STOP_S = 8.0  # for the polls in hand after SIGTERM; with the last seal it stays under 10 s
@@ -57,19 +58,46 @@ def run(configuration: Configuration) -> None:
     configuration.state_folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     lock = FolderLock(configuration.state_folder)
     try:
-        asyncio.run(_Daemon(configuration, _open(configuration)).run())
+        opened = _open(configuration)
+        if opened is not None:
+            asyncio.run(_Daemon(configuration, opened).run())
     finally:
         lock.close()
 
 
-def _open(configuration: Configuration) -> Opened:
-    keys = enrol.read_keys(configuration.keys_folder)
+def _open(configuration: Configuration) -> Opened | None:
+    """All that a start needs; None where SIGTERM came while a key could not be read."""
     size, stamp = configuration.buffer, str(time.time_ns() // 1_000_000)
-    buffer, salvaged = open_or_salvage(
-        configuration.state_folder, size.max_bytes, size.reserve_bytes, [keys.sealing.public], stamp
-    )
+    keys, trouble = _keys(configuration)
+    trusted = [] if keys is None else [keys.sealing.public]
+    buffer, salvaged = open_or_salvage(configuration.state_folder, size.max_bytes, size.reserve_bytes, trusted, stamp)
+    if keys is None and trouble is not None:
+        if not buffer.own_keys():  # nothing was ever sealed here: it is the set-up that lacks keys
+            buffer.close()
+            raise trouble
+        keys = asyncio.run(read_meanwhile(configuration, buffer, trouble))
+    if keys is None:
+        buffer.close()
+        return None
     buffer.remember_key(keys.sealing.public)
+    _seal_quarantined(configuration, buffer, keys)
     return Opened(buffer, buffer.chain(), buffer.known(), salvaged, keys)
+
+
+def _keys(configuration: Configuration) -> tuple[enrol.Keys | None, KeyFileError | None]:
+    try:
+        return enrol.read_keys(configuration.keys_folder), None
+    except KeyFileError as error:
+        return None, error
+
+
+def _seal_quarantined(configuration: Configuration, buffer: Buffer, keys: enrol.Keys) -> None:
+    known = buffer.known()
+    clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
+    seal = Seal(configuration.gateway, keys.sealing, core_of_this_program(), configuration_content(configuration))
+    count = seal_quarantined(buffer, seal, clock, known.head, os.urandom)
+    if count:
+        log.warning("quarantine-sealed", readings=count)
 
 
 class _Daemon:
@@ -82,7 +110,6 @@ class _Daemon:
         self._clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
         self._uniform = random.SystemRandom().uniform
         self._core = core_of_this_program()
-        cadences = {device.name: device.cadence_ms for bus in configuration.bus for device in bus.device}
         self._sealer = Sealer(
             Seal(gateway, opened.keys.sealing, self._core, configuration_content(configuration)),
             self._clock,
@@ -90,11 +117,11 @@ class _Daemon:
             self._writer,
             opened.chain,
             known.head,
-            cadences,
+            cadences(configuration),
             os.urandom,
             self._wake_link,
         )
-        self._pollers = [self._poller(bus) for bus in configuration.bus]
+        self._pollers = pollers(configuration, known.slots, self._clock, self._sealer)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -135,15 +162,6 @@ class _Daemon:
             log.error(events.BUFFER_SALVAGED, whole=len(salvaged.whole), gaps=len(salvaged.gaps))
         held, buses = len(self._opened.chain), len(self._pollers)
         log.info("started", gateway=self._configuration.gateway, core=self._core.version, buses=buses, held=held)
-
-    def _poller(self, bus: Bus) -> BusPoller:
-        # pyserial is imported when a bus is opened, not when a technician asks for the status.
-        from protocols.transports.serial import SerialLine  # noqa: PLC0415
-
-        schedule = Schedule(bus.device, self._opened.known.slots)
-        opener = partial(SerialLine.open, bus.port, bus.baud, bus.mode)
-        keep = self._configuration.seal.keep_telegrams
-        return BusPoller(bus, schedule, self._clock, opener, self._sealer, keep)
 
     async def _run_link(self) -> None:
         # aiomqtt too: polling does not wait for it.

@@ -22,6 +22,7 @@ from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content, inflate
 from protocols.uplink.keys import Algorithm, PublicKey
+from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 from protocols.uplink.pack import Wire, unpack
 from protocols.uplink.records import Lost, When
 
@@ -41,6 +42,7 @@ class Salvaged:
     whole: list[tuple[Batch, int]] = field(default_factory=list)
     gaps: list[tuple[bytes, int, int]] = field(default_factory=list)
     meta: dict[str, Wire] = field(default_factory=dict)
+    quarantine: list[tuple[bytes, bytes | None]] = field(default_factory=list)
 
     def lost(self, when: When) -> list[Lost]:
         """The gaps as records."""
@@ -76,6 +78,8 @@ def open_or_salvage(
     # The damaged file keeps its name until everything whole is in the new one: a failure here changes nothing.
     fresh = Buffer(folder, max_bytes, 0, path.name + FRESH)
     fresh.take_over(found.whole, found.meta, _slots(found.whole))
+    if found.quarantine:
+        fresh.quarantine(found.quarantine, ())
     fresh.close()
     _rename(path, found.aside)
     _rename(path.with_name(path.name + FRESH), path)
@@ -94,6 +98,7 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
                 found.whole.append((batch, counts.get(n, batch.header.leaves)))
         named = {(row[1], row[2]) for row in _rows(database, "batch", "n, epoch, seq") if _place(row[1:])}
         found.meta = _meta(database)
+        found.quarantine = [row for row in map(_quarantined, _rows(database, "quarantine", "leaf, telegram")) if row]
         if found.whole and "head" not in found.meta:  # the next epoch names the newest that is left
             last = found.whole[-1][0]
             found.meta["head"] = [last.header.epoch, last.header.seq, last.id]
@@ -181,6 +186,17 @@ def _whole(row: list[Wire], trusted: Mapping[bytes, PublicKey]) -> Batch | None:
     except (PlombaError, KeyError):
         return None
     return batch
+
+
+def _quarantined(row: tuple[Wire, ...]) -> tuple[bytes, bytes | None] | None:
+    """A reading that waits for a key, where its leaf is still one."""
+    leaf, telegram = row
+    if not isinstance(leaf, bytes):
+        return None
+    with suppress(PlombaError):
+        SealedReading.from_wire(leaf_from_bytes(leaf))
+        return leaf, telegram if isinstance(telegram, bytes) else None
+    return None
 
 
 def _own_keys(database: sqlite3.Connection) -> list[PublicKey]:

@@ -60,6 +60,7 @@ class Status:
     last_acknowledgement: LastAcknowledgement | None
     refused: tuple[Refused, ...]
     set_aside: int
+    quarantined: int
     counters: dict[str, dict[str, int]]
 
 
@@ -114,6 +115,7 @@ def read_status(folder: Path, max_bytes: int) -> Status:
             _last(database),
             tuple(Refused(row[0].hex(), row[1], row[2].hex(), row[3]) for row in refused),
             database.execute("SELECT count(*) FROM aside").fetchone()[0],
+            database.execute("SELECT count(*) FROM quarantine").fetchone()[0],
             counters,
         )
 

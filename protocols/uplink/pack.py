@@ -151,6 +151,17 @@ class Fields:
             raise FieldError(f"a bin of {length} bytes, or nil", _kind(value), f"{self._where}.{name}")
         return value
 
+    def maybe_bin(self, name: str, limit: int) -> bytes | None:
+        """The next element: a bin of at most `limit` bytes, or nil."""
+        value = next(self._elements)
+        if value is None:
+            return None
+        if not isinstance(value, bytes):
+            raise FieldError("a bin, or nil", _kind(value), f"{self._where}.{name}")
+        if len(value) > limit:
+            raise LimitError(f"at most {limit} bytes", f"{len(value)}", f"{self._where}.{name}")
+        return value
+
     def text(self, name: str, limit: int = limits.TEXT) -> str:
         """The next element: a str of at most `limit` bytes of UTF-8."""
         value = self.maybe_text(name, limit)

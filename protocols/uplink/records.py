@@ -9,11 +9,12 @@ from protocols.reading import Identity, TimeQuality
 from protocols.uplink import limits
 from protocols.uplink.faults import FieldError
 from protocols.uplink.header import BOOT, EPOCH
-from protocols.uplink.leaf import identity_from_wire, identity_to_wire, instant
+from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, instant, leaf_from_bytes
 from protocols.uplink.pack import Fields, Wire
 
 EVENT, CONFIGURATION, LOST, ROTATE, VOUCH, TIME_CORRECTION, UNSEALED = range(1, 8)
 PARAMETERS = 16  # of an event
+UNSEALED_BYTES = 64 * 1024  # of a leaf, and of a telegram, in an `unsealed` record
 LOST_METERS = 256  # named in one `lost` record
 
 Parameter = int | str | bytes | None
@@ -145,8 +146,36 @@ class TimeCorrection:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A reading (its leaf's bytes) that was taken while a key could not be read, sealed later as what it is.
+
+    `telegram` are its raw bytes where they were kept. It proves only that this gateway says so now: held from billing.
+    """
+
+    when: When
+    leaf: bytes
+    telegram: bytes | None
+
+    def to_wire(self) -> list[Wire]:
+        """The leaf's array."""
+        return [UNSEALED, *self.when.to_wire(), self.leaf, self.telegram]
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Unsealed:
+        """Parse what follows the kind."""
+        when, leaf = When.take(fields), fields.octets("leaf", limit=UNSEALED_BYTES)
+        SealedReading.from_wire(leaf_from_bytes(leaf))
+        return cls(when, leaf, fields.maybe_bin("telegram", UNSEALED_BYTES))
+
+    @property
+    def reading(self) -> SealedReading:
+        """The reading as it was taken."""
+        return SealedReading.from_wire(leaf_from_bytes(self.leaf))
+
+
+@dataclass(frozen=True, slots=True)
 class OtherRecord:
-    """A record of a kind that this version only keeps: rotate, vouch, unsealed, or a later one."""
+    """A record of a kind that this version only keeps: rotate, vouch, or a later one."""
 
     kind: int
     wire: tuple[Wire, ...]
@@ -156,15 +185,16 @@ class OtherRecord:
         return list(self.wire)
 
 
-Record = Event | Configuration | Lost | TimeCorrection | OtherRecord
+Record = Event | Configuration | Lost | TimeCorrection | Unsealed | OtherRecord
 
 _READERS: dict[int, Callable[[Fields], Record]] = {
     EVENT: Event.from_fields,
     CONFIGURATION: Configuration.from_fields,
     LOST: Lost.from_fields,
     TIME_CORRECTION: TimeCorrection.from_fields,
+    UNSEALED: Unsealed.from_fields,
 }
-_AT_LEAST = {EVENT: 9, CONFIGURATION: 6, LOST: 11, TIME_CORRECTION: 9}
+_AT_LEAST = {EVENT: 9, CONFIGURATION: 6, LOST: 11, TIME_CORRECTION: 9, UNSEALED: 7}
 
 
 def record_from_wire(wire: Wire) -> Record:

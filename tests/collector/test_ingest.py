@@ -5,7 +5,12 @@ from __future__ import annotations
 from chain import Bench, Chain, reading
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from collector import report
+from protocols.reading import TimeQuality
 from protocols.uplink.keys import SigningKey
+from protocols.uplink.leaf import SealedReading
+from protocols.uplink.pack import pack
+from protocols.uplink.records import Unsealed, When
 
 
 def test_a_batch_is_stored_decoded_and_acknowledged(bench: Bench) -> None:
@@ -75,3 +80,16 @@ def test_one_gateways_flood_of_refusals_leaves_the_others_word_alone(bench: Benc
     outcome = bench.take(*(stranger.seal() for _ in range(40)), batch)
     assert outcome.stored == 1
     assert len(bench.word(outcome, "house-1").refused) == 16
+
+
+def test_a_reading_that_was_sealed_late_is_shown_and_held(bench: Bench) -> None:
+    """G12: an `unsealed` record is stored, acknowledged and no reading to bill; a case asks the operator."""
+    late = SealedReading.of(reading(3))
+    when = When(bench.now_ms, 1, TimeQuality(True, 1))
+    sealed = bench.chain.seal(records=[Unsealed(when, pack(late.to_wire()), None)])
+    outcome = bench.take(sealed)
+    assert (outcome.stored, outcome.undecoded, bench.rows()) == (1, 0, 0)
+    assert [case.kind for case in outcome.opened] == ["unsealed"]
+    assert bench.word(outcome).stored[0].id == sealed.id
+    (shown,) = report.events(bench.store, None)
+    assert (shown["record"], shown["kind"], shown["device"]) == ("unsealed", "unsealed", "heat")

@@ -21,6 +21,8 @@ from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
 from protocols.uplink.body import Expanded
 from protocols.uplink.envelope import inflate
+from protocols.uplink.leaf import SealedReading
+from protocols.uplink.pack import pack
 from protocols.uplink.records import Configuration, Event, Lost, Record
 
 SMALL = 4 * 1024 * 1024
@@ -228,6 +230,24 @@ async def test_a_damaged_file_is_set_aside_and_whole_batches_are_kept(tmp_path: 
     assert [each for each in records(rig) if isinstance(each, Lost)] == salvaged.lost(rig.clock.when())
     head = list(rig.chain.entries())[-1]
     assert head.seq == 1
+
+
+async def test_what_waits_for_a_key_survives_a_damaged_file(tmp_path: Path) -> None:
+    """Readings in quarantine are in the new file too."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(40, 5_000)
+    leaf = pack(SealedReading.of(reading(rig.clock.utc_ms())).to_wire())
+    rig.buffer.quarantine([(leaf, b"telegram"), (leaf, None)], [])
+    rig.buffer.close()
+    path = tmp_path / schema.BUFFER_FILE
+    octets = bytearray(path.read_bytes())
+    for page in range(20, 60):
+        octets[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    path.write_bytes(octets)
+    buffer, salvaged = open_or_salvage(tmp_path, SMALL, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert [(each.leaf, each.telegram) for each in buffer.quarantined(9)] == [(leaf, b"telegram"), (leaf, None)]
+    buffer.close()
 
 
 def test_what_is_no_database_at_all_is_set_aside_too(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from protocols.uplink import body
 from protocols.uplink.pack import Fields, unpack
+from protocols.uplink.records import Unsealed
 
 CONFIG = """
 gateway = "gateway-1"
@@ -100,19 +101,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
         child.wait()
 
 
-def slots(site: Site) -> list[tuple[str, int]]:
-    """(device, slot) of every reading in the buffer, each batch exported and read back."""
-    found = []
+def contents(site: Site) -> Iterator[body.Expanded]:
+    """The content of every batch in the buffer, exported and read back."""
     for each in site.batches():
         done = site.gateway("export", "--seq", str(each["seq"]), "--epoch", each["epoch"], "--out", "one.batch")
         assert done.returncode == 0, done.stderr
         fields = Fields(unpack((site.folder / "one.batch").read_bytes(), 1 << 21, "file"), "file", 4)
         for name in ("form", "header", "signature"):
             assert fields.any(), name
-        for reading in body.expand(fields.octets("body")).readings:
-            assert reading.slot_ms is not None
-            found.append((reading.device, reading.slot_ms))
-    return found
+        yield body.expand(fields.octets("body"))
+
+
+def slots(site: Site) -> list[tuple[str, int]]:
+    """(device, slot) of every reading in the buffer."""
+    readings = [reading for content in contents(site) for reading in content.readings]
+    return [(each.device, each.slot_ms) for each in readings if each.slot_ms is not None]
 
 
 @pytest.mark.slow
@@ -172,3 +175,70 @@ def test_a_gateway_without_a_buffer_says_so(tmp_path: Path) -> None:
     done = Site(tmp_path).gateway("status")
     assert done.returncode == 1
     assert "PLB-S206" in done.stderr
+
+
+def quarantined(site: Site) -> int:
+    """How many readings are in quarantine."""
+    done = site.gateway("status", "--json")
+    found: int = json.loads(done.stdout)["quarantined"] if done.returncode == 0 else 0
+    return found
+
+
+def until_quarantined(site: Site, least: int) -> int:
+    """Wait until so many are."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := quarantined(site)) < least:
+        assert time.monotonic() < deadline, (site.folder / "log").read_text()[-3000:]
+        time.sleep(0.1)
+    return found
+
+
+def unsealed(site: Site) -> list[tuple[str, int]]:
+    """(device, slot) of every `unsealed` record in the buffer."""
+    found = []
+    for content in contents(site):
+        records = [each.reading for each in content.records if isinstance(each, Unsealed)]
+        found += [(each.device, each.slot_ms) for each in records if each.slot_ms is not None]
+    return found
+
+
+@pytest.mark.slow
+def test_without_a_key_readings_wait_in_quarantine_and_are_sealed_as_what_they_are(site: Site) -> None:
+    """G12: metering goes on, kill -9 loses nothing of it, the key's return seals it, and no slot is read twice."""
+    daemon = site.daemon()
+    site.until(lambda found: sum(each["readings"] for each in found) >= 3)
+    daemon.kill()
+    daemon.wait()
+    sealed = slots(site)
+    key, aside = site.folder / "keys" / "sealing.pem", site.folder / "sealing.pem"
+    key.rename(aside)
+    daemon = site.daemon()
+    until_quarantined(site, 3)
+    daemon.kill()
+    daemon.wait()
+    before = quarantined(site)
+    assert before >= 3
+    daemon = site.daemon()
+    until_quarantined(site, before + 2)
+    aside.rename(key)
+    deadline = time.monotonic() + PATIENCE_S
+    while quarantined(site):
+        assert time.monotonic() < deadline, (site.folder / "log").read_text()[-3000:]
+        time.sleep(0.1)
+    held = sum(each["readings"] for each in site.batches())
+    site.until(lambda found: sum(each["readings"] for each in found) >= held + 2)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(PATIENCE_S) == 0
+    late = unsealed(site)
+    assert len(late) >= before + 2
+    everything = [*slots(site), *late]
+    assert set(sealed) <= set(everything)
+    assert len(everything) == len(set(everything)), "no slot twice, sealed or not"
+
+
+def test_a_gateway_that_never_had_a_key_does_not_start(tmp_path: Path) -> None:
+    """It is the set-up that lacks keys: say so instead of filling a quarantine."""
+    site = Site(tmp_path)
+    done = site.gateway("run")
+    assert done.returncode == 1
+    assert "PLB-X109" in done.stderr

@@ -168,6 +168,7 @@ def _body() -> Iterator[tuple[str, Case]]:
         ("a meter time without precision", (blocks, 0, 9), [1, 4, 1, 0, 2], FIELD),
         ("a record of kind 0", (4, 0, 0), 0, FIELD),
         ("a lost record that ends before it begins", (4, 3, 7), 2, FIELD),
+        ("an unsealed record whose leaf is none", (4, 5, 5), b"\x90", FIELD),
         ("a telegram of an exchange that is not there", (5, 0, 0), 99, FIELD),
         ("a telegram that is not the one that was hashed", (5, 0, 1), b"another telegram", BODY_HASH),
         ("no leaf at all", (blocks,), [], "PLB-P104"),

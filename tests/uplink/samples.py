@@ -29,6 +29,8 @@ from protocols.uplink import records
 from protocols.uplink.batch import Batch, Circumstances, Place, seal
 from protocols.uplink.header import ClockShown, ClockSource, ClockState, Core, Parent
 from protocols.uplink.keys import BoxKey, SigningKey
+from protocols.uplink.leaf import SealedReading
+from protocols.uplink.pack import pack
 
 GATEWAY = "boiler-room-7"
 COLLECTOR = "utility"
@@ -134,6 +136,7 @@ def all_records() -> list[records.Record]:
         records.Event(when(), "PLB-M101", HEAT, "heat-1", (-3,)),
         records.Lost(when(), digest("old epoch")[:16], 3, 4, "rotten", (HEAT, MIXED), (START_MS - 5_000, START_MS)),
         records.TimeCorrection(when(), digest("boot")[:16], 0, 9_000, -41),
+        records.Unsealed(when(), pack(SealedReading.of(heat(9)).to_wire()), exchange(9).telegram),
         records.OtherRecord(200, (200, START_MS, "to come", [1, [b"x"]])),
     ]
 
