@@ -5,24 +5,20 @@ none is left, batches marked stored, oldest first, which the caller tells in an 
 never the newest. When that frees too little, the new batch is refused by name.
 
 All methods run in the writer's thread. One transaction takes a batch, its place as the newest, and the slots that its
-readings were made for: a slot is either sealed or polled again. A connection that failed is closed and opened again,
-and what was in hand is written again: after a failed fsync nothing of it counts.
+readings were made for: a slot is either sealed or polled again. `disk` knows the file; here is what it means.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
-from gateway.faults import BufferDamaged, BufferFull, WriteFailed
+from gateway.disk import Disk
+from gateway.faults import BufferFull
 from gateway.schedule import KEPT_SLOTS
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content
@@ -36,7 +32,6 @@ META_BYTES = 64 * 1024  # the longest value kept beside the batches: the last ac
 KEPT_ASIDE = 64  # rotten batches kept for inspection
 OVERHEAD = 512  # bytes of index, header and signature of one batch beyond its body
 
-T = TypeVar("T")
 Slot = tuple[str, int, int]  # device, slot (ms UTC), cadence (ms)
 
 
@@ -86,24 +81,15 @@ class Buffer:
             sqlite3.DatabaseError: damaged: salvage it.
         """
         self.path = folder / name
-        self._reserve = folder / schema.RESERVE_FILE
-        self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
-        self._disk_full = False
-        self._database: sqlite3.Connection | None = schema.connect(self.path, max_bytes)
-        # Opened while the disk is well: it still reads when the file system has turned read-only (G04).
-        self._reader = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self._keep_reserve()
+        self._disk = Disk(self.path, max_bytes, reserve_bytes)
 
     def close(self) -> None:
         """Close the file; the log is written back."""
-        self._reader.close()
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._disk.close()
 
     def chain(self) -> Chain:
         """All that is held."""
-        rows = self._open().execute(
+        rows = self._disk.opened().execute(
             "SELECT n, id, epoch, seq, prev, created_ms, size, mark, refused FROM batch ORDER BY n"
         )
         found = [(Entry(*row[:7]), Mark(row[7]), row[8]) for row in rows]
@@ -116,7 +102,7 @@ class Buffer:
     def known(self) -> Known:
         """What a start needs to know."""
         slots: dict[str, list[int]] = {}
-        for device, slot_ms in self._open().execute("SELECT device, slot_ms FROM slot ORDER BY slot_ms"):
+        for device, slot_ms in self._disk.opened().execute("SELECT device, slot_ms FROM slot ORDER BY slot_ms"):
             slots.setdefault(device, []).append(slot_ms)
         head, order, last = self._meta("head"), self._meta("order"), self._meta("last_ack")
         return Known(
@@ -143,14 +129,7 @@ class Buffer:
             database.executemany("DELETE FROM quarantine WHERE n = ?", [(n,) for n in released])
             return done
 
-        try:
-            return self._write(work)
-        except _DiskFull:
-            self._give_reserve_up()
-        try:
-            return self._write(work)
-        except _DiskFull as error:
-            raise WriteFailed("room on the disk", str(error), str(self.path)) from None
+        return self._disk.write(work)
 
     def quarantine(self, rows: Iterable[tuple[bytes, bytes | None]], slots: Iterable[Slot]) -> None:
         """Keep readings that no key could seal (leaf and telegram) and settle their slots, in one commit.
@@ -167,11 +146,11 @@ class Buffer:
             database.executemany("INSERT INTO quarantine (leaf, telegram) VALUES (?, ?)", kept)
             _settle(database, marked)
 
-        self._write_small(work)
+        self._disk.write_small(work)
 
     def quarantined(self, limit: int) -> list[Kept]:
         """The oldest readings in quarantine."""
-        rows = self._open().execute("SELECT n, leaf, telegram FROM quarantine ORDER BY n LIMIT ?", (limit,))
+        rows = self._disk.opened().execute("SELECT n, leaf, telegram FROM quarantine ORDER BY n LIMIT ?", (limit,))
         return [Kept(*row) for row in rows]
 
     def content(self, batch: bytes) -> Content | None:
@@ -182,7 +161,7 @@ class Buffer:
             WriteFailed: the disk does not give it.
         """
         query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
-        row = next(iter(self._read(query, batch)), None)
+        row = next(iter(self._disk.read(query, batch)), None)
         return None if row is None else Content(row[0], row[1], Codec(row[2]), row[3])
 
     def mark(
@@ -207,7 +186,7 @@ class Buffer:
             for name, value in meta.items():
                 _put(database, name, value)
 
-        self._write_small(work)
+        self._disk.write_small(work)
 
     def count(self, name: str, code: str, by: int = 1) -> None:
         """Raise a counter that `status` shows."""
@@ -218,7 +197,7 @@ class Buffer:
                 (name, code, by),
             )
 
-        self._write_small(work)
+        self._disk.write_small(work)
 
     def set_aside(self, batch: bytes, code: str) -> None:
         """A batch that does not verify leaves the chain; it is kept apart for inspection."""
@@ -235,11 +214,11 @@ class Buffer:
                 (KEPT_ASIDE,),
             )
 
-        self._write_small(work)
+        self._disk.write_small(work)
 
     def remember_key(self, key: PublicKey) -> None:
         """Keep a public key of ours: batches sealed with it are checked before they are sent."""
-        self._write_small(
+        self._disk.write_small(
             lambda database: database.execute(
                 "INSERT OR IGNORE INTO own_key VALUES (?, ?, ?)", (key.id, int(key.algorithm), key.octets)
             )
@@ -247,7 +226,7 @@ class Buffer:
 
     def own_keys(self) -> dict[bytes, PublicKey]:
         """All public sealing keys that this gateway ever had, by key id."""
-        rows = self._read("SELECT algorithm, octets FROM own_key")
+        rows = self._disk.read("SELECT algorithm, octets FROM own_key")
         keys = [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
         return {key.id: key for key in keys}
 
@@ -263,7 +242,7 @@ class Buffer:
                 _put(database, name, value)
             database.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?)", slots)
 
-        self._write_small(work)
+        self._disk.write_small(work)
 
     def _append(self, database: sqlite3.Connection, batch: Batch, slots: list[Slot], readings: int) -> Appended:
         row = database.execute(
@@ -277,19 +256,19 @@ class Buffer:
         sealed_ms = self._number("sealed_ms") or 0
         _put(database, "sealed_ms", [max(sealed_ms, entry.created_ms)])
         _settle(database, slots)
-        free, allowed = self._pages(database)
+        free, allowed = self._disk.pages(database)
         return Appended(entry, tuple(removed), tuple(unsafe), 100 - 100 * free // allowed)
 
     def _make_room(self, database: sqlite3.Connection, size: int) -> tuple[list[bytes], list[bytes]]:
-        needed = size // schema.PAGE + 2 + (0 if self._disk_full else schema.WORK_PAGES)
+        needed = size // schema.PAGE + 2 + (0 if self._disk.full else schema.WORK_PAGES)
         removed: list[bytes] = []
         unsafe: list[bytes] = []
-        while self._pages(database)[0] < needed:
+        while self._disk.pages(database)[0] < needed:
             found = database.execute(_NEXT_SAFE).fetchone()
             if found is None:
                 found = database.execute(_NEXT_STORED).fetchone()
                 if found is None:
-                    if self._disk_full:
+                    if self._disk.full:
                         break  # the reserve file was given up: there may be room on the disk
                     raise BufferFull("a batch that may be removed", "none", str(self.path))
                 unsafe.append(found[0])
@@ -297,95 +276,13 @@ class Buffer:
             _remove(database, [found[0]])
         return removed, unsafe
 
-    def _pages(self, database: sqlite3.Connection) -> tuple[int, int]:
-        """(free, allowed): on a full disk the file cannot grow, so only its own free pages count."""
-        allowed = database.execute("PRAGMA max_page_count").fetchone()[0]
-        used = database.execute("PRAGMA page_count").fetchone()[0]
-        free = database.execute("PRAGMA freelist_count").fetchone()[0]
-        return (free if self._disk_full else allowed - used + free), allowed
-
-    def _open(self) -> sqlite3.Connection:
-        if self._database is None:
-            self._database = schema.connect(self.path, self._max_bytes)
-        return self._database
-
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in one transaction, durable when this returns."""
-        with self._faults():
-            database = self._open()
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(database)
-            except (BufferFull, sqlite3.Error):
-                with suppress(sqlite3.Error):
-                    database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-        if self._disk_full:
-            self._shrink_log()
-            self._keep_reserve()
-        return result
-
-    def _write_small(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """As `_write`, for what the work space inside the file is there for."""
-        try:
-            self._write(work)
-        except _DiskFull as error:
-            raise WriteFailed("room on the disk", str(error), str(self.path)) from None
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Name SQLite's faults; after one the connection is not trusted any more."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            if self._database is not None:
-                with suppress(sqlite3.Error):
-                    self._database.close()
-                self._database = None
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise _DiskFull(str(error)) from error
-            raise WriteFailed("a disk that takes what is written", str(error), str(self.path)) from error
-
-    def _read(self, query: str, *values: bytes) -> list[tuple[Any, ...]]:
-        try:
-            return self._reader.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            fault = BufferDamaged if damaged else WriteFailed
-            raise fault("a disk that gives what it took", str(error), str(self.path)) from error
-
     def _meta(self, name: str) -> Fields | None:
-        row = self._open().execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        row = self._disk.opened().execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else Fields(unpack(row[0], META_BYTES, f"buffer.{name}"), f"buffer.{name}", 1)
 
     def _number(self, name: str) -> int | None:
         found = self._meta(name)
         return None if found is None else found.integer(name)
-
-    def _keep_reserve(self) -> None:
-        """Make the reserve file where there is room for it, and leave the state of a full disk."""
-        if not self._reserve.exists() and self._reserve_bytes:
-            if shutil.disk_usage(self._reserve.parent).free < 4 * self._reserve_bytes:
-                return
-            with suppress(OSError), self._reserve.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._reserve_bytes)
-        self._disk_full = False
-
-    def _give_reserve_up(self) -> None:
-        self._disk_full = True
-        with suppress(OSError):  # a disk that is read-only as well: the next try says so
-            self._reserve.unlink(missing_ok=True)
-        self._shrink_log()
-
-    def _shrink_log(self) -> None:
-        """Write the log back and cut it, so that its room can be used; where that fails, the next write tells."""
-        with suppress(sqlite3.Error):
-            self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-class _DiskFull(Exception):  # noqa: N818 - never leaves this file
-    """SQLITE_FULL: the disk has no room (the file's own limit is guarded by `_make_room`)."""
 
 
 _NEWEST = "(SELECT max(n) FROM batch)"

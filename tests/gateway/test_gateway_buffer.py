@@ -166,7 +166,7 @@ async def test_the_newest_batch_is_never_removed(tmp_path: Path) -> None:
     mark_all(rig, Mark.SAFE)
     big = list(rig.chain.entries())[-1]
     with pytest.raises(BufferFull):
-        rig.buffer._write(lambda database: rig.buffer._make_room(database, 2 * SMALL))
+        rig.buffer._disk.write_small(lambda database: rig.buffer._make_room(database, 2 * SMALL))
     assert rig.buffer.content(big.id) is not None
 
 

@@ -1,0 +1,146 @@
+"""The buffer's file: one connection for writing, one for reading, transactions, and room when there is none.
+
+A connection that failed is closed and opened again: after a failed fsync nothing that was in hand counts. On a full
+disk a reserve file is given up, without which even removing and the log's checkpoint would fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway import schema
+from gateway.faults import BufferDamaged, BufferFull, WriteFailed
+
+T = TypeVar("T")
+
+
+class DiskFull(Exception):  # noqa: N818 - handled by the buffer, never told to anybody
+    """SQLITE_FULL: the disk has no room (the file's own limit is guarded by the buffer)."""
+
+
+class Disk:
+    """One open file; `full` from the moment the reserve was given up until there is room for it again."""
+
+    def __init__(self, path: Path, max_bytes: int, reserve_bytes: int) -> None:
+        """Open or make the file.
+
+        Raises:
+            NotDurable: it could lose commits in a power cut.
+            sqlite3.DatabaseError: damaged.
+        """
+        self.path, self.full = path, False
+        self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
+        self._reserve = path.with_name(schema.RESERVE_FILE)
+        self._database: sqlite3.Connection | None = schema.connect(path, max_bytes)
+        # Opened while the disk is well: it still reads when the file system has turned read-only (G04).
+        self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._keep_reserve()
+
+    def close(self) -> None:
+        """Close the file; the log is written back."""
+        self._reader.close()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def opened(self) -> sqlite3.Connection:
+        """The connection for writing, opened again after a fault."""
+        if self._database is None:
+            self._database = schema.connect(self.path, self._max_bytes)
+        return self._database
+
+    def pages(self, database: sqlite3.Connection) -> tuple[int, int]:
+        """(free, allowed): on a full disk the file cannot grow, so only its own free pages count."""
+        allowed = database.execute("PRAGMA max_page_count").fetchone()[0]
+        used = database.execute("PRAGMA page_count").fetchone()[0]
+        free = database.execute("PRAGMA freelist_count").fetchone()[0]
+        return (free if self.full else allowed - used + free), allowed
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in one transaction, durable when this returns; on a full disk once more without the reserve.
+
+        Raises:
+            WriteFailed: nothing of it counts, or nobody knows: do it again.
+        """
+        try:
+            return self._write(work)
+        except DiskFull:
+            self._give_reserve_up()
+        return self.write_small(work)
+
+    def write_small(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `write`, for what the work space inside the file is there for: it never costs the reserve."""
+        try:
+            return self._write(work)
+        except DiskFull as error:
+            raise WriteFailed("room on the disk", str(error), str(self.path)) from None
+
+    def read(self, query: str, *values: bytes) -> list[tuple[Any, ...]]:
+        """All rows of a query, even where the disk takes no more writes.
+
+        Raises:
+            BufferDamaged: the page is not what was written.
+            WriteFailed: the disk does not give it.
+        """
+        try:
+            return self._reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            fault = BufferDamaged if damaged else WriteFailed
+            raise fault("a disk that gives what it took", str(error), str(self.path)) from error
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._faults():
+            database = self.opened()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(database)
+            except (BufferFull, sqlite3.Error):
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+        if self.full:
+            self._shrink_log()
+            self._keep_reserve()
+        return result
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Name SQLite's faults; after one the connection is not trusted any more."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._database is not None:
+                with suppress(sqlite3.Error):
+                    self._database.close()
+                self._database = None
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise DiskFull(str(error)) from error
+            raise WriteFailed("a disk that takes what is written", str(error), str(self.path)) from error
+
+    def _keep_reserve(self) -> None:
+        """Make the reserve file where there is room for it, and leave the state of a full disk."""
+        if not self._reserve.exists() and self._reserve_bytes:
+            if shutil.disk_usage(self._reserve.parent).free < 4 * self._reserve_bytes:
+                return
+            with suppress(OSError), self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, self._reserve_bytes)
+        self.full = False
+
+    def _give_reserve_up(self) -> None:
+        self.full = True
+        with suppress(OSError):  # a disk that is read-only as well: the next try says so
+            self._reserve.unlink(missing_ok=True)
+        self._shrink_log()
+
+    def _shrink_log(self) -> None:
+        """Write the log back and cut it, so that its room can be used; where that fails, the next write tells."""
+        with suppress(sqlite3.Error):
+            self.opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
