@@ -11,7 +11,17 @@ import protocols
 from protocols.uplink.header import Core
 
 # The gateway's files between a meter's answer and its seal; forwarding, commands and wiring are not among them.
-SEALING_FILES = ("clock.py", "config.py", "core.py", "mbus.py", "poll.py", "schedule.py", "seal.py")
+SEALING_FILES = (
+    "buses.py",
+    "clock.py",
+    "config.py",
+    "core.py",
+    "mbus.py",
+    "poll.py",
+    "quarantine.py",
+    "schedule.py",
+    "seal.py",
+)
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 
 
