@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from chain import Bench, Chain, reading
+from chain import NOW_MS, Bench, Chain, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +17,9 @@ from collector.store.sqlite import SqliteStore
 from protocols.reading import TimeQuality
 from protocols.uplink.batch import Batch
 from protocols.uplink.header import Parent
-from protocols.uplink.records import Lost, OtherRecord, When
+from protocols.uplink.leaf import SealedReading
+from protocols.uplink.pack import pack
+from protocols.uplink.records import Lost, OtherRecord, Record, Unsealed, When
 
 WHEN = When(1_790_000_000_000, 5, TimeQuality(True, 10))
 
@@ -172,10 +174,13 @@ def test_code_older_than_its_parents_is_held(bench: Bench) -> None:
     assert [each.kind for each in bench.take(chain.seal()).opened] == ["core-older"]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(5, "vouched"), (7, "unsealed")])
-def test_vouched_and_unsealed_records_hold_their_batch(bench: Bench, kind: int, name: str) -> None:
+LATE = Unsealed(When(NOW_MS, 1, TimeQuality(True, 1)), pack(SealedReading.of(reading(7)).to_wire()), None)
+
+
+@pytest.mark.parametrize(("record", "name"), [(OtherRecord(5, (5, b"x")), "vouched"), (LATE, "unsealed")])
+def test_vouched_and_unsealed_records_hold_their_batch(bench: Bench, record: Record, name: str) -> None:
     """What was not under the seal from the start waits for a person."""
-    outcome = bench.take(bench.chain.seal([reading(1)], [OtherRecord(kind, (kind, b"x"))]))
+    outcome = bench.take(bench.chain.seal([reading(1)], [record]))
     assert [each.kind for each in outcome.opened] == [name]
     assert [row.held for row in bench.store.readings.all()] == [(name,)]
 
