@@ -9,7 +9,7 @@ from chain import COLLECTOR, CONFIG, NOW_MS, Bench, Chain, reading
 from structlog.testing import capture_logs
 
 from collector.config import Config
-from collector.faults import ConfigFileError, DurabilityError, StoreVersionError
+from collector.faults import ConfigFileError, DurabilityError, StoreGoneError, StoreVersionError
 from collector.keys import WorkerKeys
 from collector.store.sqlite import SqliteStore
 from collector.verify import Message
@@ -140,3 +140,17 @@ def test_the_journal_shows_an_altered_line(bench: Bench) -> None:
     assert bench.store.cases.first_bad_line() == 3
     bench.store._connection.execute("DELETE FROM journal WHERE n = 2")
     assert bench.store.cases.first_bad_line() == 2
+
+
+def test_a_store_that_was_removed_or_replaced_takes_nothing(bench: Bench, tmp_path: Path) -> None:
+    """Commits into a file that nobody can find again would be acknowledged and gone."""
+    path, aside = tmp_path / "collector.sqlite3", tmp_path / "aside"
+    first = bench.chain.seal()
+    path.rename(aside)
+    with pytest.raises(StoreGoneError):
+        bench.take(first)
+    path.write_bytes(aside.read_bytes())
+    with pytest.raises(StoreGoneError):
+        bench.take(first)
+    aside.replace(path)
+    assert bench.take(first).stored == 1
