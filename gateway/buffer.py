@@ -33,6 +33,8 @@ KEPT_ASIDE = 64  # rotten batches kept for inspection
 OVERHEAD = 512  # bytes of index, header and signature of one batch beyond its body
 
 Slot = tuple[str, int, int]  # device, slot (ms UTC), cadence (ms)
+Gap = tuple[bytes, int, int]  # epoch, first and last number that a damaged file took
+GAPS = 1_000  # kept until they are declared; more of them in one damaged file are named by the collector alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Known:
     signed_ms: int
     sealed_ms: int
     slots: dict[str, tuple[int, ...]]
+    gaps: tuple[Gap, ...]
 
 
 class Buffer:
@@ -113,6 +116,7 @@ class Buffer:
             self._number("signed_ms") or 0,
             self._number("sealed_ms") or 0,
             {device: tuple(each) for device, each in slots.items()},
+            self._gaps(),
         )
 
     def append(self, batch: Batch, slots: Iterable[Slot], readings: int, released: Sequence[int] = ()) -> Appended:
@@ -243,6 +247,16 @@ class Buffer:
             database.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?)", slots)
 
         self._disk.write_small(work)
+
+    def set_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Keep what a damaged file took until it is declared lost under a seal (then: nothing)."""
+        self._disk.write_small(lambda database: _put(database, "gaps", [list(each) for each in gaps[:GAPS]]))
+
+    def _gaps(self) -> tuple[Gap, ...]:
+        row = self._disk.opened().execute("SELECT value FROM meta WHERE name = 'gaps'").fetchone()
+        wire = [] if row is None else unpack(row[0], META_BYTES, "buffer.gaps")
+        found = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
+        return tuple((each.octets("epoch"), each.integer("first"), each.integer("last")) for each in found)
 
     def _append(self, database: sqlite3.Connection, batch: Batch, slots: list[Slot], readings: int) -> Appended:
         row = database.execute(

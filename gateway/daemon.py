@@ -6,47 +6,31 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 
 from gateway import enrol, events
-from gateway.buffer import Buffer, Known
 from gateway.buses import cadences, pollers
-from gateway.chain import Chain
 from gateway.clock import GatewayClock, system_sources
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
+from gateway.faults import WriteFailed
 from gateway.forward import Forward
-from gateway.keyless import read_meanwhile
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
-from gateway.quarantine import seal_quarantined
-from gateway.salvage import Salvaged, open_or_salvage
+from gateway.salvage import declared
 from gateway.seal import Seal, Sealer
+from gateway.start import Opened, open_all
 from gateway.supervise import supervised, trust_when_accepted
 from gateway.writer import ThreadWriter
 from protocols.transports.pipe import PipeSettings
-from protocols.uplink.faults import KeyFileError
 from protocols.uplink.records import TimeCorrection
 
 STOP_S = 8.0  # for the polls in hand after SIGTERM; with the last seal it stays under 10 s
 WATCH_S = 1.0  # between looks at the system's clock
 
 log = structlog.get_logger("plomba.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a start finds in the state folder."""
-
-    buffer: Buffer
-    chain: Chain
-    known: Known
-    salvaged: Salvaged | None
-    keys: enrol.Keys
 
 
 def run(configuration: Configuration) -> None:
@@ -58,46 +42,11 @@ def run(configuration: Configuration) -> None:
     configuration.state_folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     lock = FolderLock(configuration.state_folder)
     try:
-        opened = _open(configuration)
+        opened = open_all(configuration)
         if opened is not None:
             asyncio.run(_Daemon(configuration, opened).run())
     finally:
         lock.close()
-
-
-def _open(configuration: Configuration) -> Opened | None:
-    """All that a start needs; None where SIGTERM came while a key could not be read."""
-    size, stamp = configuration.buffer, str(time.time_ns() // 1_000_000)
-    keys, trouble = _keys(configuration)
-    trusted = [] if keys is None else [keys.sealing.public]
-    buffer, salvaged = open_or_salvage(configuration.state_folder, size.max_bytes, size.reserve_bytes, trusted, stamp)
-    if keys is None and trouble is not None:
-        if not buffer.own_keys():  # nothing was ever sealed here: it is the set-up that lacks keys
-            buffer.close()
-            raise trouble
-        keys = asyncio.run(read_meanwhile(configuration, buffer, trouble))
-    if keys is None:
-        buffer.close()
-        return None
-    buffer.remember_key(keys.sealing.public)
-    _seal_quarantined(configuration, buffer, keys)
-    return Opened(buffer, buffer.chain(), buffer.known(), salvaged, keys)
-
-
-def _keys(configuration: Configuration) -> tuple[enrol.Keys | None, KeyFileError | None]:
-    try:
-        return enrol.read_keys(configuration.keys_folder), None
-    except KeyFileError as error:
-        return None, error
-
-
-def _seal_quarantined(configuration: Configuration, buffer: Buffer, keys: enrol.Keys) -> None:
-    known = buffer.known()
-    clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
-    seal = Seal(configuration.gateway, keys.sealing, core_of_this_program(), configuration_content(configuration))
-    count = seal_quarantined(buffer, seal, clock, known.head, os.urandom)
-    if count:
-        log.warning("quarantine-sealed", readings=count)
 
 
 class _Daemon:
@@ -119,11 +68,13 @@ class _Daemon:
             known.head,
             cadences(configuration),
             os.urandom,
-            self._wake_link,
+            self._sealed,
         )
         self._pollers = pollers(configuration, known.slots, self._clock, self._sealer)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._gaps_due = bool(known.gaps)
+        self._forgetting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """From the first record to the last seal."""
@@ -157,9 +108,11 @@ class _Daemon:
         self._sealer.note_event(events.START, self._core.version)
         if salvaged is not None:
             self._sealer.note_event(events.BUFFER_SALVAGED, len(salvaged.whole), salvaged.aside.name)
-            for lost in salvaged.lost(self._clock.when()):
-                self._sealer.note(lost)
             log.error(events.BUFFER_SALVAGED, whole=len(salvaged.whole), gaps=len(salvaged.gaps))
+        for lost in declared(
+            self._opened.known.gaps, self._clock.when()
+        ):  # of this start, or of one that was cut short
+            self._sealer.note(lost)
         held, buses = len(self._opened.chain), len(self._pollers)
         log.info("started", gateway=self._configuration.gateway, core=self._core.version, buses=buses, held=held)
 
@@ -194,6 +147,19 @@ class _Daemon:
             self._uniform,
         )
         await self._link.run()
+
+    def _sealed(self) -> None:
+        """A batch is committed; the first one bears the gaps of a damaged file."""
+        if self._gaps_due:
+            self._gaps_due = False
+            self._forgetting = asyncio.create_task(self._forget_gaps())
+        self._wake_link()
+
+    async def _forget_gaps(self) -> None:
+        try:
+            await self._writer.do(lambda: self._opened.buffer.set_gaps(()))
+        except WriteFailed as error:  # declared once more after the next start: it changes nothing
+            log.error(events.WRITE_FAILED, error=str(error))
 
     def _wake_link(self) -> None:
         if self._link is not None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gateway import schema
-from gateway.buffer import Buffer
+from gateway.buffer import Buffer, Gap
 from gateway.files import sync_folder
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -43,10 +43,6 @@ class Salvaged:
     gaps: list[tuple[bytes, int, int]] = field(default_factory=list)
     meta: dict[str, Wire] = field(default_factory=dict)
     quarantine: list[tuple[bytes, bytes | None]] = field(default_factory=list)
-
-    def lost(self, when: When) -> list[Lost]:
-        """The gaps as records."""
-        return [Lost(when, epoch, first, last, REASON) for epoch, first, last in self.gaps]
 
 
 def open_or_salvage(
@@ -78,12 +74,18 @@ def open_or_salvage(
     # The damaged file keeps its name until everything whole is in the new one: a failure here changes nothing.
     fresh = Buffer(folder, max_bytes, 0, path.name + FRESH)
     fresh.take_over(found.whole, found.meta, _slots(found.whole))
+    fresh.set_gaps(found.gaps)
     if found.quarantine:
         fresh.quarantine(found.quarantine, ())
     fresh.close()
     _rename(path, found.aside)
     _rename(path.with_name(path.name + FRESH), path)
     return Buffer(folder, max_bytes, reserve_bytes), found
+
+
+def declared(gaps: Iterable[Gap], when: When) -> list[Lost]:
+    """Gaps as records."""
+    return [Lost(when, epoch, first, last, REASON) for epoch, first, last in gaps]
 
 
 def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:

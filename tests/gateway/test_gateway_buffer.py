@@ -15,7 +15,7 @@ from gateway import events, schema
 from gateway.chain import Mark
 from gateway.faults import AlreadyRunning, BufferFull, WriteFailed
 from gateway.lock import FolderLock
-from gateway.salvage import open_or_salvage
+from gateway.salvage import declared, open_or_salvage
 from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
@@ -224,10 +224,14 @@ async def test_a_damaged_file_is_set_aside_and_whole_batches_are_kept(tmp_path: 
     sealed = {each.slot_ms for batch, _ in salvaged.whole for each in _expanded(batch).readings}
     assert settled == sealed, "a slot that is sealed is not read again"
     rig.run_with(buffer)
-    for lost in salvaged.lost(rig.clock.when()):
+    gaps = buffer.known().gaps
+    assert gaps == tuple(salvaged.gaps), "kept until they are under a seal, whatever happens to this start"
+    for lost in declared(gaps, rig.clock.when()):
         rig.sealer.note(lost)
     await rig.sealer.flush()
-    assert [each for each in records(rig) if isinstance(each, Lost)] == salvaged.lost(rig.clock.when())
+    assert [each for each in records(rig) if isinstance(each, Lost)] == declared(salvaged.gaps, rig.clock.when())
+    buffer.set_gaps(())
+    assert buffer.known().gaps == ()
     head = list(rig.chain.entries())[-1]
     assert head.seq == 1
 
