@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -67,11 +68,17 @@ def demo_check(*, run_folder: Path, kill_seed: int | None) -> None:
     try:
         result = asyncio.run(_checked(site, kill_seed))
     except PartError as error:
-        raise click.ClickException(str(error)) from error
+        _give_up(str(error))
     except asyncio.CancelledError:
-        raise click.ClickException("asked to stop: everything is stopped, nothing was counted") from None
+        _give_up("asked to stop: everything is stopped")
     click.echo(result.to_json())
     raise SystemExit(0 if result.holds else 1)
+
+
+def _give_up(reason: str) -> NoReturn:
+    click.echo(f"Error: {reason}", err=True)
+    click.echo(check.not_counted(reason))
+    raise SystemExit(1) from None
 
 
 async def _checked(site: Site, kill_seed: int | None) -> Result:

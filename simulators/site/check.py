@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from simulators.record import Answered, read
 from simulators.site.count import Count, Run, count
@@ -60,6 +60,12 @@ class Result:
                 "seconds": round(self.seconds, 1),
             }
         )
+
+
+def not_counted(reason: str) -> str:
+    """The last line of a run that came to no count: the same fields, of which nothing is known."""
+    counts = {field.name: None for field in fields(Count)}
+    return json.dumps({"result": "not counted", "reason": reason, **counts, "seal_failures": None, "seconds": None})
 
 
 async def demo_check(site: Site, seed: int | None, say: Say) -> Result:

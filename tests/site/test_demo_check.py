@@ -42,6 +42,9 @@ def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "choose another --run-folder" in done.stderr
+    last = json.loads(done.stdout.strip().splitlines()[-1])
+    assert last["result"] == "not counted"
+    assert last.keys() >= FIELDS
     assert (tmp_path / "precious").read_text() == "letters"
 
 
