@@ -123,7 +123,9 @@ async def _read(site: Site, seed: int | None, say: Say) -> tuple[Run, int]:
             raise PartError(f"{name} ended by itself: see {site.folder / name}.log")
     site.part("meters").tell(signal.SIGUSR1)
     downs = tuple(down for part in ("gateway", "meters") for down in site.part(part).downs)
-    return Run(CADENCE_MS, began_ms, now_ms(), downs), killed
+    frozen_ms = now_ms()
+    seen = frozenset((each.meter, each.slot_ms) for each in await stored_readings(site, began_ms))
+    return Run(CADENCE_MS, began_ms, frozen_ms, downs, seen), killed
 
 
 async def _kill(site: Site, seed: int | None, end_ms: int, say: Say) -> int:

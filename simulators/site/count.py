@@ -35,12 +35,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the supervisor knows of a run: the cadence, when reading began and ended, and what was down when."""
+    """What the supervisor knows of a run: the cadence, when reading began and ended, and what was down when.
+
+    `seen` are readings that the collector already showed during the run: nothing excuses their loss.
+    """
 
     cadence_ms: int
     began_ms: int
     frozen_ms: int
     downs: tuple[Down, ...]
+    seen: frozenset[Pair] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,9 @@ def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run, buffe
     """Compare what was answered with what is stored; `buffered` readings are sealed and still on their way."""
     meters = {answer.meter for answer in answers}
     answered = {(answer.meter, _slot(answer.at_ms, run)) for answer in answers if answer.damaged is None}
-    expected = answered | {(meter, slot) for meter in meters for slot in _whole_slots(run)}
+    expected = answered | run.seen | {(meter, slot) for meter in meters for slot in _whole_slots(run)}
     held = [(reading.meter, reading.slot_ms) for reading in stored]
-    excused = {pair for pair in expected - set(held) if _excused(pair[1], run)}
+    excused = {pair for pair in expected - set(held) - run.seen if _excused(pair[1], run)}
     produced = expected - excused
     lost = sorted(produced - set(held))
     return Count(

@@ -121,6 +121,15 @@ def test_a_slot_is_excused_only_where_less_than_3_s_were_left(down: tuple[int, i
     assert result.lost == 4 - excused
 
 
+def test_nothing_excuses_the_loss_of_what_was_stored_already() -> None:
+    """The collector showed it during the run, then it was gone."""
+    pair = 2  # of the slot in which the gateway came back too late
+    seen = frozenset({(STORED[pair].meter, STORED[pair].slot_ms)})
+    run = dataclasses.replace(RUN, downs=(Down("gateway", SLOTS[1] + 100, SLOTS[1] + 4_900),), seen=seen)
+    result = count(ANSWERS, [*STORED[:pair], *STORED[pair + 1 :]], run)
+    assert (result.lost, result.excused) == (1, 0)
+
+
 def test_what_is_excused_may_be_stored_all_the_same() -> None:
     """It then counts as produced and stored."""
     run = dataclasses.replace(RUN, downs=(Down("gateway", SLOTS[1] + 100, SLOTS[1] + 4_900),))
