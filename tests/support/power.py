@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -50,20 +51,28 @@ class PowerDisk:
 
 
 def promised_until_cut(disk: PowerDisk, script: str, dice: random.Random) -> list[str]:
-    """Run `script` (it prints a line for each thing that it promises) and cut the power under it; what it promised."""
+    """Run `script` (it prints a line for each thing that it promises) and cut the power under it; what it promised.
+
+    Only what was heard before the cut counts: the script lives on for a moment after it, on a file system that is shut
+    down, and what such a system says of a write is no promise that a machine without power could have made.
+    """
     path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
     command = [sys.executable, "-c", script, str(disk.folder)]
+    heard: list[str] = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": path}
     ) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        heard.append(process.stdout.readline())
+        reader = threading.Thread(target=heard.extend, args=(process.stdout,))
+        reader.start()
         time.sleep(dice.uniform(0.0, 0.2))
+        count = len(heard)
         disk.cut()
         process.kill()
-        promised = [first, *process.stdout.read().splitlines()]
-    whole = [line.strip() for line in promised if len(line.strip()) == 64]  # the kill may have torn the last line
-    assert whole, "the script promised nothing"
+        reader.join()
+    promised = [line.strip() for line in heard[:count]]
+    assert promised[0], "the script promised nothing"
     disk.unmount()
     assert disk.mount()
-    return whole
+    return promised
