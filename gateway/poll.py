@@ -148,7 +148,8 @@ class BusPoller:
         found = readings(answers, device.name, device.identity, due.slot_ms, quality, self._keep)
         at_ms = found[0].exchange.at_ms
         if not due.slot_ms <= at_ms < due.end_ms:
-            raise LateAnswer(f"an answer from {due.slot_ms} to {due.end_ms}", f"{at_ms}", device.name)
+            late = f"one {at_ms - due.slot_ms} ms after the slot began"
+            raise LateAnswer(f"an answer within {due.end_ms - due.slot_ms} ms", late, device.name)
         return found
 
     def _failed(self, name: str, error: PlombaError, event: str, due: Due | None) -> None:

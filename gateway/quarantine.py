@@ -8,6 +8,7 @@ billing until an operator closes the case: the seal says what this gateway claim
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -19,11 +20,12 @@ from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
 from gateway.seal import WAITING_READINGS, Seal
 from gateway.writer import Writer
+from protocols.errors import PlombaError
 from protocols.reading import Reading
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch, Circumstances, Place
 from protocols.uplink.header import EPOCH
-from protocols.uplink.leaf import SECRET, SealedReading
+from protocols.uplink.leaf import SECRET, SealedReading, leaf_from_bytes
 from protocols.uplink.pack import pack
 from protocols.uplink.records import Configuration, Event, Record, Unsealed
 
@@ -39,22 +41,27 @@ class Quarantine:
         self._buffer, self._writer, self._cadences = buffer, writer, cadences
         self._waiting: list[Reading] = []
         self._trouble: str | None = None
+        self._lock = asyncio.Lock()  # several buses end their rounds at one time
 
     def take(self, found: list[Reading]) -> None:
-        """Readings of one poll; beyond `WAITING_READINGS` in memory they are refused, as the log says."""
-        if len(self._waiting) + len(found) <= WAITING_READINGS:
-            self._waiting.extend(found)
+        """Readings of one poll; beyond `WAITING_READINGS` in memory they are refused, as the log says each time."""
+        if len(self._waiting) + len(found) > WAITING_READINGS:
+            log.error("readings-refused", readings=len(found), waiting=len(self._waiting))
+            return
+        self._waiting.extend(found)
 
     def note(self, event: Event) -> None:
         """An event without a key is only logged, which the poller has done."""
 
     async def round_over(self) -> None:
         """A bus round is done: everything in hand goes to the disk in one commit, or waits for the next round."""
-        readings = self._waiting
-        rows = [
-            (pack(SealedReading.of(each).to_wire()), each.exchange.telegram if each.exchange.keep else None)
-            for each in readings
-        ]
+        async with self._lock:
+            await self._keep(list(self._waiting))
+
+    async def _keep(self, readings: list[Reading]) -> None:
+        """What is taken meanwhile is behind these readings and stays in hand."""
+        leaves = [(_leaf(each), each.exchange) for each in readings]
+        rows = [(leaf, each.telegram if each.keep else None) for leaf, each in leaves if leaf is not None]
         slots: list[Slot] = [
             (each.device, each.slot_ms, self._cadences[each.device]) for each in readings if each.slot_ms is not None
         ]
@@ -67,6 +74,17 @@ class Quarantine:
             return
         self._trouble = None
         del self._waiting[: len(readings)]
+
+
+def _leaf(reading: Reading) -> bytes | None:
+    """A reading's leaf, when it can be sealed later: one that cannot is told now and holds up no other."""
+    try:
+        leaf = pack(SealedReading.of(reading).to_wire())
+        SealedReading.from_wire(leaf_from_bytes(leaf))
+    except PlombaError as error:
+        log.error(events.READING_REFUSED, device=reading.device, error=str(error))
+        return None
+    return leaf
 
 
 def seal_quarantined(
