@@ -25,7 +25,7 @@ setup: .venv/.ready ## make .venv with everything for development
 lock: .venv/.ready ## write requirements/*.txt anew (ARGS=--upgrade for newer versions)
 	@tools/lock.sh $(ARGS)
 
-services: ## install the tests' Mosquitto and PostgreSQL where they are missing (Debian, as root); starts neither
+services: ## install the tests' Mosquitto, PostgreSQL and Chromium where they are missing (Debian, as root); starts neither
 	@tools/services.sh
 
 test: .venv/.ready services ## run all tests

@@ -20,6 +20,7 @@ host = "localhost"
 port = 1
 [[bus]]
 name = "none"
+protocol = "mbus"
 port = "none"
 [[bus.device]]
 name = "none"

@@ -18,6 +18,7 @@ SAFE_AFTER_S = 7 * DAY_S  # without a backup or standby a batch counts as safe a
 WINDOW = 64  # batches in flight that a gateway is asked to keep to
 GROUP_MS = 50  # how long a group waits for more messages: one fsync for all of them
 RING = 1_000  # refused messages kept for inspection, the newest
+HTTP_PORT = 8080
 
 
 class _Broker(BaseModel):
@@ -39,6 +40,13 @@ class _Limits(BaseModel):
     ring: Annotated[int, Field(ge=16, le=1_000_000)] = RING
 
 
+class _Http(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = HTTP_PORT
+    names: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(strict=False)] = ()
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     collector: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")]
@@ -47,13 +55,23 @@ class _File(BaseModel):
     broker: _Broker
     acknowledge: _Acknowledge = _Acknowledge()
     limits: _Limits = _Limits()
+    http: _Http | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Where the page and the API listen; `names` are host names that a request may use beside `host` and localhost."""
+
+    host: str
+    port: int
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the collector was told; paths are relative to the file's folder.
 
-    `server_name` is the name in the broker's certificate (None: `host`).
+    `server_name` is the name in the broker's certificate (None: `host`); without `http` nothing listens.
     """
 
     collector: str
@@ -66,6 +84,7 @@ class Config:
     window: int
     group_ms: int
     ring: int
+    http: Http | None = None
 
     @classmethod
     def from_toml(cls, path: Path) -> Config:
@@ -95,10 +114,16 @@ class Config:
             file.acknowledge.window,
             file.acknowledge.group_ms,
             file.limits.ring,
+            None if file.http is None else Http(file.http.host, file.http.port, file.http.names),
         )
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"broker": _Broker, "acknowledge": _Acknowledge, "limits": _Limits}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "broker": _Broker,
+    "acknowledge": _Acknowledge,
+    "limits": _Limits,
+    "http": _Http,
+}
 
 
 def _shown(fault: ErrorDetails) -> str:

@@ -1,12 +1,13 @@
-"""The pollers of a configuration, one for each bus."""
+"""The pollers of a configuration, one for each bus; a protocol's stack is imported when a bus of it is there."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from gateway.clock import GatewayClock
-from gateway.config import Configuration
+from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
 from gateway.poll import BusPoller, Sink
+from gateway.reader import Reader
 from gateway.schedule import Schedule
 
 
@@ -14,20 +15,29 @@ def pollers(
     configuration: Configuration, slots: dict[str, tuple[int, ...]], clock: GatewayClock, sink: Sink
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`."""
-    # pyserial is imported when a bus is opened, not when a technician asks for the status.
-    from protocols.transports.serial import SerialLine  # noqa: PLC0415
-
+    keep = configuration.seal.keep_telegrams
     return [
-        BusPoller(
-            bus,
-            Schedule(bus.device, slots),
-            clock,
-            partial(SerialLine.open, bus.port, bus.baud, bus.mode),
-            sink,
-            configuration.seal.keep_telegrams,
-        )
+        BusPoller(bus.name, reader(bus, clock, keep), Schedule(bus.device, slots), clock, sink)
         for bus in configuration.bus
     ]
+
+
+def reader(bus: Bus, clock: GatewayClock, keep: bool) -> Reader:
+    """The reader of a bus; nothing is opened yet."""
+    match bus:
+        case MbusBus():
+            return _mbus(bus, clock, keep)
+        case DlmsBus():
+            raise NotImplementedError
+        case ModbusBus():
+            raise NotImplementedError
+
+
+def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
+    from gateway.mbus import MbusReader  # noqa: PLC0415
+    from protocols.transports.serial import SerialLine  # noqa: PLC0415
+
+    return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:

@@ -12,7 +12,6 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,10 +24,14 @@ from protocols.uplink.pack import pack
 
 CONTENT_VERSION = 1  # of the canonical form
 MBUS_DECODER = 1  # raised when the M-Bus decoder gives the same telegram another value
+DLMS_DECODER = 1  # ... the DLMS one
+MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
+TAG_AT = 2  # where an error of a bus bears the protocol: bus, its number, protocol, ...
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")  # of buses and devices; they go under the seal
 
 Name = Annotated[str, Field(pattern=NAME.pattern.join("^$"), max_length=64)]
+Obis = Annotated[str, Field(pattern=r"^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$")]
 
 
 class _Table(BaseModel):
@@ -56,12 +59,22 @@ class Sealing(_Table):
     keep_telegrams: bool = True
 
 
-class Device(_Table):
-    """A meter on a bus; what is given of its identity is checked at every visit."""
+class _Device(_Table):
+    """What all meters on a bus have."""
 
     name: Name
-    address: int = Field(ge=1, le=250)
     cadence_s: int = Field(ge=1, le=86_400)
+
+    @property
+    def cadence_ms(self) -> int:
+        """Milliseconds from one slot to the next."""
+        return self.cadence_s * 1000
+
+
+class MbusDevice(_Device):
+    """A meter on an M-Bus line; what is given of its identity is checked at every visit."""
+
+    address: int = Field(ge=1, le=250)
     id: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{8}$")] | None = None
     manufacturer: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     version: int | None = Field(default=None, ge=0, le=255)
@@ -73,25 +86,83 @@ class Device(_Table):
         number = None if self.id is None else self.id.upper()
         return Identity(Protocol.MBUS, self.manufacturer, number, self.version, self.medium)
 
+
+class DlmsDevice(_Device):
+    """A DLMS/COSEM meter; `client` and `server` are its addresses in the association.
+
+    `registers` are read at every visit, `profile` from where the last stored row ended; when nothing was ever stored,
+    from `history_days` before the meter's clock. The password of low-level authentication is in a file or a credential.
+    """
+
+    client: int = Field(default=16, ge=1, le=0x3FFF)
+    server: int = Field(default=1, ge=0, le=0x3FFF)
+    physical: int | None = Field(default=None, ge=0, le=0x3FFF)
+    auth: Literal["none", "lls"] = "none"
+    password_file: Annotated[Path, Field(strict=False)] | None = None
+    password_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    registers: Annotated[tuple[Obis, ...], Field(max_length=63, strict=False)] = (
+        "1-0:1.8.0.255",
+        "1-0:2.8.0.255",
+    )
+    profile: Obis | None = "1-0:99.1.0.255"
+    history_days: int = Field(default=10, ge=0, le=1_000)
+    serial: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+
     @property
-    def cadence_ms(self) -> int:
-        """Milliseconds from one slot to the next."""
-        return self.cadence_s * 1000
+    def identity(self) -> Identity:
+        """What the meter must say it is, as far as it was given: its device id (0-0:96.1.0.255)."""
+        return Identity(Protocol.DLMS, fabrication=self.serial)
 
 
-class Bus(_Table):
-    """One line and the meters on it; `port` is a stable path (/dev/serial/by-id/...)."""
+class ModbusDevice(_Device):
+    """A Modbus meter: its unit, and the model that names its registers."""
 
+    unit: int = Field(default=1, ge=0, le=255)
+    model: Annotated[str, Field(min_length=1, max_length=64)]
+    serial: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What the meter must say it is, as far as it was given."""
+        return Identity(Protocol.MODBUS, fabrication=self.serial)
+
+
+class MbusBus(_Table):
+    """One M-Bus line and the meters on it; `port` is a stable path (/dev/serial/by-id/...)."""
+
+    protocol: Literal["mbus"]
     name: Name
     port: str = Field(min_length=1, max_length=4096)
     baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400] = 2400
     parity: Literal["even", "odd", "none"] = "even"
-    device: tuple[Device, ...] = Field(min_length=1, max_length=250)
+    device: tuple[MbusDevice, ...] = Field(min_length=1, max_length=250)
 
     @property
     def mode(self) -> str:
         """Data bits, parity and stop bits, as `SerialLine.open` takes them."""
         return f"8{self.parity[0].upper()}1"
+
+
+class DlmsBus(_Table):
+    """DLMS/COSEM meters behind one TCP address: `tcp://` with the wrapper, `tcp+hdlc://` with HDLC frames."""
+
+    protocol: Literal["dlms"]
+    name: Name
+    url: Annotated[str, Field(pattern=r"^tcp(\+hdlc)?://[^/:\s]+:[0-9]{1,5}$")]
+    device: tuple[DlmsDevice, ...] = Field(min_length=1, max_length=32)
+
+
+class ModbusBus(_Table):
+    """Modbus meters behind one TCP address."""
+
+    protocol: Literal["modbus"]
+    name: Name
+    url: Annotated[str, Field(pattern=r"^tcp://[^/:\s]+:[0-9]{1,5}$")]
+    device: tuple[ModbusDevice, ...] = Field(min_length=1, max_length=247)
+
+
+Device = MbusDevice | DlmsDevice | ModbusDevice
+Bus = MbusBus | DlmsBus | ModbusBus
 
 
 class Configuration(_Table):
@@ -103,7 +174,7 @@ class Configuration(_Table):
     broker: Broker
     buffer: BufferSize = BufferSize()
     seal: Sealing = Sealing()
-    bus: tuple[Bus, ...] = Field(min_length=1, max_length=64)
+    bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(min_length=1, max_length=64)
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -138,15 +209,26 @@ def configuration_from(table: dict[str, Any], folder: Path, where: str) -> Confi
         raise BadConfiguration(tuple(problems), where) from None
     if problems:
         raise BadConfiguration(tuple(problems), where)
-    # A bus's port is a path too, but one of devices: relative to the file like the others.
-    buses = tuple(bus.model_copy(update={"port": str(folder / bus.port)}) for bus in found.bus)
-    return found.model_copy(update={"bus": buses})
+    return found.model_copy(update={"bus": tuple(_placed(bus, folder) for bus in found.bus)})
+
+
+def _placed(bus: Bus, folder: Path) -> Bus:
+    """The bus with its paths relative to the file's folder: a port is one too, but of a device."""
+    if isinstance(bus, MbusBus):
+        return bus.model_copy(update={"port": str(folder / bus.port)})
+    if isinstance(bus, ModbusBus):
+        return bus
+    devices = tuple(
+        each if each.password_file is None else each.model_copy(update={"password_file": folder / each.password_file})
+        for each in bus.device
+    )
+    return bus.model_copy(update={"device": devices})
 
 
 def configuration_content(configuration: Configuration) -> bytes:
     """The canonical form of what changes a sealed value or its attribution."""
     buses = [
-        [bus.name, [_device_content(device) for device in sorted(bus.device, key=lambda each: each.name)]]
+        [bus.name, sorted(_device_content(bus, device) for device in bus.device)]
         for bus in sorted(configuration.bus, key=lambda each: each.name)
     ]
     return pack([CONTENT_VERSION, configuration.gateway, buses])
@@ -157,10 +239,17 @@ def configuration_hash(configuration: Configuration) -> bytes:
     return hashlib.sha256(configuration_content(configuration)).digest()
 
 
-def _device_content(device: Device) -> list[object]:
+def _device_content(bus: Bus, device: Device) -> list[Any]:
     wanted = device.identity
-    identity = [wanted.manufacturer, wanted.id, wanted.version, wanted.medium]
-    return [device.name, int(Protocol.MBUS), device.address, identity, MBUS_DECODER]
+    if isinstance(device, MbusDevice):
+        identity = [wanted.manufacturer, wanted.id, wanted.version, wanted.medium]
+        return [device.name, int(Protocol.MBUS), device.address, identity, MBUS_DECODER]
+    url = "" if isinstance(bus, MbusBus) else bus.url
+    if isinstance(device, DlmsDevice):
+        at = [url, device.client, device.server, device.physical]
+        return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
+    at = [url, device.unit]
+    return [device.name, int(Protocol.MODBUS), at, [wanted.fabrication], device.model, MODBUS_DECODER]
 
 
 def _tuples(value: Any) -> Any:
@@ -186,13 +275,26 @@ def _problem(error: dict[str, Any]) -> Problem:
 
 
 def _known_keys() -> list[str]:
-    tables = (Configuration, Broker, BufferSize, Sealing, Device, Bus)
+    tables = (
+        Configuration,
+        Broker,
+        BufferSize,
+        Sealing,
+        MbusDevice,
+        DlmsDevice,
+        ModbusDevice,
+        MbusBus,
+        DlmsBus,
+        ModbusBus,
+    )
     return [name for table in tables for name in table.model_fields]
 
 
-def _path(place: Iterable[int | str]) -> str:
+def _path(place: tuple[int | str, ...]) -> str:
     text = ""
-    for each in place:
+    for number, each in enumerate(place):
+        if number == TAG_AT and place[0] == "bus":
+            continue  # the protocol, by which the kind of bus was chosen, is not in the file's path
         text += f"[{each}]" if isinstance(each, int) else f".{each}" if text else str(each)
     return text
 

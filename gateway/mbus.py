@@ -1,14 +1,77 @@
-"""From the telegrams of one M-Bus answer to the readings that are sealed: pure."""
+"""Reads M-Bus meters on a line, and makes the readings that are sealed from the telegrams of one answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from gateway.clock import GatewayClock
+from gateway.config import MbusBus, MbusDevice
+from gateway.schedule import Due
 from protocols.mbus import telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
+from protocols.mbus.session import ReadSession, SlaveState
+from protocols.mbus.timing import Timing
 from protocols.reading import Exchange, How, Identity, Reading, Status, TimeQuality
+from protocols.transports import exchange
 from protocols.transports.exchange import Answer
 from protocols.uplink import limits
+
+
+class ClosableLine(exchange.Line, Protocol):
+    """A line that can be let go."""
+
+    def close(self) -> None:
+        """Let the port go."""
+
+
+class MbusReader:
+    """The reader of one M-Bus line.
+
+    Args:
+        bus: the line and its devices.
+        open_line: opens the port, or raises LinkError.
+        clock: for stamps.
+        keep: whether telegrams are kept beside their hash.
+    """
+
+    def __init__(self, bus: MbusBus, open_line: Callable[[], ClosableLine], clock: GatewayClock, keep: bool) -> None:
+        self._open, self._clock, self._keep = open_line, clock, keep
+        self._devices = {device.name: device for device in bus.device}
+        self._slaves = {device.address: SlaveState() for device in bus.device}
+        self._timing = Timing(bus.baud)
+        self._line: ClosableLine | None = None
+
+    async def read(self, due: Due) -> list[Reading]:
+        """The device's reading for the slot, in parts.
+
+        Raises:
+            LinkError: the port is gone.
+            MeterError: no usable answer came.
+        """
+        device = self._devices[due.device.name]
+        answers = await self._ask(device)
+        return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
+
+    def let_go(self) -> None:
+        """Close the port."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    async def _ask(self, device: MbusDevice) -> tuple[Answer, ...]:
+        if self._line is None:
+            self._line = self._open()
+            for slave in self._slaves.values():
+                slave.reset_due = True
+        slave = self._slaves[device.address]
+        session = ReadSession(device.address, slave, self._timing)
+        try:
+            return await exchange.run(session, self._line, exchange.Clock(self._clock.utc_ms, self._clock.mono_ms))
+        except asyncio.CancelledError:
+            slave.reset_due = True
+            raise
 
 
 def readings(

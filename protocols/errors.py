@@ -49,6 +49,13 @@ class MeterError(PlombaError):
     """What the meter answered, or that it did not (PLB-M...)."""
 
 
+class AnotherMeter(MeterError):  # noqa: N818 - named after what happened
+    """The meter that answered is not the one that is configured at this address."""
+
+    code = "PLB-M114"
+    do = "was the meter exchanged? enter the exchange, or correct the address in the configuration"
+
+
 class LinkError(PlombaError):
     """The line to a meter or to the broker (PLB-L...)."""
 

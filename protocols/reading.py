@@ -11,6 +11,8 @@ import datetime
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from protocols import obis
+
 METER_EPOCH = datetime.datetime(2000, 1, 1)  # noqa: DTZ001 - a meter's calendar has no zone; it is never guessed
 
 
@@ -139,7 +141,8 @@ class NativeKey:
     """How the meter itself names a register.
 
     M-Bus: (vib, storage, tariff, subunit, function, nth); `nth` is 0 but for a telegram that repeats a key.
-    DLMS: (class, obis with F, attribute). Modbus: (unit, address, type).
+    DLMS: (class, obis with F, attribute). Modbus: (unit, address, type), where the type says all that is needed to
+    decode it: table, kind and byte order ("input.int32.cdab").
     """
 
     protocol: Protocol
@@ -150,8 +153,19 @@ class NativeKey:
         """The key of an M-Bus record (EN 13757-3); `vib` is the value information block as sent."""
         return cls(Protocol.MBUS, (vib, storage, tariff, subunit, function, nth))
 
+    @classmethod
+    def dlms(cls, class_id: int, name: bytes, attribute: int) -> NativeKey:
+        """The key of a COSEM attribute; `name` is the logical name (6 bytes)."""
+        return cls(Protocol.DLMS, (class_id, name, attribute))
+
+    @classmethod
+    def modbus(cls, unit: int, address: int, kind: str) -> NativeKey:
+        """The key of a Modbus register; `address` as sent on the wire (from 0)."""
+        return cls(Protocol.MODBUS, (unit, address, kind))
+
     def __str__(self) -> str:
-        shown = (part.hex() if isinstance(part, bytes) else str(part) for part in self.parts)
+        written = obis.shown if self.protocol is Protocol.DLMS else bytes.hex
+        shown = (written(part) if isinstance(part, bytes) else str(part) for part in self.parts)
         return f"{self.protocol.name.lower()}:" + "/".join(shown)
 
 

@@ -19,7 +19,9 @@ TAIL = 1 << 20  # bytes read back at a start: hundreds of answers; the whole fil
 class Answered:
     """One answer: the intact frame as the meter made it, and what happened to it on the wire (None: nothing).
 
-    `repeat` says that the master asked with the same frame count bit again and got the same telegram.
+    `repeat` says that the master asked with the same frame count bit again and got the same telegram. `kind` is
+    "answer", or "row" for a row that the meter put into its load profile, whose own time is then `time`; `telegram` is
+    empty for a row.
     """
 
     at_ms: int
@@ -30,6 +32,8 @@ class Answered:
     repeat: bool
     values: dict[str, dict[str, int | str]]
     registers: dict[str, int] = field(default_factory=dict)
+    kind: str = "answer"
+    time: str | None = None
 
     def to_json(self) -> str:
         """One line; `damaged` is false or the kind of fault."""

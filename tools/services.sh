@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the servers that the tests start by themselves (Mosquitto, PostgreSQL) where they are missing. Starts nothing, and
+# Installs the programs that the tests start by themselves (Mosquitto, PostgreSQL) and its browser (Chromium) where they are missing. Starts nothing, and
 # leaves no service enabled that it installed: the tests run their own copies on free ports in temporary folders.
 set -eu
 
 missing=""
 PATH="$PATH:/usr/sbin:/sbin"
 command -v mosquitto > /dev/null || missing="$missing mosquitto"
+command -v chromium > /dev/null || missing="$missing chromium fonts-dejavu-core"
 ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$missing postgresql"
 [ -z "$missing" ] && exit 0
 

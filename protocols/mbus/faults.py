@@ -96,13 +96,6 @@ class HeaderCutShort(MeterError):  # noqa: N818
     do = "read the meter again; if it stays so its telegram is not M-Bus"
 
 
-class AnotherMeter(MeterError):  # noqa: N818
-    """The meter that answered is not the one that is configured at this address."""
-
-    code = "PLB-M114"
-    do = "was the meter exchanged? enter the exchange, or correct the address in the configuration"
-
-
 class Encrypted(MeterError):  # noqa: N818
     """The telegram says that it is encrypted, and its data do not decode."""
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from protocols.errors import AnotherMeter
 from protocols.mbus.dif import Coding, DataInformation
-from protocols.mbus.faults import AnotherMeter
 from protocols.mbus.records import Record
 from protocols.mbus.telegram import Telegram
 from protocols.mbus.vif import Kind, Tag

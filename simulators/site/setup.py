@@ -27,6 +27,7 @@ port = {port}
 
 [[bus]]
 name = "riser"
+protocol = "mbus"
 port = "{line}"
 baud = 2400
 """

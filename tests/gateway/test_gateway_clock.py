@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway_parts import CADENCE_MS, NOW_MS, Time
 
 from gateway.clock import BUILD_MS, GatewayClock, system_sources
-from gateway.config import Device
+from gateway.config import MbusDevice as Device
 from gateway.schedule import RETRY_MS, Schedule
 from protocols.uplink.header import ClockSource, ClockState
 

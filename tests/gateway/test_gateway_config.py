@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import configuration_hash, read_configuration
+from gateway.config import MbusBus, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 
 GOOD = """\ufeff
@@ -18,6 +18,7 @@ host = "broker"
 port = 8883
 [[bus]]
 name = "cellar"
+protocol = "mbus"
 port = "/dev/serial/by-id/usb"
 [[bus.device]]
 name = "heat"
@@ -48,6 +49,7 @@ def test_a_good_file_is_read_with_defaults_and_paths_of_its_own(tmp_path: Path) 
     """With a byte order mark, as editors leave it."""
     found = read_configuration(written(tmp_path, GOOD))
     assert found.state_folder == tmp_path / "state"
+    assert isinstance(found.bus[0], MbusBus)
     assert found.bus[0].mode == "8E1"
     assert found.bus[0].port == "/dev/serial/by-id/usb"
     assert found.buffer.max_bytes == 64 * 1024 * 1024

@@ -27,6 +27,7 @@ host = "127.0.0.1"
 port = 1
 [[bus]]
 name = "cellar"
+protocol = "mbus"
 port = "line"
 [[bus.device]]
 name = "heat"

@@ -70,7 +70,9 @@ def configuration(tmp_path: Path) -> Configuration:
         "state_folder": "state",
         "keys_folder": "keys",
         "broker": {"host": "b", "port": 1},
-        "bus": [{"name": "b", "port": "p", "device": [{"name": "d", "address": 1, "cadence_s": 900}]}],
+        "bus": [
+            {"name": "b", "protocol": "mbus", "port": "p", "device": [{"name": "d", "address": 1, "cadence_s": 900}]}
+        ],
     }
     made = configuration_from(table, tmp_path, "test")
     assert enrol.make_keys(made.keys_folder) == [enrol.SEALING, enrol.BOX, enrol.TLS_KEY]

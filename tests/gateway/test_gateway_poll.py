@@ -12,8 +12,9 @@ from gateway_parts import GOOD, NOW_MS, Time
 
 from gateway import events
 from gateway.clock import GatewayClock
-from gateway.config import Bus as BusConfig
-from gateway.config import Device
+from gateway.config import MbusBus as BusConfig
+from gateway.config import MbusDevice as Device
+from gateway.mbus import MbusReader
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
 from protocols.reading import Reading
@@ -82,9 +83,10 @@ class Cellar:
         self.time, self.kept = Time(), Kept()
         self.bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1, Faults.parse(faults))
         self.lines: list[BusLine] = []
-        config = BusConfig(name="cellar", port="line", device=devices)
+        config = BusConfig(protocol="mbus", name="cellar", port="line", device=devices)
         clock = GatewayClock(self.time.sources())
-        self.poller = BusPoller(config, Schedule(devices, {}), clock, self.open, self.kept, keep=True)
+        reader = MbusReader(config, self.open, clock, keep=True)
+        self.poller = BusPoller("cellar", reader, Schedule(devices, {}), clock, self.kept)
 
     def open(self) -> BusLine:
         """A new line to the same slaves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocols.errors import MeterError
+from protocols.errors import AnotherMeter, MeterError
 from protocols.mbus import faults, link, telegram
 from protocols.mbus.meaning import check_identity, identity, meter_time, values
 from protocols.mbus.telegram import Telegram
@@ -238,7 +238,7 @@ def test_another_meter_at_the_configured_address_is_refused() -> None:
     got = decoded("025b1600").identity
     check_identity(got, Identity(Protocol.MBUS, None, "12345678"))
     check_identity(got, Identity(Protocol.MBUS, "KAM", "12345678", 8, 4))
-    with pytest.raises(faults.AnotherMeter, match="KAM 12345678 version 08 medium 04"):
+    with pytest.raises(AnotherMeter, match="KAM 12345678 version 08 medium 04"):
         check_identity(got, Identity(Protocol.MBUS, "KAM", "12345679"))
 
 
@@ -253,5 +253,5 @@ def test_the_fabrication_number_belongs_to_the_identity(record: str, fabrication
 
 
 def test_a_fabrication_number_that_differs_is_another_meter() -> None:
-    with pytest.raises(faults.AnotherMeter):
+    with pytest.raises(AnotherMeter):
         check_identity(identity(decoded("0c78 33227107")), Identity(Protocol.MBUS, fabrication="07712234"))

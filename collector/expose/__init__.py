@@ -1,0 +1,1 @@
+"""What the collector shows over HTTP: page, JSON, metrics."""

@@ -1,0 +1,22 @@
+"""What a poller needs of a protocol: the reading of one device, and a line that can be let go."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.schedule import Due
+from protocols.reading import Reading
+
+
+class Reader(Protocol):
+    """Reads the devices of one bus and owns its line, which it opens when it is first needed.
+
+    A visit ends in exactly one of readings or a failure: `LinkError` where the line is gone (it is let go then, and
+    opened again by the next visit), `MeterError` where the meter is silent, refuses, or is another one.
+    """
+
+    async def read(self, due: Due) -> list[Reading]:
+        """What the device shows: its spot reading for the slot, in parts, then profile rows that are not stored yet."""
+
+    def let_go(self) -> None:
+        """Close the line, if it is open."""

@@ -1,0 +1,1 @@
+"""Modbus: registers of a model and their values, without I/O."""

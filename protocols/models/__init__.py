@@ -1,0 +1,1 @@
+"""What we know of meter models, as data: registers, sources and example bytes."""

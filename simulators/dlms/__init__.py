@@ -1,0 +1,1 @@
+"""Simulated DLMS/COSEM electricity meters."""

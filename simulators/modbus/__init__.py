@@ -1,0 +1,1 @@
+"""A simulated Modbus TCP meter."""
