@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
@@ -15,6 +16,9 @@ from simulators.site.parts import Part, PartError, program, run
 GATEWAY, COLLECTOR, BROKER = "boiler-room-1", "utility-1", "site-broker"
 MARKER = ".plomba-demo"  # only a folder with this file is emptied
 CADENCE_S = 5
+
+SLOW_DEVICE = "solar"  # whose readings stay the newest for a while
+SLOW_CADENCE_S = 30
 
 _GATEWAY_TOML = """\
 gateway = "{gateway}"
@@ -47,6 +51,9 @@ keys_folder = "keys"
 [broker]
 host = "localhost"
 port = {port}
+
+[http]
+port = {page}
 """
 
 
@@ -66,9 +73,25 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.record = self.folder / "meters" / "record.jsonl"
-        self.broker_port = free_port()
+        self.broker_port, self._http_port = free_port(), free_port()
+        self._wrapper_port, self._hdlc_port, self._modbus_port = free_port(), free_port(), free_port()
         self.link = Link(self.broker_port)
         self._parts = {name: Part(name, command, self.folder) for name, command in self._commands().items()}
+
+    @property
+    def page(self) -> str:
+        """The address of the collector's page."""
+        return f"http://127.0.0.1:{self._http_port}/"
+
+    def check_alive(self) -> None:
+        """Pass while every part runs.
+
+        Raises:
+            PartError: one ended by itself.
+        """
+        for name, part in self._parts.items():
+            if part.died():
+                raise PartError(f"{name} ended by itself: see {self.folder / name}.log")
 
     def part(self, name: str) -> Part:
         """One of the four processes."""
@@ -85,10 +108,11 @@ class Site:
             (self.folder / name).mkdir()
         await self.link.start()
         (self.folder / "gateway" / "gateway.toml").write_text(self._gateway_toml())
-        text = _COLLECTOR_TOML.format(collector=COLLECTOR, port=self.broker_port)
+        text = _COLLECTOR_TOML.format(collector=COLLECTOR, port=self.broker_port, page=self._http_port)
         (self.folder / "collector" / "collector.toml").write_text(text)
-        for arguments in self._steps():
-            await run(program(arguments[0]), *arguments[1:], folder=self.folder)
+        for group in self._steps():
+            commands = ((program(name), *arguments) for name, *arguments in group)
+            await asyncio.gather(*(run(*command, folder=self.folder) for command in commands))
 
     async def start(self) -> None:
         """Start all parts."""
@@ -144,35 +168,42 @@ class Site:
             )
         return text
 
-    def _steps(self) -> list[tuple[str, ...]]:
-        """The commands of the authority, the collector's operator, the broker's and the technician, in order."""
+    def _steps(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """The commands of the authority, the collector's operator, the broker's and the technician.
+
+        What stands in one group needs nothing of the others in it: they run side by side.
+        """
         collector, config = "plomba-collector", ("--config", "collector/collector.toml")
         gateway, gateway_config = "plomba-gateway", ("--config", "gateway/gateway.toml")
         csr = "broker/tls-request.csr"
-        return [
-            (collector, "keys", *config),
-            (collector, "authority", "create", "--folder", "authority", "--name", COLLECTOR),
+        trust = (
+            *(collector, "authority", "trust", "--folder", "authority"),
+            *("--worker", "collector/keys/worker.public", "--out", "collector/keys"),
+        )
+        certificate = (
+            *(collector, "authority", "certificate", "--folder", "authority", "--name", BROKER),
+            *("--role", "broker", "--host", "localhost", "--csr", csr, "--out", "broker/tls-cert.pem"),
+        )
+        sign = (
+            *(collector, "sign", "gateway/request.plomba", *config),
+            *("--authority", "authority", "--out", "gateway/enrolment.plomba"),
+        )
+        broker = (
+            *(collector, "broker-config", "nats", *config, "--folder", "broker"),
+            *("--ca", "collector/keys/ca.pem"),
+        )
+        return (
             (
-                *(collector, "authority", "trust", "--folder", "authority"),
-                *("--worker", "collector/keys/worker.public", "--out", "collector/keys"),
+                (collector, "keys", *config),
+                (collector, "authority", "create", "--folder", "authority", "--name", COLLECTOR),
+                (collector, "tls-key", "--name", BROKER, "--folder", "broker"),
+                (gateway, "keys", *gateway_config),
             ),
-            (collector, "tls-key", "--name", BROKER, "--folder", "broker"),
-            (
-                *(collector, "authority", "certificate", "--folder", "authority", "--name", BROKER),
-                *("--role", "broker", "--host", "localhost", "--csr", csr, "--out", "broker/tls-cert.pem"),
-            ),
-            (gateway, "keys", *gateway_config),
-            (gateway, "request", *gateway_config, "--out", "gateway/request.plomba"),
-            (
-                *(collector, "sign", "gateway/request.plomba", *config),
-                *("--authority", "authority", "--out", "gateway/enrolment.plomba"),
-            ),
-            (gateway, "accept", *gateway_config, "gateway/enrolment.plomba"),
-            (
-                *(collector, "broker-config", "nats", *config, "--folder", "broker"),
-                *("--ca", "collector/keys/ca.pem"),
-            ),
-        ]
+            (trust, (gateway, "request", *gateway_config, "--out", "gateway/request.plomba")),
+            (certificate,),  # after trust: both write into the authority's folder
+            (sign,),
+            ((gateway, "accept", *gateway_config, "gateway/enrolment.plomba"), broker),
+        )
 
 
 def free_port() -> int:
