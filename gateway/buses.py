@@ -33,7 +33,7 @@ def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> R
         case MbusBus():
             return _mbus(bus, clock, keep)
         case DlmsBus():
-            raise NotImplementedError
+            return _dlms(bus, positions, clock)
         case ModbusBus():
             raise NotImplementedError
 
@@ -43,6 +43,12 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
     from protocols.transports.serial import SerialLine  # noqa: PLC0415
 
     return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
+
+
+def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock) -> Reader:
+    from gateway.dlms import DlmsReader  # noqa: PLC0415
+
+    return DlmsReader(bus, positions, clock)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:
