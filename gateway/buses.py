@@ -30,7 +30,7 @@ def reader(bus: Bus, clock: GatewayClock, keep: bool) -> Reader:
         case DlmsBus():
             raise NotImplementedError
         case ModbusBus():
-            raise NotImplementedError
+            return _modbus(bus, clock, keep)
 
 
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
@@ -38,6 +38,12 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
     from protocols.transports.serial import SerialLine  # noqa: PLC0415
 
     return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
+
+
+def _modbus(bus: ModbusBus, clock: GatewayClock, keep: bool) -> Reader:
+    from gateway.modbus import ModbusReader  # noqa: PLC0415
+
+    return ModbusReader(bus, clock, keep)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:
