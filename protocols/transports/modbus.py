@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
@@ -28,6 +30,7 @@ from protocols.transports.exchange import Clock
 
 TIMEOUT_S = 3.0  # of one answer: a converter waits about a second for its meter
 BUFFER = (adu.MAX_FOREIGN + 1) * adu.MAX_FRAME  # bytes behind one question; pymodbus drops all of them at its 264
+TRANSACTIONS = 65_000  # pymodbus begins again at 1 behind it
 SILENT = logging.CRITICAL + 1
 
 # Errors travel as exceptions; without this, pymodbus writes each of them to stderr beside our own log.
@@ -61,6 +64,9 @@ class Block:
 
 class ModbusLine:
     """An open connection, for one question at a time; use `ModbusLine.open`."""
+
+    # Transactions go on where the last connection stopped: an answer that comes over from it is never one of ours.
+    _last: ClassVar[int] = secrets.randbelow(TRANSACTIONS)
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -133,6 +139,7 @@ class ModbusLine:
         self._client = client
         if not await client.connect():
             raise CannotConnect("a connection", self._refusal or f"nothing within {timeout_s:g} s", self.where)
+        client.ctx.next_tid = ModbusLine._last
 
     async def _ask(self, client: AsyncModbusTcpClient, question: Question) -> Answer:
         """One question; the line is left open only in step with the peer."""
@@ -143,6 +150,7 @@ class ModbusLine:
         try:
             await asyncio.wait((asked, self._done), return_when=asyncio.FIRST_COMPLETED)
             if not self._done.done():
+                await asked  # raises what is our own fault, for instance a count that cannot be asked for
                 raise self._silence(question)
             answer = self._done.result()
             in_step = True
@@ -152,6 +160,7 @@ class ModbusLine:
             raise
         finally:
             self._question = None
+            self._done.cancel()
             asked.cancel()
             if not in_step:
                 self.close()
@@ -167,7 +176,7 @@ class ModbusLine:
     def _trace(self, sending: bool, octets: bytes) -> bytes:
         """The hook of pymodbus: all bytes that came since the question was sent, each time some come."""
         if sending:
-            self._transaction = int.from_bytes(octets[:2], "big")
+            self._transaction = ModbusLine._last = int.from_bytes(octets[:2], "big")
             return octets
         if self._question is None or self._done.done():
             return b""
