@@ -12,6 +12,7 @@ from protocols.errors import ConfigurationError
 from protocols.modbus import blocks, values
 from protocols.modbus.registers import Register
 from protocols.models import modbus as models
+from protocols.models.modbus import ModbusModel
 from protocols.reading import Exchange, How, Identity, Reading, Status, TimeQuality, Value
 from protocols.transports import exchange
 from protocols.transports.modbus import Block, ModbusLine
@@ -54,7 +55,7 @@ class ModbusReader:
     def __init__(self, bus: ModbusBus, clock: GatewayClock, keep: bool, open_line: Open = ModbusLine.open) -> None:
         self._clock, self._keep, self._open = clock, keep, open_line
         self._host, self._port = _address(bus)
-        self._meters = {device.name: _Meter(device) for device in bus.device}
+        self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
         self._identities: dict[str, Identity] = {}
         self._line: ModbusLine | None = None
 
@@ -93,7 +94,7 @@ class ModbusReader:
             self._line = await self._open(self._host, self._port)
         return self._line
 
-    async def _identity(self, line: ModbusLine, meter: _Meter) -> Identity:
+    async def _identity(self, line: ModbusLine, meter: Meter) -> Identity:
         known = self._identities.get(meter.name)
         if known is None:
             serial = await self._maybe_octets(line, meter, meter.model.serial)
@@ -103,7 +104,7 @@ class ModbusReader:
             self._identities[meter.name] = known
         return known
 
-    async def _maybe_octets(self, line: ModbusLine, meter: _Meter, register: Register | None) -> bytes | None:
+    async def _maybe_octets(self, line: ModbusLine, meter: Meter, register: Register | None) -> bytes | None:
         """The bytes of an identity register, in a question of its own; None where the model has none."""
         if register is None:
             return None
@@ -114,15 +115,19 @@ class ModbusReader:
         return exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
 
 
-class _Meter:
-    """A device as it is read: its model, the questions for its registers, what it must say it is."""
+class Meter:
+    """A device as it is read: its model, the questions for its registers, what it must say it is.
 
-    def __init__(self, device: ModbusDevice) -> None:
+    Raises:
+        NoSerial: a serial number is configured, and the model does not show one.
+    """
+
+    def __init__(self, device: ModbusDevice, model: ModbusModel) -> None:
+        if device.serial is not None and model.serial is None:
+            raise NoSerial("a model with a serial number", model.name, device.name)
         self.name, self.unit, self.expected = device.name, device.unit, device.identity
-        self.model = models.load(device.model)
-        if device.serial is not None and self.model.serial is None:
-            raise NoSerial("a model with a serial number", self.model.name, device.name)
-        self.spans = blocks.plan(self.model.registers, self.model.largest_block, self.model.largest_gap)
+        self.model = model
+        self.spans = blocks.plan(model.registers, model.largest_block, model.largest_gap)
 
 
 def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, shown: Sequence[Value]) -> list[Reading]:
