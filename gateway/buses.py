@@ -35,7 +35,7 @@ def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> R
         case DlmsBus():
             return _dlms(bus, positions, clock)
         case ModbusBus():
-            raise NotImplementedError
+            return _modbus(bus, clock)
 
 
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
@@ -49,6 +49,12 @@ def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     return DlmsReader(bus, positions, clock)
+
+
+def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
+    from gateway.modbus import ModbusReader  # noqa: PLC0415
+
+    return ModbusReader(bus, clock)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:
