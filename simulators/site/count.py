@@ -2,8 +2,8 @@
 
 Of what a meter shows now, produced is one reading per (meter, slot) in which the meter answered and that stayed open at
 least 3 s after any restart of gateway or meters; a slot that did not may be missing, but not wrong. Slots in which
-everything ran and nobody asked are missing too. Of a meter with a load profile every row is produced, whatever was down:
-only a row of the last moments before the freeze may be missing.
+everything ran and nobody asked are missing too. Of a load profile every row is produced, whatever was down: only one
+of the last moments before the freeze may be missing.
 """
 
 from __future__ import annotations
