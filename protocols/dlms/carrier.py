@@ -62,6 +62,7 @@ class Carrier(Protocol):
     """What a session needs of a carrier."""
 
     tries: int  # how often a question is sent before it counts as not answered
+    linked: bool  # whether there is a link below, with numbers of its own
 
     def connect(self) -> bytes:
         """What opens the link; empty where none is needed."""
@@ -81,11 +82,15 @@ class Carrier(Protocol):
     def silence(self) -> list[Heard]:
         """Nothing came: what was held back until now."""
 
+    def fault(self) -> MeterError | None:
+        """Why something that came was no frame."""
+
 
 class WrapperCarrier:
     """APDUs in the TCP wrapper: no link, no repetition (TCP has its own)."""
 
     tries = 1
+    linked = False
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -118,6 +123,10 @@ class WrapperCarrier:
         """A message that stays unfinished for so long leaves no place where the next one could begin."""
         return [Lost(Malformed("a whole message", "the beginning of one", "wrapper"))] if self._reader.inside else []
 
+    def fault(self) -> MeterError | None:
+        """Nothing: what does not hold ends the stream."""
+        return None
+
     def _judge(self, message: Message) -> Heard:
         ports = (message.source, message.destination)
         wanted = (self._access.server, self._access.client)
@@ -130,6 +139,7 @@ class HdlcCarrier:
     """APDUs over an HDLC link; a question is sent twice, for the line behind a converter may lose bytes."""
 
     tries = 2
+    linked = True
 
     def __init__(self, access: Access) -> None:
         self._own = hdlc.client_address(access.client)
@@ -176,6 +186,10 @@ class HdlcCarrier:
             return [heard for frame in self._reader.finish() for heard in self._judge(frame)]
         except Babble as error:
             return [Lost(error)]
+
+    def fault(self) -> MeterError | None:
+        """The first damage since the question."""
+        return self._reader.fault
 
     def _judge(self, frame: Frame) -> list[Heard]:
         if (frame.destination, frame.source) != (self._own, self._peer):

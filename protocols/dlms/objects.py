@@ -100,7 +100,7 @@ def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = Non
 
 
 def clock_value(attribute: Attribute, data: Data) -> Value:
-    """The meter's clock: a time, INVALID where it says so or where no whole time is there; its status byte beside it."""
+    """The meter's clock with its status byte: INVALID where it says so, or where no whole time is there."""
     try:
         clock = clocks.from_data(data, str(attribute))
     except Malformed:

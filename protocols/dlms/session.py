@@ -3,7 +3,7 @@
 The tables `STEPS` and `ANSWERS` are the protocol: a link where the framing has one, AARQ and AARE, GET with as many
 blocks as it takes, RLRQ and RLRE, and the link's end. Rules:
 
-* One question at a time. Its answer is told by invoke-id and block number (and by wPort or address and N(S)/N(R) below):
+* One question at a time. Its answer is told by invoke-id and block number (below: by wPort, or address and N(S)/N(R)):
   what does not match is discarded and counted, never taken.
 * An answer that refuses leaves the association as it is; silence on a link, or a meter that ends it, ends the session.
   Over the wrapper, where nothing is repeated, another question may follow silence: its invoke-id is another.
@@ -63,6 +63,7 @@ class Event(Enum):
     ASSOCIATE = auto()
     GET = auto()
     RELEASE = auto()
+    ABANDON = auto()  # release, while an answer is awaited on a link
     LINKED = auto()
     ACCEPTED = auto()
     ANSWERED = auto()
@@ -84,16 +85,20 @@ STEPS: dict[tuple[State, Event], State] = {
     (State.ASKING, Event.REFUSED): State.ASSOCIATED,
     (State.ASKING, Event.SILENCE): State.ASSOCIATED,
     (State.ASSOCIATED, Event.RELEASE): State.RELEASING,
-    (State.ASKING, Event.RELEASE): State.RELEASING,  # the question was given up (cancelled)
+    (State.ASKING, Event.RELEASE): State.RELEASING,  # the question was given up
+    (State.ASKING, Event.ABANDON): State.UNLINKING,  # ... on a link whose numbers are open
     (State.RELEASING, Event.RELEASED): State.UNLINKING,
     (State.RELEASING, Event.REFUSED): State.UNLINKING,
     (State.RELEASING, Event.SILENCE): State.UNLINKING,
     (State.LINKING, Event.RELEASE): State.UNLINKING,
     (State.ASSOCIATING, Event.RELEASE): State.RELEASING,
+    (State.ASSOCIATING, Event.ABANDON): State.UNLINKING,
     (State.LINKED, Event.RELEASE): State.UNLINKING,
     (State.UNLINKING, Event.UNLINKED): State.ENDED,
-    (State.IDLE, Event.RELEASE): State.ENDED,
-    (State.ENDED, Event.RELEASE): State.ENDED,
+    (State.UNLINKING, Event.RELEASE): State.UNLINKING,
+    (State.RELEASING, Event.RELEASE): State.UNLINKING,
+    (State.IDLE, Event.RELEASE): State.UNLINKING,
+    (State.ENDED, Event.RELEASE): State.UNLINKING,  # a meter that fell silent may still hold the link
 }
 # Which answers count in which state; any other is discarded.
 ANSWERS: dict[State, tuple[type[Answer], ...]] = {
@@ -185,14 +190,13 @@ class Session:
 
     def release(self) -> None:
         """Begin to end the association, where there is one, and the link."""
-        self._begin(Event.RELEASE)
+        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING}
+        self._begin(Event.ABANDON if awaited and self._carrier.linked else Event.RELEASE)
         self._question = None
         if self._state is State.RELEASING:
             self._transmit(self._carrier.send(RELEASE_REQUEST))
-        elif self._state is State.UNLINKING:
-            self._unlink()
         else:
-            self._result = Done()
+            self._unlink()
 
     def next(self) -> Send | Wait | Done | Failed:
         """What to do now."""
@@ -219,7 +223,7 @@ class Session:
             self._outgoing = self._carrier.again()
             return
         silent = NoAnswer("an answer", "none in time", self._where())
-        self._silent(self._why or silent)
+        self._silent(self._why or self._carrier.fault() or silent)
 
     def closed(self) -> None:
         """The stream has ended."""
@@ -349,7 +353,7 @@ class Session:
         if self._state is State.RELEASING:
             self._state = STEPS[self._state, Event.SILENCE]
             self._unlink()
-        elif self._carrier.tries == 1 and (self._state, Event.SILENCE) in STEPS:
+        elif not self._carrier.linked and (self._state, Event.SILENCE) in STEPS:
             self._finish(Event.SILENCE, Failed(error))
         else:
             self._lose(error)
