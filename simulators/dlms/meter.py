@@ -8,6 +8,7 @@ from collections.abc import Callable
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms.data import Data, Tag
+from protocols.dlms.faults import Malformed
 from protocols.dlms.get import AccessResult, Selection
 from protocols.dlms.objects import CLOCK, CLOCK_TIME, DATA, DEVICE_ID, LOGICAL_DEVICE_NAME, PROFILE, VALUE, Attribute
 from protocols.dlms.profile import (
@@ -107,7 +108,7 @@ class Meter:
             return VOLTAGE + curve.power_w(at_ms) % VOLTAGE_SWING
         amount = curve.energy_wh(at_ms) if register.kind is Kind.ENERGY else curve.power_w(at_ms)
         if register.exponent < 0:
-            return amount * 10**-register.exponent
+            return int(amount * 10**-register.exponent)
         return int(amount // 10**register.exponent)
 
     def _objects(self) -> tuple[Attribute, ...]:
@@ -172,10 +173,10 @@ def _ends(parameters: Data) -> tuple[MeterTime, MeterTime]:
     """From and to of a range over the clock."""
     restricting, first, last, _ = axdr.members_of(parameters, "range", 4)
     if axdr.whole(axdr.members_of(restricting, "range", 4)[0], "range") != CLOCK:
-        raise clocks.Malformed("the clock as restricting object", "another", "range")
+        raise Malformed("the clock as restricting object", "another", "range")
     ends = [clocks.from_data(each, "range").time for each in (first, last)]
     if ends[0] is None or ends[1] is None:
-        raise clocks.Malformed("two whole times", "less", "range")
+        raise Malformed("two whole times", "less", "range")
     return ends[0], ends[1]
 
 
