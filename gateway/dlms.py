@@ -11,12 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from protocols.dlms.access import Access, Auth, Framing
-from protocols.dlms.faults import AccessRefused
-from protocols.dlms.objects import Attribute, ScalerUnit
-from protocols.dlms.profile import Column, Row
-from protocols.transports.dlms import Association, Got, associated
-
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.exchanges import spanning
@@ -28,9 +22,14 @@ from protocols import obis
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
+from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.faults import AccessRefused
+from protocols.dlms.objects import Attribute, ScalerUnit
+from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports import exchange
+from protocols.transports.dlms import Association, Got, associated
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S = 86_400

@@ -128,9 +128,7 @@ async def test_the_whole_profile_comes_in_blocks(
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-async def test_a_range_begins_and_ends_where_it_was_asked(
-    meters: DlmsMeters, clock: Clock, framing: Framing
-) -> None:
+async def test_a_range_begins_and_ends_where_it_was_asked(meters: DlmsMeters, clock: Clock, framing: Framing) -> None:
     """From a row on, that row included."""
     plate = plate_of(meters, framing)
     async with associated(HOST, port_of(meters, framing), framing, plate.access, clock) as association:
@@ -184,9 +182,7 @@ async def test_a_wrong_password_leaves_the_meter_free(meters: DlmsMeters, clock:
     """The next association with the right one is accepted."""
     plate = plate_of(meters, Framing.HDLC)
     with pytest.raises(PasswordRefused):
-        async with associated(
-            HOST, meters.hdlc_port, Framing.HDLC, Access(32, auth=Auth.LLS, password=b"x"), clock
-        ):
+        async with associated(HOST, meters.hdlc_port, Framing.HDLC, Access(32, auth=Auth.LLS, password=b"x"), clock):
             pass
     async with associated(HOST, meters.hdlc_port, Framing.HDLC, plate.access, clock) as association:
         assert (await association.get(DEVICE_ID)).data.content == plate.serial.encode()
@@ -267,6 +263,7 @@ async def test_a_restarted_simulator_writes_no_row_twice(tmp_path: Path, clock: 
 
 async def test_a_port_where_nothing_listens_is_refused_by_name() -> None:
     """Refused and unknown are different errors."""
+
     async def nobody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
