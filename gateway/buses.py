@@ -9,20 +9,25 @@ from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader
 from gateway.schedule import Schedule
+from gateway.settled import Positions
 
 
 def pollers(
-    configuration: Configuration, slots: dict[str, tuple[int, ...]], clock: GatewayClock, sink: Sink
+    configuration: Configuration,
+    slots: dict[str, tuple[int, ...]],
+    positions: Positions,
+    clock: GatewayClock,
+    sink: Sink,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`."""
     keep = configuration.seal.keep_telegrams
     return [
-        BusPoller(bus.name, reader(bus, clock, keep), Schedule(bus.device, slots), clock, sink)
+        BusPoller(bus.name, reader(bus, positions, clock, keep), Schedule(bus.device, slots), clock, sink)
         for bus in configuration.bus
     ]
 
 
-def reader(bus: Bus, clock: GatewayClock, keep: bool) -> Reader:
+def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> Reader:
     """The reader of a bus; nothing is opened yet."""
     match bus:
         case MbusBus():

@@ -21,6 +21,7 @@ SEALING_FILES = (
     "quarantine.py",
     "schedule.py",
     "seal.py",
+    "settled.py",
 )
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 

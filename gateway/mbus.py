@@ -54,6 +54,10 @@ class MbusReader:
         answers = await self._ask(device)
         return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
 
+    async def rows(self, device: str) -> list[Reading]:
+        """Nothing: these meters keep no load profile that can be read in pieces."""
+        return []
+
     def let_go(self) -> None:
         """Close the port."""
         if self._line is not None:
