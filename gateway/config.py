@@ -203,7 +203,7 @@ class ModbusDevice(_Device):
 
     unit: int = Field(default=1, ge=0, le=255, description="Unit (slave) number.")
     model: Annotated[str, Field(min_length=1, max_length=64), Wanted("a meter model's name in quotes")] = Field(
-        description="The meter's model, which names its registers.", examples=["sdm630"]
+        description="The meter's model, which names its registers.", examples=["eastron-sdm630-modbus"]
     )
     serial: Serial | None = Field(
         default=None, description="Serial number, where the model has one; checked.", examples=["20123456"]

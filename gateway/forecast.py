@@ -48,10 +48,10 @@ class Forecast:
 
     def __str__(self) -> str:
         many = f"{self.meters} meter{'' if self.meters == 1 else 's'}"
-        worst = "" if self.worst_permille == self.permille else f"; at most {_share(self.worst_round_ms, self)} ({_percent(self.worst_permille)})"
-        if self.too_slow:
-            return f"bus {self.bus}: {many} need {_share(self.round_ms, self)} ({_percent(self.permille)}): too slow{worst}; {self.assumption}"
-        return f"bus {self.bus}: {many}, {_share(self.round_ms, self)} ({_percent(self.permille)}){worst}; {self.assumption}"
+        usual = f"{_share(self.round_ms, self)} ({_percent(self.permille)})"
+        worst = f"; at worst {_share(self.worst_round_ms, self)} ({_percent(self.worst_permille)})"
+        text = f"{many} need {usual}: too slow" if self.too_slow else f"{many}, {usual}"
+        return f"bus {self.bus}: {text}{'' if self.worst_permille == self.permille else worst}; {self.assumption}"
 
 
 def forecast(bus: Bus) -> Forecast:
@@ -88,7 +88,7 @@ def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
 
 def _assumption(bus: Bus) -> str:
     if isinstance(bus, MbusBus):
-        return f"M-Bus at {bus.baud} baud, slowest legal meter, answers of {MEAN_BYTES} bytes, at most {LONGEST_BYTES}"
+        return f"M-Bus at {bus.baud} baud, slowest legal meter, answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
     return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
 
 
@@ -99,7 +99,7 @@ def _share(round_ms: int, found: Forecast) -> str:
 
 
 def _duration(ms: int) -> str:
-    if ms < 120_000 or ms % 60_000 and ms < 600_000:
+    if ms < 120_000 or (ms % 60_000 and ms < 600_000):
         return f"{ms / 1000:.1f} s".replace(".0 s", " s")
     return f"{ms / 60_000:.1f} min".replace(".0 min", " min")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from protocols.errors import ConfigurationError
 
@@ -78,6 +79,11 @@ def report(problems: Iterable[Problem], colour: bool = False) -> str:
     """The problems in the order of the file, each with its line, a mark under it and the next step."""
     ordered = sorted(problems, key=lambda each: (each.file, each.level, each.line, each.column))
     return "\n\n".join(_block(each, colour) for each in ordered)
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted: on a terminal, and where NO_COLOR does not forbid them."""
+    return stream.isatty() and "NO_COLOR" not in os.environ
 
 
 def counted(problems: Iterable[Problem]) -> str:

@@ -25,7 +25,10 @@ class Row:
 def rows(value: BaseModel, absolute: Mapping[str, Path] | None = None) -> list[Row]:
     """Every key of a configuration; `absolute` has the paths of those that are written relative to the file."""
     places = absolute or {}
-    return [Row(shown_path(path), _written(places.get(shown_path(path), each)), default) for path, each, default in _walk(value)]
+    return [
+        Row(shown_path(path), _written(places.get(shown_path(path), each)), default)
+        for path, each, default in _walk(value)
+    ]
 
 
 def table(found: list[Row]) -> list[str]:
