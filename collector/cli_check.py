@@ -21,6 +21,8 @@ PARTIAL = 3
 MADE_BY_KEYS = "make them with 'plomba-collector keys'"
 MADE_BY_TRUST = "the site's authority makes it: 'plomba-collector authority trust'"
 
+MADE_BY_TLS = "make it with 'plomba-collector tls-key' and let the authority sign the request"
+
 
 @click.command()
 @config_option
@@ -70,10 +72,13 @@ def _files(file: File, folder: Path) -> list[tuple[str, Path, bool, str]]:
     """What is read beside the configuration: what it is, its path, whether it is there, and who makes it."""
     keys = folder / file.keys_folder
     wanted = [
+        ("acknowledgement key", keys / names.ACK, MADE_BY_KEYS),
+        ("seal key", keys / names.SEAL, MADE_BY_KEYS),
+        ("box key", keys / names.BOX, MADE_BY_KEYS),
         ("worker's public keys", keys / names.PUBLIC, MADE_BY_KEYS),
         ("trust document", keys / names.TRUST, MADE_BY_TRUST),
         ("broker's authority", keys / names.CA, MADE_BY_TRUST),
+        ("TLS key", keys / names.TLS, MADE_BY_TLS),
+        ("certificate", keys / names.CERTIFICATE, MADE_BY_TLS),
     ]
-    found = [(what, path, path.exists(), do) for what, path, do in wanted]
-    store = folder / file.store
-    return [*found, ("store", store, store.exists(), "the first start makes it")]
+    return [(what, path, path.exists(), do) for what, path, do in wanted]

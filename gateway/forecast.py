@@ -51,7 +51,7 @@ class Forecast:
         usual = f"{_share(self.round_ms, self)} ({_percent(self.permille)})"
         worst = f"; at worst {_share(self.worst_round_ms, self)} ({_percent(self.worst_permille)})"
         text = f"{many} need {usual}: too slow" if self.too_slow else f"{many}, {usual}"
-        return f"bus {self.bus}: {text}{'' if self.worst_permille == self.permille else worst}; {self.assumption}"
+        return f"{text}{'' if self.worst_permille == self.permille else worst}; {self.assumption}"
 
 
 def forecast(bus: Bus) -> Forecast:

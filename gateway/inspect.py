@@ -40,11 +40,11 @@ def bus_time(configuration: Configuration) -> list[tuple[Forecast, Finding]]:
 def _judged(found: Forecast) -> Finding:
     if found.too_slow:
         do = "raise cadence_s, raise baud if all meters follow, or share the meters between several buses"
-        return Finding(Mark.FAIL, "bus time", str(found), "", do)
+        return Finding(Mark.FAIL, f"bus {found.bus}", str(found), "", do)
     if found.tight:
         do = "with long answers or repeated questions slots become late: leave more room"
-        return Finding(Mark.HINT, "bus time", str(found), "", do)
-    return Finding(Mark.OK, "bus time", str(found))
+        return Finding(Mark.HINT, f"bus {found.bus}", str(found), "", do)
+    return Finding(Mark.OK, f"bus {found.bus}", str(found))
 
 
 def _folders(configuration: Configuration) -> Iterator[Finding]:

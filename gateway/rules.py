@@ -212,7 +212,7 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
 
 def _port(document: Document, bus: Entry) -> Iterator[Problem]:
     port = bus.text("port")
-    if not port or bus.text("protocol") != "mbus":
+    if not port.isprintable() or not port or bus.text("protocol") != "mbus":
         return
     path, got = (*bus.path, "port"), document.written((*bus.path, "port"))
     words, do = "", "ls -l /dev/serial/by-id shows the paths that stay"

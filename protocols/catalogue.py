@@ -56,7 +56,7 @@ class Catalogue:
         for each in self.entries:
             if each.code == wanted:
                 return (json.dumps(asdict(each), indent=1) if as_json else each.page()), True
-        near = difflib.get_close_matches(wanted, [each.code for each in self.entries], 3, 0.7)
+        near = difflib.get_close_matches(wanted, [each.code for each in self.entries], 3, 0.6)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; 'explain' without a code lists them all"
         return f"expected an error code, got {code[:40]!r}{hint}", False
 

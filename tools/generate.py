@@ -54,6 +54,15 @@ A collector: copy this file to /etc/plomba/collector.toml, fill it in, and run
 A line that begins with # and a key shows a default, or a key that may be given; remove the # to change it.
 Paths are relative to this file. Made from the classes that load it (tools/generate.py): change those."""
 
+# Of errors that are made from values alone: what was expected and what came.
+MESSAGES = {
+    "AnotherMeter": ("id 1A7F2044", "1A7F2045"),
+    "BadConfiguration": ("a whole number from 1 to 250", "0"),
+    "ConfigurationUnreadable": ("a settings file", "no such file"),
+    "TrustHashDiffers": ("5b1f...", "90ac..."),
+    "FingerprintError": ("3a7c-...", "91d0-..."),
+}
+
 # The meters of the example: per bus its class, what differs from the fields' examples, and its meters likewise.
 BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
     (
@@ -123,7 +132,7 @@ def catalogue() -> list[Entry]:
 
 def _entry(code: str, kind: type[PlombaError], examples: dict[str, tuple[str, str]]) -> Entry:
     meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
-    wanted, got = examples.get(kind.__name__, ("what is described above", EXAMPLE))
+    wanted, got = MESSAGES.get(kind.__name__) or examples.get(kind.__name__, ("what is described above", EXAMPLE))
     return Entry(
         code, kind.__name__, meaning, WHO[code[4]], kind.do, f"{code}: expected {wanted}, got {got}; {kind.do}"
     )
@@ -184,7 +193,8 @@ def schema(model: type[BaseModel], title: str) -> str:
 
 def gateway_example() -> str:
     """The gateway's example."""
-    lines = [*_comment(GATEWAY_HEADER), ""] + _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "bus"))
+    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "bus"))
+    lines = [*_comment(GATEWAY_HEADER), "", *top]
     for name in ("broker", "buffer", "seal"):
         table = slot_of(gateway.Configuration.model_fields[name].annotation).kind
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
@@ -199,7 +209,8 @@ def gateway_example() -> str:
 
 def collector_example() -> str:
     """The collector's example."""
-    lines = [*_comment(COLLECTOR_HEADER), ""] + _keys(File, {}, skip=("broker", "acknowledge", "limits", "http"))
+    top = _keys(File, {}, skip=("broker", "acknowledge", "limits", "http"))
+    lines = [*_comment(COLLECTOR_HEADER), "", *top]
     for name in ("broker", "acknowledge", "limits", "http"):
         table = slot_of(File.model_fields[name].annotation).kind
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]

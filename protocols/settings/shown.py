@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from protocols.settings.document import shown_path
 from protocols.settings.locate import KeyPath
 
+NOT_SET = "not set"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A key, its value as TOML writes it ("-": none), and whether the file does not give it."""
+    """A key, its value as TOML writes it (`NOT_SET`: none), and whether the file does not give it."""
 
     key: str
     value: str
@@ -34,7 +36,11 @@ def rows(value: BaseModel, absolute: Mapping[str, Path] | None = None) -> list[R
 def table(found: list[Row]) -> list[str]:
     """The rows as lines; a default is marked."""
     width = min(40, max(len(each.key) for each in found))
-    return [f"  {each.key:{width}} = {each.value}{'   (default)' if each.default else ''}" for each in found]
+    return [f"  {each.key:{width}} = {each.value}{_note(each)}" for each in found]
+
+
+def _note(row: Row) -> str:
+    return "   (default)" if row.default and row.value != NOT_SET else ""
 
 
 def _walk(value: BaseModel, path: KeyPath = (), default: bool = False) -> Iterator[tuple[KeyPath, Any, bool]]:
@@ -53,7 +59,7 @@ def _walk(value: BaseModel, path: KeyPath = (), default: bool = False) -> Iterat
 def _written(value: Any) -> str:
     match value:
         case None:
-            return "-"
+            return NOT_SET
         case bool():
             return str(value).lower()
         case int():
