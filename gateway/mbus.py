@@ -55,15 +55,6 @@ class MbusReader:
         answers = await self._ask(device)
         return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
 
-    async def spot(self, due: Due) -> list[Reading]:
-        """The same as `read`.
-
-        Raises:
-            LinkError: the port is gone.
-            MeterError: no usable answer came.
-        """
-        return await self.read(due)
-
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: these meters keep no load profile that can be read in pieces."""
         return []
