@@ -70,7 +70,7 @@ class ModbusLine:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.closed = False
+        self._let_go = False
         self._client: AsyncModbusTcpClient | None = None
         self._refusal = ""  # why the connection was not made
         self._question: Question | None = None
@@ -100,7 +100,7 @@ class ModbusLine:
             MeterError: no usable answer came; but for a refusal (RefusedError), the line is closed.
             ConnectionLost: the peer closed the line, or it is closed already.
         """
-        if self.closed or self._client is None or not self._client.connected:
+        if self._client is None or self.closed:
             raise ConnectionLost("an open connection", "a closed one", self.where)
         question = Question(unit, table, address, count)
         utc_ms, mono_ms = clock.utc_ms(), clock.mono_ms()
@@ -109,9 +109,14 @@ class ModbusLine:
         middle = round_trip_ms // 2
         return Block(answer.octets, answer.words, utc_ms + middle, mono_ms + middle, round_trip_ms)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is of no more use: let go, or closed by the peer (many devices do so when nothing is asked)."""
+        return self._let_go or self._client is None or not self._client.connected
+
     def close(self) -> None:
         """Let the connection go; closing twice does no harm."""
-        self.closed = True
+        self._let_go = True
         if self._client is not None:
             self._client.close()
 
@@ -160,7 +165,8 @@ class ModbusLine:
             raise
         finally:
             self._question = None
-            self._done.cancel()
+            if not self._done.cancel():
+                self._done.exception()  # looked at, also where the read was cancelled meanwhile
             asked.cancel()
             if not in_step:
                 self.close()

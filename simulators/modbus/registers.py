@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from simulators.curve import Curve
 
-CODE = 340  # identification, at 000B in a question for this one register
+CODE = 341  # identification, at 000B in a question for this one register
 CODE_AT = 0x000B
 SERIAL_AT = 0x5000
 SERIAL_WORDS = 7

@@ -134,9 +134,11 @@ def test_a_meter_without_identity_registers_is_sealed_as_such() -> None:
     assert identity(bare, None, None) == Identity(Protocol.MODBUS)
 
 
-def test_another_identification_code_is_another_meter() -> None:
-    with pytest.raises(AnotherMeter, match="identification 1744"):
-        identity(models.load(EM340), bytes(14), (1744).to_bytes(2, "big"))
+@pytest.mark.parametrize("code", [0, 332, 339, 342, 345, 1744])
+def test_another_identification_code_is_another_meter(code: int) -> None:
+    """EM330, ET340 and EM530 too, whose registers are alike."""
+    with pytest.raises(AnotherMeter, match=f"identification {code}"):
+        identity(models.load(EM340), bytes(14), code.to_bytes(2, "big"))
 
 
 def test_a_serial_number_that_is_no_text_is_refused() -> None:

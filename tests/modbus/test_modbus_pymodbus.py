@@ -46,7 +46,7 @@ async def test_identity_is_answered_and_not_in_the_record(client: AsyncModbusTcp
     """The identification code only in a question of its own."""
     code = await client.read_holding_registers(0x0B, count=1, device_id=1)
     serial = await client.read_holding_registers(0x5000, count=7, device_id=1)
-    assert code.registers == [340]
+    assert code.registers == [341]
     assert "".join(map(chr, serial.registers)) == SERIAL
     assert list(read(record_path)) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
@@ -97,7 +98,7 @@ async def test_the_values_are_those_of_the_meters_own_record(
     assert as_recorded([found]) == told(lines)
     assert len(found.values) == 18
     assert found.exchange.telegram.hex() == "".join(each.telegram for each in lines)
-    assert found.meter == Identity(Protocol.MODBUS, "Carlo Gavazzi EM340", version=340, fabrication=SERIAL)
+    assert found.meter == Identity(Protocol.MODBUS, "Carlo Gavazzi EM340", version=341, fabrication=SERIAL)
     assert (found.device, found.how, found.slot_ms, found.part) == ("main", How.READ, SLOT_MS, 0)
     assert all(value.state is State.OK for value in found.values)
     sealed = SealedReading.of(found)
@@ -127,6 +128,17 @@ async def test_identity_is_read_once_for_each_opening(meter: ModbusMeter, main: 
     main.let_go()
     await main.read(due())
     assert meter.questions == 10
+
+
+async def test_a_line_that_the_peer_closed_meanwhile_is_opened_anew(meter: ModbusMeter, main: ModbusReader) -> None:
+    """Many devices close what is idle: no failure, and the identity is read again."""
+    await main.read(due())
+    port = meter.port
+    await meter.stop()
+    await asyncio.sleep(0.05)
+    await meter.start(port)
+    assert len(await main.read(due())) == 1
+    assert meter.questions == 8
 
 
 async def test_another_serial_number_is_another_meter(meter: ModbusMeter, record_path: Path) -> None:
