@@ -40,8 +40,8 @@ class NoSerial(ConfigurationError):  # noqa: N818
 class ModbusReader:
     """The reader of the Modbus meters behind one address.
 
-    The identity registers of a device are read once after each opening of the line; every answer that fails to come
-    closes the line, so that they are read again after any disturbance.
+    The identity registers of a device are read at every visit: behind a converter a meter may be exchanged while the
+    connection stays. Every answer that fails to come closes the line.
 
     Args:
         bus: the address and its devices.
@@ -56,7 +56,6 @@ class ModbusReader:
         self._clock, self._open = clock, open_line
         self._host, self._port = _address(bus)
         self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
-        self._identities: dict[str, Identity] = {}
         self._line: ModbusLine | None = None
 
     async def read(self, due: Due) -> list[Reading]:
@@ -91,19 +90,15 @@ class ModbusReader:
 
     async def _opened(self) -> ModbusLine:
         if self._line is None or self._line.closed:
-            self._identities.clear()
             self._line = await self._open(self._host, self._port)
         return self._line
 
     async def _identity(self, line: ModbusLine, meter: Meter) -> Identity:
-        known = self._identities.get(meter.name)
-        if known is None:
-            serial = await self._maybe_octets(line, meter, meter.model.serial)
-            code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
-            known = values.identity(meter.model, serial, code)
-            values.check_identity(known, meter.expected, meter.name)
-            self._identities[meter.name] = known
-        return known
+        serial = await self._maybe_octets(line, meter, meter.model.serial)
+        code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
+        found = values.identity(meter.model, serial, code)
+        values.check_identity(found, meter.expected, meter.name)
+        return found
 
     async def _maybe_octets(self, line: ModbusLine, meter: Meter, register: Register | None) -> bytes | None:
         """The bytes of an identity register, in a question of its own; None where the model has none."""

@@ -119,19 +119,19 @@ async def test_the_exchange_is_from_the_first_question_to_the_last_answer(main: 
     assert found.exchange.quality.uncertainty_ms == 5 + (trip_ms + 1) // 2
 
 
-async def test_identity_is_read_once_for_each_opening(meter: ModbusMeter, main: ModbusReader) -> None:
-    """Two questions for identity, two for measurements; then two."""
+async def test_a_meter_exchanged_behind_a_converter_is_noticed_at_the_next_visit(
+    meter: ModbusMeter, main: ModbusReader
+) -> None:
+    """The connection stays, another meter answers at the same unit: two questions for identity at every visit."""
     await main.read(due())
     assert meter.questions == 4
-    await main.read(due())
-    assert meter.questions == 6
-    main.let_go()
-    await main.read(due())
-    assert meter.questions == 10
+    meter.code = 103  # an EM330's
+    with pytest.raises(AnotherMeter):
+        await main.read(due())
 
 
 async def test_a_line_that_the_peer_closed_meanwhile_is_opened_anew(meter: ModbusMeter, main: ModbusReader) -> None:
-    """Many devices close what is idle: no failure, and the identity is read again."""
+    """Many devices close what is idle: that is no failure."""
     await main.read(due())
     port = meter.port
     await meter.stop()
