@@ -1,7 +1,7 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services generate test check demo-check soak bench clean
+.PHONY: help setup lock services generate demo test check demo-check soak bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -40,6 +40,9 @@ check: .venv/.ready ## lint, format, types, layers and tidiness
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest tests/tidy
+
+demo: .venv/.runtime ## a whole site on this machine, its page and a story to watch; Ctrl-C ends it and leaves nothing behind
+	@$(BIN)/plomba-simulator demo
 
 demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
 	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))
