@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from collector.faults import ConfigFileError
@@ -40,9 +41,24 @@ class _Limits(BaseModel):
     ring: Annotated[int, Field(ge=16, le=1_000_000)] = RING
 
 
+def _loopback(host: str) -> str:
+    """There is no login yet, so nobody but this machine may reach the page."""
+    if host != "localhost":
+        try:
+            alone = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            alone = False
+        if not alone:
+            raise ValueError(
+                f"expected a loopback address (127.0.0.1, ::1 or localhost), got {host}:"
+                " there is no login yet: put a reverse proxy with one in front"
+            )
+    return host
+
+
 class _Http(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_loopback)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = HTTP_PORT
     names: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(strict=False)] = ()
 

@@ -19,11 +19,12 @@ import msgpack
 
 from collector.store.series import Row, order
 from protocols.reading import Identity
-from protocols.uplink.leaf import SealedReading, identity_to_wire, time_code
-from protocols.uplink.pack import pack
+from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, time_code
+from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
+KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
 
@@ -137,16 +138,16 @@ class Readings:
         )
         return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
 
-    def newest_records(self, before: int, limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
-        """(number of the batch's evidence, when it came, record), the newest first, all of below number `before`.
+    def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
+        """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.
 
         Records of the kind `without` are left out.
         """
         rows = self._sql.execute(
             "SELECT r.n, coalesce(e.received_ms, 0), r.gateway, r.epoch, r.seq, r.batch, r.leaf, r.kind, r.sealed"
-            " FROM record r LEFT JOIN evidence e ON e.n = r.n WHERE r.n < ? AND r.kind <> ?"
+            " FROM record r LEFT JOIN evidence e ON e.n = r.n WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
             " ORDER BY r.n DESC, r.leaf DESC LIMIT ?",
-            (before, without, limit),
+            (*before, without, limit),
         )
         return [(row[0], row[1], RecordRow(Place(*row[2:7]), row[7], row[8])) for row in rows]
 
@@ -215,6 +216,15 @@ def meter_key(gateway: str, reading: SealedReading) -> bytes:
     """The packed identity of a meter; behind a sub-meter, and for a nameless device, where it is read."""
     nameless = all(getattr(reading.meter, name) is None for name in _NAMELESS)
     return _packed_meter(reading.meter, reading.sub, (gateway, reading.device) if nameless else ())
+
+
+def meter_of(key: bytes) -> Identity:
+    """The identity in a packed one.
+
+    Raises:
+        PlombaError: it is none.
+    """
+    return identity_from_wire(Fields(unpack(key, KEY_BYTES, "meter"), "meter", 2).array("identity", 32))
 
 
 @functools.lru_cache(METERS)

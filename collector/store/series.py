@@ -12,11 +12,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from statistics import median_low
+from itertools import groupby
 from typing import Any
 
-RECENT = 9  # of the newest rows' times are kept: eight distances, of which half may be wrong
+RECENT = 9  # times of the newest exchanges that are kept: eight distances
 NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
@@ -37,7 +36,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The rows of one meter, way of reading and part: `newest` and `first` are times as `Row.order` has them."""
+    """The rows of one meter, way of reading and part: `newest` and `first` are times as `Row.order` has them.
+
+    `at_ms` is the gateway's time of the newest, `recent` are those of the last few exchanges.
+    """
 
     meter: bytes
     how: int
@@ -54,14 +56,18 @@ class Series:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Series:
         """A row of the table."""
-        *fields, recent = row
-        return cls(*fields, tuple(json.loads(recent)))
+        fields: list[Any] = [*row[:-1], tuple(json.loads(row[-1]))]
+        return cls(*fields)
 
-    @property
-    def usual_ms(self) -> int | None:
-        """The usual distance between its rows: the median of the last few; None while there is but one."""
-        distances = [after - before for before, after in pairwise(self.recent)]
-        return median_low(distances) if distances else None
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The gateway's times of a series' newest row and of the last few exchanges."""
+
+    name: str
+    gateway: str
+    at_ms: int
+    recent: tuple[int, ...]
 
 
 class SeriesTable:
@@ -103,10 +109,10 @@ class SeriesTable:
         )
         return [Series.from_row(row) for row in rows]
 
-    def times(self) -> list[tuple[str, str, int, tuple[int, ...]]]:
-        """(name, gateway, gateway's time, recent times) of every series' newest row: what lateness is judged by."""
-        rows = self._sql.execute("SELECT name, gateway, at_ms, recent FROM series ORDER BY name")
-        return [(name, gateway, at_ms, tuple(json.loads(recent))) for name, gateway, at_ms, recent in rows]
+    def times(self) -> list[Times]:
+        """When every series' newest row was read: what lateness is judged by."""
+        rows = self._sql.execute("SELECT name, gateway, at_ms, recent FROM series WHERE part = 0 ORDER BY name")
+        return [Times(name, gateway, at_ms, tuple(json.loads(recent))) for name, gateway, at_ms, recent in rows]
 
     def stored(self) -> dict[str, int]:
         """How many readings are stored, by the gateway that read the newest of their series."""
@@ -126,7 +132,7 @@ class SeriesTable:
 
     def _put(self, known: Series | None, mine: list[Row]) -> None:
         last = max(mine, key=lambda row: row.order)
-        times = {row.order for row in mine} | set(known.recent if known else ())
+        times = {row.at_ms for row in mine} | set(known.recent if known else ())
         first = min(row.order for row in mine)
         newest, moment, at_ms, gateway = last.order, last.moment, last.at_ms, last.gateway
         if known is not None:
