@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.faults import ConfigFileError
 from protocols.settings import document as documents
@@ -20,6 +21,7 @@ WINDOW = 64  # batches in flight that a gateway is asked to keep to
 GROUP_MS = 50  # how long a group waits for more messages: one fsync for all of them
 RING = 1_000  # refused messages kept for inspection, the newest
 HTTP_PORT = 8080
+LOOPBACK = "a loopback address (127.0.0.1, ::1 or localhost)"
 
 
 SECRETS = "change the secret if others saw the file; keys are files in keys_folder, made by 'plomba-collector keys'"
@@ -66,11 +68,27 @@ class _Limits(BaseModel):
     )
 
 
+def _loopback(host: str) -> str:
+    """There is no login yet, so nobody but this machine may reach the page."""
+    try:
+        alone = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        alone = False
+    if not alone:
+        raise ValueError(f"expected {LOOPBACK}, got {host}")
+    return host
+
+
 class _Http(BaseModel):
     """Where the page and the API listen; without this table nothing listens."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    host: _Host = Field(default="127.0.0.1", description="Address that is listened on.")
+    host: Annotated[
+        str,
+        Field(min_length=1, max_length=253),
+        AfterValidator(_loopback),
+        Wanted(LOOPBACK, "there is no login yet: put a reverse proxy with one in front"),
+    ] = Field(default="127.0.0.1", description="Address that is listened on: of this machine alone.")
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(default=HTTP_PORT, description="TCP port that is listened on.")
     names: Annotated[tuple[_Host, ...], Field(strict=False)] = Field(
         default=(),

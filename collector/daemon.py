@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from collector import keys
 from collector.acknowledge import Packet
 from collector.config import Config
+from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
 from collector.receive import FILTERS, QUEUE, gather, receive
@@ -28,6 +29,9 @@ from protocols.errors import LinkError
 from protocols.transports.mqtt import Pipe, connect
 from protocols.transports.pipe import Backoff, PipeSettings
 from protocols.uplink import topics
+
+if TYPE_CHECKING:
+    from collector.expose.serve import PageServer
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -63,6 +67,7 @@ class _Daemon:
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
         self._stop = asyncio.Event()
         self._linked: bool | None = None
+        self._health = Health()
         self._thread = ThreadPoolExecutor(1, "store")
         self._backoff = Backoff(random.SystemRandom().uniform)
 
@@ -71,6 +76,18 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        page = page_server(self._config, self._health)
+        if page is not None:
+            page.start()
+        try:
+            await self._connect_again()
+        finally:
+            if page is not None:
+                await page.stop()
+        await self._in_thread(lambda: None)  # what was given up with a connection has ended now
+        log.info("stopped")
+
+    async def _connect_again(self) -> None:
         while not self._stop.is_set():
             try:
                 async with connect(pipe_settings(self._config)) as pipe:
@@ -79,16 +96,15 @@ class _Daemon:
                 if self._linked is not False:
                     log.warning("no link to the broker", fault=str(error))
                 self._linked = False
+            self._health.linked = False
             if not self._stop.is_set():
                 await self._pause(self._backoff.next_s())
-        await self._in_thread(lambda: None)  # what was given up with a connection has ended now
-        log.info("stopped")
 
     async def _session(self, pipe: Pipe) -> None:
         """One connection's life: receive in a task of its own, work in this one."""
         await pipe.subscribe(FILTERS)
         log.info("linked to the broker", host=self._config.host, port=self._config.port)
-        self._linked = True
+        self._linked = self._health.linked = True
         await self._in_thread(self._worker.greet_all)
         receiving = asyncio.create_task(receive(pipe, self._queue, _now_ms))
         working = asyncio.create_task(self._work(pipe))
@@ -120,6 +136,7 @@ class _Daemon:
             if group:
                 await self._in_thread(partial(self._worker.take, group, _now_ms()))
                 self._backoff.reset()
+            self._health.storing = not self._worker.full
             packets = await self._in_thread(partial(self._worker.words, _now_ms(), _mono_ms()))
             await self._publish(pipe, packets)
             if stopping and not group:
@@ -138,6 +155,15 @@ class _Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
+
+
+def page_server(config: Config, health: Health) -> PageServer | None:
+    """The page, where one is configured; only then is anything of it loaded."""
+    if config.http is None:
+        return None
+    from collector.expose.serve import PageServer  # noqa: PLC0415 - loads fastapi and uvicorn
+
+    return PageServer(config, config.http, health)
 
 
 def pipe_settings(config: Config) -> PipeSettings:

@@ -18,8 +18,9 @@ from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
 from collector.store.interface import Store
-from collector.store.readings import Met, Place
+from collector.store.readings import Met, Place, series_row
 from collector.store.ring import Kept
+from collector.store.series import Row
 from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -30,6 +31,7 @@ from protocols.uplink.envelope import inflate
 from protocols.uplink.faults import RootError
 from protocols.uplink.hello import Hello
 from protocols.uplink.pack import pack
+from protocols.uplink.ranges import ranges_to_wire
 from protocols.uplink.records import UNSEALED, VOUCH, Lost
 
 # What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not OperationalError:
@@ -150,11 +152,15 @@ class Ingest:
         doubts: set[str] = set()
         header, store = batch.header, self._store
         expanded = batches.expand(header, body)
+        new: list[Row] = []
         for leaf, reading in enumerate(expanded.readings):
             place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
             met = store.readings.put(place, reading, expanded.leaves[leaf])
-            if met is not Met.NEW:
+            if met is Met.NEW:
+                new.append(series_row(header.gateway, reading))
+            else:
                 store.ring.count(header.gateway, met.value)
+        store.series.note(new)
         for leaf, record in enumerate(expanded.records, len(expanded.readings)):
             wire = record.to_wire()
             kind = wire[0] if isinstance(wire[0], int) else 0
@@ -168,7 +174,8 @@ class Ingest:
 
     def _hello(self, heard: HelloHeard, outcome: Outcome, now_ms: int) -> None:
         hello = heard.hello
-        self._store.gateways.heard_hello(hello.gateway, pack(hello.clock.to_wire()), now_ms)
+        clock, held = pack(hello.clock.to_wire()), pack(ranges_to_wire(hello.held))
+        self._store.gateways.heard_hello(hello.gateway, clock, held, now_ms)
         outcome.due.add(hello.gateway)
         outcome.hellos[hello.gateway] = hello
         if heard.last is not None:

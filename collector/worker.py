@@ -37,6 +37,11 @@ class Worker:
         self._checker = self._made_checker()
         self._full = False
 
+    @property
+    def full(self) -> bool:
+        """Whether the store did not take the last group."""
+        return self._full
+
     def start(self, now_ms: int) -> None:
         """Assert what acknowledgements promise, and decode what an earlier version could not.
 

@@ -93,6 +93,35 @@ class Cases:
         row = self._sql.execute("SELECT 1 FROM incident WHERE kind = ? AND closed_ms IS NULL", (kind,)).fetchone()
         return row is not None
 
+    def open(self, limit: int) -> list[Case]:
+        """The open incidents, newest first."""
+        rows = self._sql.execute(
+            f"SELECT {_COLUMNS} FROM incident WHERE closed_ms IS NULL ORDER BY n DESC LIMIT ?",  # noqa: S608 - a constant
+            (limit,),
+        )
+        return [Case(*row) for row in rows]
+
+    def open_by_kind(self) -> dict[str, int]:
+        """How many incidents are open."""
+        return dict(self._sql.execute("SELECT kind, count(*) FROM incident WHERE closed_ms IS NULL GROUP BY kind"))
+
+    def holds(self, gateway: str) -> tuple[set[bytes], dict[bytes, int]]:
+        """What is held without looking at every batch: whole epochs, and how many single batches of others."""
+        pending = self._sql.execute("SELECT epoch FROM pending WHERE gateway = ?", (gateway,))
+        whole = {row[0] for row in pending}
+        single: dict[bytes, int] = {}
+        rows = self._sql.execute(
+            "SELECT h.epoch, h.batch, count(*) OVER (PARTITION BY h.epoch) FROM (SELECT DISTINCT h.epoch, h.batch"
+            " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL WHERE h.gateway = ?) h",
+            (gateway,),
+        )
+        for epoch, batch, count in rows:
+            if batch == EVERYTHING:
+                whole.add(epoch)
+            else:
+                single[epoch] = count
+        return whole, {epoch: count for epoch, count in single.items() if epoch not in whole}
+
     def held(self, gateway: str) -> int:
         """How many stored batches of a gateway are held from billing."""
         row = self._sql.execute(

@@ -217,6 +217,14 @@ class EvidenceTable:
         rows = self._sql.execute("SELECT state, count(*) FROM evidence WHERE gateway = ? GROUP BY state", (gateway,))
         return {DECODED: 0, UNDECODED: 0} | dict(rows)
 
+    def undecoded_by_gateway(self) -> dict[str, int]:
+        """How many batches could not be decoded; there are few."""
+        rows = self._sql.execute(
+            "SELECT gateway, count(*) FROM evidence WHERE state = 'undecoded' AND n IN"
+            " (SELECT n FROM evidence WHERE state = 'undecoded') GROUP BY gateway"
+        )
+        return dict(rows)
+
     def _place(self, batch: Batch, n: int) -> None:
         """Take the new batch up into the facts of its epoch, and look for contradictions beside it."""
         header = batch.header

@@ -39,6 +39,7 @@ class Contact:
     hello_clock: bytes | None
     status: str | None
     ack_number: int
+    hello_held: bytes | None = None
 
 
 class Gateways:
@@ -84,11 +85,11 @@ class Gateways:
         """Something authentic came."""
         self._sql.execute("UPDATE gateway SET contact_ms = ? WHERE name = ?", (now_ms, gateway))
 
-    def heard_hello(self, gateway: str, clock: bytes, now_ms: int) -> None:
-        """A hello came, with this clock (its array, packed)."""
+    def heard_hello(self, gateway: str, clock: bytes, held: bytes, now_ms: int) -> None:
+        """A hello came, with this clock and these ranges (their arrays, packed)."""
         self._sql.execute(
-            "UPDATE gateway SET contact_ms = ?, hello_ms = ?, hello_clock = ? WHERE name = ?",
-            (now_ms, now_ms, clock, gateway),
+            "UPDATE gateway SET contact_ms = ?, hello_ms = ?, hello_clock = ?, hello_held = ? WHERE name = ?",
+            (now_ms, now_ms, clock, held, gateway),
         )
 
     def show_status(self, gateway: str, text: str) -> None:
@@ -98,7 +99,7 @@ class Gateways:
     def contacts(self) -> list[Contact]:
         """All gateways in name order."""
         rows = self._sql.execute(
-            "SELECT name, registered_ms, contact_ms, hello_ms, hello_clock, status, ack_number"
+            "SELECT name, registered_ms, contact_ms, hello_ms, hello_clock, status, ack_number, hello_held"
             " FROM gateway ORDER BY name"
         )
         return [Contact(*row) for row in rows]

@@ -17,6 +17,7 @@ from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.readings import Readings
 from collector.store.ring import Ring
+from collector.store.series import SeriesTable
 
 
 class Store(Protocol):
@@ -28,6 +29,8 @@ class Store(Protocol):
     def evidence(self) -> EvidenceTable: ...  # noqa: D102 - batches as received, and their places
     @property
     def readings(self) -> Readings: ...  # noqa: D102 - what was in them
+    @property
+    def series(self) -> SeriesTable: ...  # noqa: D102 - each meter's newest readings
     @property
     def cases(self) -> Cases: ...  # noqa: D102 - what an operator must look at, and the journal
     @property

@@ -10,18 +10,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import msgpack
 
+from collector.store.series import Row, order
 from protocols.reading import Identity
-from protocols.uplink.leaf import SealedReading, identity_to_wire, time_code
-from protocols.uplink.pack import pack
+from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, time_code
+from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
+KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
 
@@ -64,6 +67,16 @@ class RecordRow:
     sealed: bytes
 
 
+_FIELDS = (
+    "gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
+    " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
+    " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
+    " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch) FROM reading r"
+)
+_SELECT = f"SELECT {_FIELDS}"
+_SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
+
+
 class Readings:
     """The tables reading and record."""
 
@@ -91,25 +104,52 @@ class Readings:
         return Met.CONFLICT
 
     def put_record(self, place: Place, kind: int, sealed: bytes) -> None:
-        """Store a record."""
+        """Store a record, under the number of its batch's evidence."""
         self._sql.execute(
-            "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+            " coalesce((SELECT n FROM evidence WHERE gateway = ?1 AND id = ?2), 0))",
             (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed),
         )
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""
         rows = self._sql.execute(
-            "SELECT gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
-            " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
-            " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch)"
-            " FROM reading r WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
+            f"{_SELECT} WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
-        for *place, sealed, conflict, held, pending in rows:
-            reasons = [*(held.split(",") if held else ()), *((PENDING,) if pending else ())]
-            yield ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
+        return (_reading_row(row) for row in rows)
+
+    def at(self, meter: bytes, how: int, moment: str, part: int) -> ReadingRow | None:
+        """The first reading stored under an identity."""
+        row = self._sql.execute(
+            f"{_SELECT} WHERE meter = ? AND how = ? AND moment = ? AND part = ? ORDER BY variant LIMIT 1",
+            (meter, how, moment, part),
+        ).fetchone()
+        return None if row is None else _reading_row(row)
+
+    def newest_first(
+        self, meter: bytes, how: int, before: tuple[str, int, int], limit: int
+    ) -> list[tuple[tuple[str, int, int], ReadingRow]]:
+        """Readings of a meter with their keys (moment, part, variant), downwards from below `before`."""
+        rows = self._sql.execute(
+            f"{_SELECT_KEY} WHERE meter = ? AND how = ? AND (moment, part, variant) < (?, ?, ?)"
+            " ORDER BY moment DESC, part DESC, variant DESC LIMIT ?",
+            (meter, how, *before, limit),
+        )
+        return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
+
+    def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
+        """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.
+
+        Records of the kind `without` are left out.
+        """
+        rows = self._sql.execute(
+            "SELECT r.n, coalesce(e.received_ms, 0), r.gateway, r.epoch, r.seq, r.batch, r.leaf, r.kind, r.sealed"
+            " FROM record r LEFT JOIN evidence e ON e.n = r.n WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
+            " ORDER BY r.n DESC, r.leaf DESC LIMIT ?",
+            (*before, without, limit),
+        )
+        return [(row[0], row[1], RecordRow(Place(*row[2:7]), row[7], row[8])) for row in rows]
 
     def records(self, gateway: str | None = None) -> Iterator[RecordRow]:
         """All records (of one gateway), in the order of their batches' places."""
@@ -154,15 +194,37 @@ class Readings:
         return bool(cursor.rowcount)
 
 
+def series_row(gateway: str, reading: SealedReading) -> Row:
+    """What the series of a reading needs to know of it."""
+    meter, how, moment, part = identity(gateway, reading)
+    seconds = reading.meter_time.seconds if reading.meter_time else None
+    return Row(meter, how, part, moment, order(reading.slot_ms, seconds, reading.at_ms), reading.at_ms, gateway)
+
+
 def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int]:
     """(meter, how, moment, part) of a reading; a device without identity is known by gateway, device and sub-meter."""
     return meter_key(gateway, reading), int(reading.how), _moment(reading), reading.part
+
+
+def _reading_row(row: Sequence[Any]) -> ReadingRow:
+    *place, sealed, conflict, held, pending = row
+    reasons = [*(held.split(",") if held else ()), *((PENDING,) if pending else ())]
+    return ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
 
 def meter_key(gateway: str, reading: SealedReading) -> bytes:
     """The packed identity of a meter; behind a sub-meter, and for a nameless device, where it is read."""
     nameless = all(getattr(reading.meter, name) is None for name in _NAMELESS)
     return _packed_meter(reading.meter, reading.sub, (gateway, reading.device) if nameless else ())
+
+
+def meter_of(key: bytes) -> Identity:
+    """The identity in a packed one.
+
+    Raises:
+        PlombaError: it is none.
+    """
+    return identity_from_wire(Fields(unpack(key, KEY_BYTES, "meter"), "meter", 2).array("identity", 32))
 
 
 @functools.lru_cache(METERS)

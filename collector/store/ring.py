@@ -54,6 +54,15 @@ class Ring:
         )
         return [(row[0], Kept(*row[1:])) for row in rows]
 
+    def newest(self, before: int, limit: int) -> list[tuple[int, Kept]]:
+        """The newest below number `before`, newest first."""
+        rows = self._sql.execute(
+            "SELECT n, at_ms, gateway, kind, code, message, digest, size, head FROM ring WHERE n < ?"
+            " ORDER BY n DESC LIMIT ?",
+            (before, limit),
+        )
+        return [(row[0], Kept(*row[1:])) for row in rows]
+
     def count(self, gateway: str, name: str, by: int = 1) -> None:
         """Raise a counter; `gateway` is "" for what nobody registered sent."""
         self._sql.execute(

@@ -1,20 +1,34 @@
-"""The tables of the SQLite store, version 1.
+"""The tables of the SQLite store, version 2.
 
 Every row of the uplink is keyed by gateway first. Numbers of readings are never columns: they stay in the leaf's bytes
 as they were sealed. `n` is the order of commits. Instants are milliseconds UTC.
+
+`series` is derived from `reading`: for each meter, way of reading and part where its newest row is, how many there are
+and when the last few were, so that what is shown never has to look through all readings (`collector.store.series`).
 """
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x504C4F4D  # "PLOM": tells our files from others
 
-TABLES = """
+SERIES = """
+CREATE TABLE series (
+  meter BLOB NOT NULL, how INTEGER NOT NULL, part INTEGER NOT NULL, name TEXT NOT NULL, gateway TEXT NOT NULL,
+  stored INTEGER NOT NULL, first INTEGER NOT NULL, newest INTEGER NOT NULL, moment TEXT NOT NULL,
+  at_ms INTEGER NOT NULL, recent TEXT NOT NULL, PRIMARY KEY (meter, how, part)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX series_name ON series (name);
+CREATE INDEX series_gateway ON series (gateway);
+CREATE INDEX record_newest ON record (n, leaf);
+"""
+
+_TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('generation', 1);
 CREATE TABLE gateway (
   name TEXT PRIMARY KEY, box BLOB NOT NULL, registered_ms INTEGER NOT NULL, ack_number INTEGER NOT NULL DEFAULT 0,
-  contact_ms INTEGER, hello_ms INTEGER, hello_clock BLOB, status TEXT
+  contact_ms INTEGER, hello_ms INTEGER, hello_clock BLOB, status TEXT, hello_held BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE gateway_key (
   gateway TEXT NOT NULL, key BLOB NOT NULL, algorithm INTEGER NOT NULL, public BLOB NOT NULL, state TEXT NOT NULL,
@@ -55,7 +69,7 @@ CREATE TABLE reading (
 CREATE INDEX reading_gateway ON reading (gateway, at_ms);
 CREATE TABLE record (
   gateway TEXT NOT NULL, batch BLOB NOT NULL, leaf INTEGER NOT NULL, epoch BLOB NOT NULL, seq INTEGER NOT NULL,
-  kind INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (gateway, batch, leaf)
+  kind INTEGER NOT NULL, sealed BLOB NOT NULL, n INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (gateway, batch, leaf)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE ring (
   n INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, gateway TEXT NOT NULL, kind TEXT NOT NULL,
@@ -78,3 +92,15 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_hash ON journal (hash);
 """
+TABLES = _TABLES + SERIES
+
+_FROM_1 = """
+ALTER TABLE gateway ADD COLUMN hello_held BLOB;
+ALTER TABLE record ADD COLUMN n INTEGER NOT NULL DEFAULT 0;
+UPDATE record SET n = coalesce(
+  (SELECT e.n FROM evidence e WHERE e.gateway = record.gateway AND e.id = record.batch), 0
+);
+"""
+
+# What makes a store of one version into one of the next; `series` is filled from the readings afterwards.
+MIGRATIONS = {1: _FROM_1 + SERIES}

@@ -17,8 +17,10 @@ from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.readings import Readings
 from collector.store.ring import Ring
+from collector.store.series import SeriesTable
 
 BUSY_MS = 10_000  # how long a writer waits for another process (a command of the operator) to finish
+READ_BUSY_MS = 2_000  # how long a reader waits; in WAL mode it hardly ever has to
 SYNCHRONOUS_FULL = 2  # as PRAGMA synchronous shows it
 
 
@@ -34,6 +36,7 @@ class SqliteStore:
         self.gateways = Gateways(connection)
         self.evidence = EvidenceTable(connection)
         self.readings = Readings(connection)
+        self.series = SeriesTable(connection)
         self.cases = Cases(connection)
         self.ring = Ring(connection)
 
@@ -54,6 +57,33 @@ class SqliteStore:
         except sqlite3.OperationalError as error:
             raise StoreFullError("a store that opens", str(error), str(path)) from error
         except sqlite3.DatabaseError as error:
+            raise StoreVersionError("a store of the collector", str(error), str(path)) from error
+        return found
+
+    @classmethod
+    def open_to_read(cls, path: Path) -> SqliteStore:
+        """A view of the store as it is at this moment; it cannot be written through, and should be closed soon.
+
+        Raises:
+            StoreVersionError: another version's, or no store at all.
+            StoreFullError: the file cannot be opened or is busy.
+        """
+        try:
+            address = f"{path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(
+                address, uri=True, isolation_level=None, check_same_thread=False, timeout=READ_BUSY_MS / 1000
+            )
+            try:
+                connection.execute("PRAGMA query_only=ON")
+                connection.execute("BEGIN")
+                found = cls(connection, str(path))
+                found._check_version()
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.OperationalError as error:
+            raise StoreFullError("a store that can be read", str(error), str(path)) from error
+        except (sqlite3.DatabaseError, OSError) as error:
             raise StoreVersionError("a store of the collector", str(error), str(path)) from error
         return found
 
@@ -128,20 +158,46 @@ class SqliteStore:
         different, self._version = version != self._version, version
         return different
 
+    def _versions(self) -> tuple[int, int]:
+        """The application and the version that the file names."""
+        application: int = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        return application, version
+
+    def _empty(self) -> bool:
+        found: int = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return found == 0
+
     def _prepare(self) -> None:
-        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if empty and application == 0:
+        """Make the tables in an empty file, raise an older version's; all in one transaction."""
+        application, version = self._versions()
+        older = application == schema.APPLICATION_ID and version in schema.MIGRATIONS
+        if older or (self._empty() and application == 0):
             with self.transaction():
-                if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                if self._empty():
                     self._make()
-        elif (application, version) != (schema.APPLICATION_ID, schema.VERSION):
+                elif older:
+                    self._migrate()
+        self._check_version()
+
+    def _check_version(self) -> None:
+        application, version = self._versions()
+        if (application, version) != (schema.APPLICATION_ID, schema.VERSION):
             got = f"application {application:#x}, version {version}"
             raise StoreVersionError(f"version {schema.VERSION} of the collector's store", got, self._place)
 
     def _make(self) -> None:
-        for statement in filter(str.strip, schema.TABLES.split(";\n")):
-            self._connection.execute(statement)
+        self._run(schema.TABLES)
         self._connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
         self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
+
+    def _migrate(self) -> None:
+        """From the version that is there now (another process may have raised it meanwhile) to ours."""
+        for version in range(self._versions()[1], schema.VERSION):
+            self._run(schema.MIGRATIONS[version])
+        self.series.rebuild()
+        self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
+
+    def _run(self, statements: str) -> None:
+        for statement in filter(str.strip, statements.split(";\n")):
+            self._connection.execute(statement)

@@ -1,0 +1,103 @@
+"""From a stored reading to what is shown of it: its leaf decoded, its seal verified again from the evidence."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from collector.attest import Attestor
+from collector.expose import views, words
+from collector.shown import kind_of, maybe_time, shown, state_name, utc
+from collector.store.readings import ReadingRow
+from protocols import quantities
+from protocols.errors import PlombaError
+from protocols.quantities import Rank
+from protocols.reading import How, MeterTime, Value
+from protocols.uplink.leaf import SealedReading, leaf_from_bytes
+
+MAIN = 6  # main values of a reading at most: more of them are no longer main
+VALUE = 520  # characters of a value: 256 octets in hex fit
+
+HowName = Literal["read", "profile", "storage", "push", "event_log"]
+_KINDS = Literal["number", "float32", "text", "time", "raw"]
+_STATES = Literal["ok", "invalid", "recurring", "error-state", "unknown"]
+_PRECISIONS = Literal["day", "minute", "second"]
+
+
+def how_name(how: int) -> HowName:
+    """read, profile, storage, push or event_log."""
+    return cast("HowName", How(how).name.lower())
+
+
+def decoded(row: ReadingRow) -> SealedReading | None:
+    """The leaf of a stored reading; None when it is none any more."""
+    try:
+        return SealedReading.from_wire(leaf_from_bytes(row.sealed))
+    except PlombaError:
+        return None
+
+
+def reading_view(row: ReadingRow, attestor: Attestor, now_ms: int) -> views.Reading | None:
+    """A stored reading as it is shown; None when nothing of it can be read any more."""
+    reading = decoded(row)
+    if reading is None:
+        return None
+    place = row.place
+    return views.Reading(
+        gateway=place.gateway,
+        how=how_name(reading.how),
+        part=reading.part,
+        slot=None if reading.slot_ms is None else utc(reading.slot_ms),
+        gateway_time=utc(reading.at_ms),
+        age_s=(now_ms - reading.at_ms) // 1000,
+        clock_synchronised=reading.quality.synchronised,
+        clock_uncertainty_ms=reading.quality.uncertainty_ms,
+        meter_time=_meter_time(reading.meter_time),
+        status=words.status(reading.status),
+        status_raw=reading.status_raw,
+        values=_values(reading, f"{place.batch.hex()}:{place.leaf}"),
+        seal="holds" if attestor.holds(row) else "altered",
+        held=row.held,
+        conflict=row.conflict,
+        proof=_proof(row),
+    )
+
+
+def _values(reading: SealedReading, proof: str) -> tuple[views.Value, ...]:
+    """The main values first, then the others as the meter shows them."""
+    ranked = sorted(
+        ((quantities.rank(each.key, reading.meter), place, each) for place, each in enumerate(reading.values)),
+        key=lambda found: found[:2],
+    )
+    return tuple(
+        _value(value, reading, proof, rank < Rank.OTHER and index < MAIN)
+        for index, (rank, _, value) in enumerate(ranked)
+    )
+
+
+def _value(value: Value, reading: SealedReading, proof: str, main: bool) -> views.Value:
+    return views.Value(
+        key=str(value.key),
+        label=quantities.label(value.key, reading.meter),
+        value=shown(value.number)[:VALUE],
+        kind=cast("_KINDS", kind_of(value.number)),
+        unit=value.unit,
+        state=cast("_STATES", state_name(value.state)),
+        time=maybe_time(value.time),
+        status=value.status,
+        main=main,
+        proof=proof,
+    )
+
+
+def _meter_time(time: MeterTime | None) -> views.MeterTime | None:
+    if time is None:
+        return None
+    precision = cast("_PRECISIONS", time.precision.name.lower())
+    return views.MeterTime(shown=str(time), precision=precision, summer=time.summer, deviation_min=time.deviation_min)
+
+
+def _proof(row: ReadingRow) -> views.Proof:
+    place = row.place
+    batch = place.batch.hex()
+    command = f"plomba-collector proof --config collector.toml --batch {batch} --leaf {place.leaf} --out reading.proof"
+    return views.Proof(batch=batch, leaf=place.leaf, epoch=place.epoch.hex(), seq=place.seq, command=command)

@@ -1,0 +1,33 @@
+"""When something is late or silent: pure functions over milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+SHORTEST_MS = 30_000  # a batch is sealed up to 10 s after its reading and has a way to go: sooner says nothing
+HELLO_MS = 3_600_000  # a gateway says hello hourly at the least
+SILENT_MS = 60_000  # ... and one that reads often is not called silent sooner than this
+
+
+def usual_ms(times: Sequence[int]) -> int | None:
+    """The distance that three quarters of the last few kept to; None for fewer than two times.
+
+    So neither an outage nor a burst of old rows that are read at once makes the others late.
+    """
+    distances = sorted(after - before for before, after in pairwise(times))
+    return distances[3 * (len(distances) - 1) // 4] if distances else None
+
+
+def late_since_ms(at_ms: int, usual: int | None, now_ms: int) -> int | None:
+    """Since when the next reading is late: twice the usual distance after the last one; None when it is not."""
+    if usual is None:
+        return None
+    due = at_ms + max(2 * usual, SHORTEST_MS)
+    return due if now_ms > due else None
+
+
+def silent(contact_ms: int, usual: int | None, now_ms: int) -> bool:
+    """Whether a gateway whose quickest meter is read every `usual` ms should have been heard."""
+    wait = 2 * HELLO_MS if usual is None else min(2 * HELLO_MS, max(2 * usual, SILENT_MS))
+    return now_ms - contact_ms > wait

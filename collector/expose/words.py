@@ -1,0 +1,91 @@
+"""What codes mean, in words for people who have not read the contract."""
+
+from __future__ import annotations
+
+from protocols.errors import PlombaError
+from protocols.reading import Status
+from protocols.uplink.records import Configuration, Event, Lost, OtherRecord, Record, TimeCorrection, Unsealed
+
+TEXT = 400  # characters of a sentence that is made of what a gateway said
+
+HELD = {
+    "pending": "the beginning of its chain has not come yet",
+    "config": "the gateway's configuration is not approved",
+    "root": "a batch is not what its seal says",
+    "broken": "the gateway's chain is broken: rolled back or copied",
+    "orphan": "the gateway lost its memory",
+    "core-older": "sealed by older software than before",
+    "unsealed": "read while the gateway's key could not be used",
+    "vouched": "vouched for by a later key",
+    "restored": "this collector was restored from an older copy",
+}
+
+EVENTS = {
+    "start": "gateway started",
+    "stop": "gateway stopped",
+    "epoch-new": "new chain of batches",
+    "clock-step": "gateway's clock stepped",
+    "clock-apart": "gateway's clock differs from the collector's",
+    "clock-set": "gateway's clock set",
+    "poll-failed": "meter could not be read",
+    "poll-recovered": "meter is read again",
+    "identity-mismatch": "another meter answered",
+    "bus-failed": "bus failed",
+    "bus-recovered": "bus works again",
+    "reading-refused": "a reading could not be sealed",
+    "record-refused": "a record could not be sealed",
+    "buffer-full": "buffer full: new readings refused",
+    "buffer-room": "buffer has room again",
+    "buffer-high": "buffer nearly full",
+    "stored-not-safe-removed": "stored batches removed before they were safe",
+    "buffer-salvaged": "damaged buffer salvaged",
+    "batch-rotten": "a batch in the buffer went bad",
+    "mark-taken-back": "collector asked again for batches",
+    "generation-raised": "collector was restored: all is offered again",
+    "write-failed": "gateway's disk did not take readings",
+    "write-recovered": "gateway's disk takes readings again",
+}
+
+
+def held(kind: str) -> str:
+    """Why something is held."""
+    return HELD.get(kind, kind)
+
+
+def status(flags: Status) -> tuple[str, ...]:
+    """The status bits that are set."""
+    return tuple(str(each.name).lower().replace("_", "-") for each in Status if each and each in flags)
+
+
+def meaning(code: str) -> tuple[str, str]:
+    """What an error code means, and what to do."""
+    known = PlombaError.registry.get(code)
+    if known is None:
+        return "a code of another version", "see the message"
+    first = (known.__doc__ or "").strip().split("\n")[0]
+    return first, known.do
+
+
+def told(record: Record) -> str:
+    """A record as a sentence."""
+    match record:
+        case Event():
+            said = [_parameter(each) for each in record.parameters if each is not None]
+            text = EVENTS.get(record.code, record.code) + (": " + ", ".join(said) if said else "")
+        case Lost():
+            text = f"batches {record.first} to {record.last} declared lost: {record.reason}"
+        case Configuration():
+            text = "configuration reported"
+        case TimeCorrection():
+            text = f"times of an earlier boot corrected by {record.offset_ms} ms"
+        case Unsealed():
+            text = f"reading of {record.reading.device} taken while the key could not be used; held"
+        case OtherRecord():
+            text = f"record of kind {record.kind}, kept as it is"
+    return text[:TEXT]
+
+
+def _parameter(value: int | str | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.hex()[:16]
+    return str(value)

@@ -1,0 +1,169 @@
+"""For each meter, way of reading and part: where its newest row is, how many there are, and when the last few were.
+
+Derived from the table of readings and kept beside it, in the same transaction, once for each batch. What is newest is
+told by the time that owns the row (its slot, else the meter's own time, else the gateway's), so that what comes late
+after an outage does not pass for the newest. The newest's seal is verified against its evidence by whoever shows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+RECENT = 9  # times of the newest exchanges that are kept: eight distances
+NAME = 8  # bytes of the hash that names a meter in an address
+_METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
+_COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What of a stored reading its series needs to know; `order` is its time in ms, by whichever clock owns it."""
+
+    meter: bytes
+    how: int
+    part: int
+    moment: str
+    order: int
+    at_ms: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The rows of one meter, way of reading and part: `newest` and `first` are times as `Row.order` has them.
+
+    `at_ms` is the gateway's time of the newest, `recent` are those of the last few exchanges.
+    """
+
+    meter: bytes
+    how: int
+    part: int
+    name: str
+    gateway: str
+    stored: int
+    first: int
+    newest: int
+    moment: str
+    at_ms: int
+    recent: tuple[int, ...]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Series:
+        """A row of the table."""
+        fields: list[Any] = [*row[:-1], tuple(json.loads(row[-1]))]
+        return cls(*fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The gateway's times of a series' newest row and of the last few exchanges."""
+
+    name: str
+    gateway: str
+    at_ms: int
+    recent: tuple[int, ...]
+
+
+class SeriesTable:
+    """The table series."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    def note(self, rows: Iterable[Row]) -> None:
+        """Take up rows that were stored."""
+        groups: dict[tuple[bytes, int, int], list[Row]] = {}
+        for row in rows:
+            groups.setdefault((row.meter, row.how, row.part), []).append(row)
+        for (meter, how, part), mine in groups.items():
+            self._put(self._one(meter, how, part), mine)
+
+    def rebuild(self) -> None:
+        """Make the whole table anew from the readings."""
+        self._sql.execute("DELETE FROM series")
+        rows = self._sql.execute(
+            "SELECT meter, how, part, moment, coalesce(slot_ms, (meter_s + ?) * 1000, at_ms), at_ms, gateway"
+            " FROM reading WHERE variant = 0 ORDER BY meter, how, moment",
+            (_METER_EPOCH_S,),
+        )
+        for _, mine in groupby(rows, lambda row: (row[0], row[1])):
+            self.note([Row(*row) for row in mine])
+
+    def of(self, meter: str) -> list[Series]:
+        """The series of the meter with this name in addresses."""
+        rows = self._sql.execute(f"SELECT {_COLUMNS} FROM series WHERE name = ? ORDER BY how, part", (meter,))  # noqa: S608 - a constant
+        return [Series.from_row(row) for row in rows]
+
+    def page(self, after: str, limit: int) -> list[Series]:
+        """All series of the next `limit` meters, by name."""
+        rows = self._sql.execute(
+            f"SELECT {_COLUMNS} FROM series WHERE name IN (SELECT DISTINCT name FROM series WHERE name > ?"  # noqa: S608 - a constant
+            " ORDER BY name LIMIT ?) ORDER BY name, how, part",
+            (after, limit),
+        )
+        return [Series.from_row(row) for row in rows]
+
+    def times(self) -> list[Times]:
+        """When every series' newest row was read: what lateness is judged by."""
+        rows = self._sql.execute("SELECT name, gateway, at_ms, recent FROM series WHERE part = 0 ORDER BY name")
+        return [Times(name, gateway, at_ms, tuple(json.loads(recent))) for name, gateway, at_ms, recent in rows]
+
+    def stored(self) -> dict[str, int]:
+        """How many readings are stored, by the gateway that read the newest of their series."""
+        return dict(self._sql.execute("SELECT gateway, sum(stored) FROM series GROUP BY gateway"))
+
+    def meters(self) -> int:
+        """How many meters there are."""
+        found: int = self._sql.execute("SELECT count(DISTINCT name) FROM series").fetchone()[0]
+        return found
+
+    def _one(self, meter: bytes, how: int, part: int) -> Series | None:
+        row = self._sql.execute(
+            f"SELECT {_COLUMNS} FROM series WHERE meter = ? AND how = ? AND part = ?",  # noqa: S608 - a constant
+            (meter, how, part),
+        ).fetchone()
+        return None if row is None else Series.from_row(row)
+
+    def _put(self, known: Series | None, mine: list[Row]) -> None:
+        last = max(mine, key=lambda row: row.order)
+        times = {row.at_ms for row in mine} | set(known.recent if known else ())
+        first = min(row.order for row in mine)
+        newest, moment, at_ms, gateway = last.order, last.moment, last.at_ms, last.gateway
+        if known is not None:
+            first = min(first, known.first)
+            if known.newest >= newest:
+                newest, moment, at_ms, gateway = known.newest, known.moment, known.at_ms, known.gateway
+        self._sql.execute(
+            f"INSERT OR REPLACE INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+            (
+                last.meter,
+                last.how,
+                last.part,
+                meter_name(last.meter),
+                gateway,
+                len(mine) + (known.stored if known else 0),
+                first,
+                newest,
+                moment,
+                at_ms,
+                json.dumps(sorted(times)[-RECENT:]),
+            ),
+        )
+
+
+def meter_name(meter: bytes) -> str:
+    """How a meter is named in addresses: the beginning of the hash of its identity."""
+    return hashlib.sha256(meter).digest()[:NAME].hex()
+
+
+def order(slot_ms: int | None, meter_s: int | None, at_ms: int) -> int:
+    """The time that owns a row, in ms: its slot, else the meter's own time as if it were UTC, else the gateway's."""
+    if slot_ms is not None:
+        return slot_ms
+    return at_ms if meter_s is None else (meter_s + _METER_EPOCH_S) * 1000

@@ -1,0 +1,62 @@
+"""Readable names: from the native key alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols import obis
+from protocols.quantities import Rank, label, rank
+from protocols.reading import Identity, NativeKey, Protocol
+
+HEAT = Identity(Protocol.MBUS, "KAM", "80012345", 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("vib", "place", "words", "order"),
+    [
+        ("06", (0, 0, 0, 0), "energy", Rank.ENERGY),
+        ("fb08", (0, 0, 0, 0), "energy", Rank.ENERGY),
+        ("5b", (0, 0, 0, 0), "flow temperature", Rank.TEMPERATURE),
+        ("14", (1, 0, 0, 0), "volume, set day 1", Rank.OTHER),
+        ("2d", (0, 0, 0, 1), "power, maximum", Rank.OTHER),
+        ("8610", (0, 2, 1, 0), "energy, tariff 2, input 1", Rank.OTHER),
+        ("863c", (0, 0, 0, 0), "energy, backward", Rank.OTHER),
+        ("5b", (0, 0, 0, 3), "flow temperature, in error state", Rank.OTHER),
+        ("fd17", (0, 0, 0, 0), "error flags", Rank.OTHER),
+        ("ff22", (0, 0, 0, 0), "manufacturer's value", Rank.OTHER),
+        ("ef", (0, 0, 0, 0), "value ef", Rank.OTHER),
+        ("", (0, 0, 0, 0), "value ", Rank.OTHER),
+    ],
+)
+def test_an_mbus_key_is_named(vib: str, place: tuple[int, int, int, int], words: str, order: Rank) -> None:
+    """From VIB, storage, tariff, subunit and function."""
+    key = NativeKey.mbus(bytes.fromhex(vib), *place)
+    assert (label(key, HEAT), rank(key, HEAT)) == (words, order)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "order"),
+    [
+        ("1-0:1.8.0.255", "active energy import", Rank.ENERGY),
+        ("1-0:2.8.2.255", "active energy export, tariff 2", Rank.OTHER),
+        ("1-0:3.7.0.255", "reactive power import", Rank.POWER),
+        ("1-0:21.7.0.255", "active power import L1", Rank.OTHER),
+        ("1-0:32.7.0.255", "voltage L1", Rank.ELECTRIC),
+        ("1-0:1.29.0.255", "active energy import of the interval", Rank.ENERGY),
+        ("1-0:1.6.0.255", "active power import, maximum", Rank.OTHER),
+        ("6-0:10.0.0.255", "flow temperature", Rank.TEMPERATURE),
+        ("8-0:1.0.0.255", "volume", Rank.VOLUME),
+        ("0-0:1.0.0.255", "clock", Rank.OTHER),
+        ("1-0:99.1.0.255", "1-0:99.1.0.255", Rank.OTHER),
+    ],
+)
+def test_an_obis_name_is_named(name: str, words: str, order: Rank) -> None:
+    """From the six numbers; what nobody knows stays a name."""
+    key, who = NativeKey.dlms(3, obis.from_text(name), 2), Identity(Protocol.DLMS)
+    assert (label(key, who), rank(key, who)) == (words, order)
+
+
+def test_a_modbus_register_without_a_model_keeps_its_number() -> None:
+    """No model, no guess."""
+    key, who = NativeKey.modbus(1, 52, "input.float32.abcd"), Identity(Protocol.MODBUS)
+    assert label(key, who) == "register 52"
