@@ -49,9 +49,11 @@ class Shelf:
     """Objects for a server: a dictionary."""
 
     def associated(self, client: int) -> None:
+        """Remember who came."""
         self.client = client
 
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
+        """What is on the shelf."""
         return VALUES.get(attribute, AccessResult.OBJECT_UNDEFINED)
 
 
@@ -78,6 +80,7 @@ class Wire:
         self._down, self._up = down, up
 
     def run(self) -> Done | Failed:
+        """Until what was begun is done."""
         pieces: list[bytes] = []
         for _ in range(STEPS_MAX):
             step = self.session.next()
@@ -97,14 +100,17 @@ class Wire:
         raise AssertionError("a loop without progress")
 
     def associate(self) -> Done | Failed:
+        """Link and association."""
         self.session.associate()
         return self.run()
 
     def get(self, attribute: Attribute) -> Done | Failed:
+        """One attribute."""
         self.session.get(attribute)
         return self.run()
 
     def release(self) -> Done | Failed:
+        """The end of both."""
         self.session.release()
         return self.run()
 
