@@ -21,7 +21,7 @@ from protocols.reading import MeterTime, Value
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
 RANGE = 1  # the selector of "rows from .. to .."
 MAX_COLUMNS = 64  # registers of one leaf
-STATUS_C_D = (96, 10)  # A-B:96.10.x.255 is the status word of a profile
+STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Column:
     @property
     def is_status(self) -> bool:
         """Whether it holds the status word of the row."""
-        return tuple(self.attribute.name[2:4]) == STATUS_C_D and self.attribute.number == VALUE
+        return self.attribute.name[2:4] == STATUS_C_D and self.attribute.number == VALUE
 
     def to_data(self) -> Data:
         """The capture object definition."""
