@@ -7,7 +7,16 @@ from typing import Protocol
 
 from protocols.dlms import hdlc
 from protocols.dlms.access import Access, Framing
-from protocols.dlms.faults import Babble, FrameRejected, LinkEnded, Malformed, Unexpected, WrongAddress, WrongPort
+from protocols.dlms.faults import (
+    Babble,
+    CutShort,
+    FrameRejected,
+    LinkEnded,
+    Malformed,
+    Unexpected,
+    WrongAddress,
+    WrongPort,
+)
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.link import CLIENT, OUR_SIZE, LinkState, Parameters, Station
 from protocols.dlms.wrapper import Message, MessageReader
@@ -121,7 +130,7 @@ class WrapperCarrier:
 
     def silence(self) -> list[Heard]:
         """A message that stays unfinished for so long leaves no place where the next one could begin."""
-        return [Lost(Malformed("a whole message", "the beginning of one", "wrapper"))] if self._reader.inside else []
+        return [Lost(CutShort("a whole message", "the beginning of one", "wrapper"))] if self._reader.inside else []
 
     def fault(self) -> MeterError | None:
         """Nothing: what does not hold ends the stream."""

@@ -74,6 +74,8 @@ def client_address(client: int) -> bytes:
     Raises:
         BadLength: above 127.
     """
+    if client > 0x7F:
+        raise BadLength("a client address of 7 bits", str(client), "HDLC address")
     return server_address(client, None)
 
 

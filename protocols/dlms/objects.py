@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from protocols import obis
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
-from protocols.dlms.data import NUMBERS, Data, Tag
+from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.dlms.units import UNITS
 from protocols.reading import Float32, MeterTime, NativeKey, Number, Raw, Scaled, State, Text, Value
@@ -80,6 +80,35 @@ class ScalerUnit:
         return cls(axdr.whole(scaler, "scaler"), UNITS.get(axdr.whole(unit, "unit")))
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """How an attribute's data become values: worked out once for all rows of a column.
+
+    `known` is False for a register without its scaler, and where unit or scaler is not known.
+    """
+
+    key: NativeKey
+    exponent: int
+    unit: str
+    known: bool
+
+    @classmethod
+    def of(cls, attribute: Attribute, scaler_unit: ScalerUnit | None) -> Meaning:
+        """The meaning of `attribute` with this scaler and unit."""
+        if attribute.scaler is None:
+            return cls(attribute.key, 0, "", True)
+        if scaler_unit is None:
+            return cls(attribute.key, 0, "", False)
+        return cls(attribute.key, scaler_unit.exponent, scaler_unit.unit or "", scaler_unit.unit is not None)
+
+    def value(self, data: Data) -> Value:
+        """What `data` says, exactly."""
+        number, state = _number(data, self.exponent)
+        if state is State.OK and not self.known:
+            state = State.UNKNOWN
+        return Value(self.key, self.unit if isinstance(number, Scaled | Float32) else "", number, state)
+
+
 def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = None) -> Value:
     """What `data` says, exactly; what it does not say is marked and never guessed.
 
@@ -88,15 +117,7 @@ def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = Non
     """
     if attribute.class_id == CLOCK and attribute.number == VALUE:
         return clock_value(attribute, data)
-    needed = attribute.scaler is not None
-    scale = scaler_unit if needed else None
-    number, state = _number(data, 0 if scale is None else scale.exponent)
-    unit = "" if scale is None else scale.unit or ""
-    if state is State.OK and needed and (scale is None or scale.unit is None):
-        state = State.UNKNOWN
-    if not isinstance(number, Scaled | Float32):
-        unit = ""
-    return Value(attribute.key, unit, number, state)
+    return Meaning.of(attribute, scaler_unit).value(data)
 
 
 def clock_value(attribute: Attribute, data: Data) -> Value:
@@ -104,7 +125,7 @@ def clock_value(attribute: Attribute, data: Data) -> Value:
     try:
         clock = clocks.from_data(data, str(attribute))
     except Malformed:
-        return Value(attribute.key, "", Raw(axdr.to_bytes(data)[:MAX_RAW]), State.INVALID)
+        return Value(attribute.key, "", _raw(data), State.INVALID)
     if clock.time is None:
         return Value(attribute.key, "", Raw(clock.octets), State.INVALID, clock.status)
     state = State.INVALID if clock.invalid else State.OK
@@ -124,27 +145,28 @@ def text_of(data: Data) -> str | None:
 
 
 def _number(data: Data, exponent: int) -> tuple[Number, State]:
-    raw = Raw(axdr.to_bytes(data)[:MAX_RAW])
-    if data.tag is Tag.NULL:
-        return raw, State.INVALID
-    if data.tag is Tag.FLOAT32 and isinstance(data.content, bytes):
-        return _float(data.content, exponent, raw)
-    if data.tag in NUMBERS and data.tag is not Tag.BCD and isinstance(data.content, int):
-        # Wider than a sealed value (a long64-unsigned above 2^63, a scaler of 10^13) is kept raw.
-        if data.content > MAX_INTEGER or abs(exponent) > MAX_EXPONENT:
-            return raw, State.UNKNOWN
-        return Scaled(data.content, exponent), State.OK
-    if data.tag in axdr.STRINGS and isinstance(data.content, bytes):
-        return _string(data, data.content)
-    return raw, State.UNKNOWN
+    tag, content, _ = data
+    if isinstance(content, int) and tag is not Tag.BCD:
+        # Wider than a sealed value (a long64-unsigned above 2^63, a scaler of 10^13): kept raw.
+        if content <= MAX_INTEGER and -MAX_EXPONENT <= exponent <= MAX_EXPONENT:
+            return Scaled(content, exponent), State.OK
+    elif isinstance(content, bytes) and tag is Tag.FLOAT32:
+        return _float(data, content, exponent)
+    elif isinstance(content, bytes) and tag in axdr.STRINGS:
+        return _string(data, content)
+    return _raw(data), State.INVALID if tag is Tag.NULL else State.UNKNOWN
 
 
-def _float(content: bytes, exponent: int, raw: Raw) -> tuple[Number, State]:
+def _raw(data: Data) -> Raw:
+    return Raw(axdr.to_bytes(data)[:MAX_RAW])
+
+
+def _float(data: Data, content: bytes, exponent: int) -> tuple[Number, State]:
     bits = int.from_bytes(content, "big")
     if bits & FLOAT_EXPONENT == FLOAT_EXPONENT:
-        return raw, State.INVALID
+        return _raw(data), State.INVALID
     if abs(exponent) > MAX_EXPONENT:
-        return raw, State.UNKNOWN
+        return _raw(data), State.UNKNOWN
     return Float32(bits, exponent), State.OK
 
 

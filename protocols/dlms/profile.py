@@ -15,13 +15,13 @@ from protocols.dlms.clock import Clock
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.get import Selection
-from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, ScalerUnit, value
+from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
 from protocols.reading import MeterTime, Value
 
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
 RANGE = 1  # the selector of "rows from .. to .."
 MAX_COLUMNS = 64  # registers of one leaf
-STATUS_C_D = (96, 10)  # A-B:96.10.x.255 is the status word of a profile
+STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Column:
     @property
     def is_status(self) -> bool:
         """Whether it holds the status word of the row."""
-        return tuple(self.attribute.name[2:4]) == STATUS_C_D and self.attribute.number == VALUE
+        return self.attribute.name[2:4] == STATUS_C_D and self.attribute.number == VALUE
 
     def to_data(self) -> Data:
         """The capture object definition."""
@@ -106,13 +106,14 @@ def rows(
         ColumnsDiffer: a row has another number of columns.
         Malformed: not of this form.
     """
+    meanings = tuple((each, Meaning.of(each.attribute, scalers.get(each.attribute))) for each in captured)
     found: list[Row] = []
     previous: MeterTime | None = None
     for each in axdr.members_of(data, "profile buffer"):
         cells = axdr.members_of(each, "profile row")
         if len(cells) != len(captured):
             raise ColumnsDiffer(f"{len(captured)} columns", str(len(cells)), f"row {len(found) + 1}")
-        row = _row(cells, captured, scalers, _next(previous, period_s))
+        row = _row(cells, meanings, _next(previous, period_s))
         previous = row.time
         found.append(row)
     return tuple(found)
@@ -135,18 +136,13 @@ def _next(previous: MeterTime | None, period_s: int) -> MeterTime | None:
     return replace(previous, seconds=previous.seconds + period_s)
 
 
-def _row(
-    cells: tuple[Data, ...],
-    captured: tuple[Column, ...],
-    scalers: Mapping[Attribute, ScalerUnit],
-    following: MeterTime | None,
-) -> Row:
+def _row(cells: tuple[Data, ...], meanings: tuple[tuple[Column, Meaning], ...], following: MeterTime | None) -> Row:
     clock: Clock | None = None
     time: MeterTime | None = None
     status: int | None = None
     repeated = False
     values = []
-    for cell, column in zip(cells, captured, strict=True):
+    for cell, (column, meaning) in zip(cells, meanings, strict=True):
         if column.is_clock:
             if cell.tag is Tag.NULL:
                 time, repeated = following, True
@@ -156,7 +152,7 @@ def _row(
         elif column.is_status:
             status = _status(cell)
         else:
-            values.append(value(column.attribute, cell, scalers.get(column.attribute)))
+            values.append(meaning.value(cell))
     return Row(clock, time, repeated, status, tuple(values))
 
 

@@ -36,7 +36,7 @@ from protocols.dlms.objects import Attribute
 from protocols.errors import MeterError
 
 TIMEOUT_MS = 5_000  # for one answer, repetitions included
-MAX_FOREIGN = 16  # answers to nothing that was asked, in one question, before the meter is called babbling
+MAX_FOREIGN = 16  # answers to nothing that was asked, between two of our own frames, before it is called babbling
 MAX_TURNS = 1_024  # frames that only ask for more, in one answer: 64 KB in frames of 64 bytes
 MAX_BLOCKS = 16_384  # of one answer
 MAX_BYTES = 4 * 1024 * 1024  # of one answer: a year of quarter-hours with eight columns takes 2 MB
@@ -231,12 +231,13 @@ class Session:
 
     def _begin(self, event: Event) -> None:
         self._state = STEPS[self._state, event]
-        self._result, self._strangers, self._why = None, 0, None
+        self._result = None
 
     def _transmit(self, octets: bytes) -> None:
         """Something new is asked: it has its own repetitions."""
         self._outgoing = octets
         self._left, self._turns = self._carrier.tries - 1, 0
+        self._strangers, self._why = 0, None
 
     def _hear(self, heard: list[Heard]) -> None:
         for each in heard:
@@ -276,7 +277,7 @@ class Session:
             self._lose(TooMuch(f"at most {MAX_TURNS} frames of one answer", "more", self._where()))
             return
         self._outgoing = octets
-        self._left = self._carrier.tries - 1
+        self._left, self._strangers = self._carrier.tries - 1, 0
 
     def _discard(self, error: MeterError) -> None:
         self._why = error

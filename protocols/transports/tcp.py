@@ -178,10 +178,9 @@ class TcpLine:
 def _failure(error: OSError, peer: str) -> LinkError:
     if isinstance(error, socket.gaierror):
         return NameUnknown("a host with an address", error.strerror or str(error), peer)
-    if isinstance(error, ConnectionRefusedError):
+    # Where a name has several addresses asyncio tells all their errors in one text.
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
         return ConnectionRefused("a listening port", "refused", peer)
-    if error.errno == errno.ETIMEDOUT:
-        return ConnectTimeout("a connection", "no answer", peer)
     return NoRoute("a way to the host", error.strerror or str(error), peer)
 
 

@@ -99,8 +99,7 @@ class DlmsMeters:
         for plate in plates(password):
             first, last = written.get(plate.serial, (now - history_rows + 1, None))
             self._outlets[plate.framing] = Outlet(Meter(plate, record, utc_ms, seed, first, last))
-        for outlet in self._outlets.values():
-            outlet.meter.write_rows(utc_ms())
+        self._utc_ms = utc_ms
 
     @property
     def wrapper_port(self) -> int:
@@ -128,7 +127,9 @@ class DlmsMeters:
             outlet.frozen = frozen
 
     async def start(self, wrapper_port: int = 0, hdlc_port: int = 0) -> None:
-        """Listen on both ports (0: a free one)."""
+        """Write the rows that are due, then listen on both ports (0: a free one)."""
+        for outlet in self._outlets.values():
+            outlet.meter.write_rows(self._utc_ms())
         await self._outlets[Framing.WRAPPER].start(wrapper_port)
         await self._outlets[Framing.HDLC].start(hdlc_port)
 

@@ -27,6 +27,7 @@ class Now:
     ms: int = NOW_MS
 
     def utc_ms(self) -> int:
+        """What it shows."""
         return self.ms
 
 

@@ -19,6 +19,7 @@ from protocols.dlms.faults import (
     LinkEnded,
     NoAnswer,
     StreamEnded,
+    TooMuch,
     WrongAddress,
     WrongBlock,
     WrongInvokeId,
@@ -35,6 +36,7 @@ from protocols.errors import MeterError, PlombaError
 SHORT = Attribute.of(3, "1-0:1.8.0.255")
 LONG = Attribute.of(7, "1-0:99.1.0.255")
 OTHER = Attribute.of(3, "1-0:2.8.0.255")
+MANY = Attribute.of(1, "0-0:96.2.0.255")
 VALUES = {
     SHORT: Data(Tag.DOUBLE_LONG_UNSIGNED, 123_456_789),
     OTHER: Data(Tag.DOUBLE_LONG_UNSIGNED, 987),
@@ -49,9 +51,11 @@ class Shelf:
     """Objects for a server: a dictionary."""
 
     def associated(self, client: int) -> None:
+        """Remember who came."""
         self.client = client
 
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
+        """What is on the shelf."""
         return VALUES.get(attribute, AccessResult.OBJECT_UNDEFINED)
 
 
@@ -78,6 +82,7 @@ class Wire:
         self._down, self._up = down, up
 
     def run(self) -> Done | Failed:
+        """Until what was begun is done."""
         pieces: list[bytes] = []
         for _ in range(STEPS_MAX):
             step = self.session.next()
@@ -97,14 +102,17 @@ class Wire:
         raise AssertionError("a loop without progress")
 
     def associate(self) -> Done | Failed:
+        """Link and association."""
         self.session.associate()
         return self.run()
 
     def get(self, attribute: Attribute) -> Done | Failed:
+        """One attribute."""
         self.session.get(attribute)
         return self.run()
 
     def release(self) -> Done | Failed:
+        """The end of both."""
         self.session.release()
         return self.run()
 
@@ -432,3 +440,29 @@ def test_no_secret_is_shown() -> None:
 def test_every_state_can_be_released() -> None:
     """From wherever a visit stands, the table leads to its end."""
     assert all((state, Event.RELEASE) in STEPS for state in State)
+
+
+def test_a_long_answer_with_every_block_twice() -> None:
+    """Many blocks, each followed by its repetition: bounded per turn, so that the answer still comes whole."""
+    longer = axdr.array(*(Data(Tag.LONG, number) for number in range(2_000)))
+    VALUES[MANY] = longer
+    wire = Wire(Framing.WRAPPER, lambda _, out: [out + out])
+    wire.associate()
+    assert data_of(wire.get(MANY)) == longer
+    assert wire.session.foreign > MAX_FOREIGN
+
+
+def test_endless_blocks_end() -> None:
+    """A meter that never says "last", and one that sends empty blocks: both are named."""
+    for piece in (b"", bytes(1_000_000)):
+        wire = associated(Framing.WRAPPER)
+        session = asked(wire, LONG)
+        for number in range(1, 10):
+            session.received(wrapped(Block(1, number, False, piece[:60_000]).to_bytes()))
+            session.next()
+        if not piece:
+            assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]
+            continue
+        for number in range(10, 100):
+            session.received(wrapped(Block(1, number, False, piece[:60_000]).to_bytes()))
+        assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]

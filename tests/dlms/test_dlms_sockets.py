@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from protocols.dlms import data as axdr
 from protocols.dlms import profile
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.clock import utc_ms
-from protocols.dlms.faults import AccessRefused, AssociationRefused, MeterError, NoAnswer, PasswordRefused, StreamEnded
+from protocols.dlms.faults import AccessRefused, AssociationRefused, NoAnswer, PasswordRefused, StreamEnded
 from protocols.dlms.objects import (
     CLOCK_TIME,
     DEVICE_ID,
@@ -25,10 +27,11 @@ from protocols.dlms.objects import (
     value,
 )
 from protocols.dlms.profile import Row
+from protocols.errors import MeterError
 from protocols.reading import MeterTime, Scaled, State, Value
 from protocols.transports.dlms import Association, associated
 from protocols.transports.exchange import Clock
-from protocols.transports.tcp import ConnectionRefused, NameUnknown, TcpLine
+from protocols.transports.tcp import ConnectionGone, ConnectionRefused, NameUnknown, TcpLine
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.plates import Plate
 from simulators.record import Answered, Record, read
@@ -138,12 +141,10 @@ async def test_a_range_begins_and_ends_where_it_was_asked(meters: DlmsMeters, cl
 
 
 @pytest.mark.parametrize(("day", "count"), [("2026-03-29", 92), ("2026-10-25", 100)])
-async def test_a_day_of_change_has_all_its_rows(
-    tmp_path: Path, clock: Clock, now: object, day: str, count: int
-) -> None:
+async def test_a_day_of_change_has_all_its_rows(tmp_path: Path, clock: Clock, now: Any, day: str, count: int) -> None:
     """Asked by its midnights in local time: 92 rows in spring, 100 in autumn, instants a quarter of an hour apart."""
     midnight = datetime.datetime.fromisoformat(day).replace(tzinfo=datetime.UTC)
-    now.ms = int(midnight.timestamp() * 1000) + 30 * 3_600_000  # type: ignore[attr-defined]
+    now.ms = int(midnight.timestamp() * 1000) + 30 * 3_600_000
     record = Record(tmp_path / "record.jsonl")
     meters = DlmsMeters(record, clock.utc_ms, password=PASSWORD)
     await meters.start()
@@ -218,9 +219,9 @@ async def test_a_refused_attribute_leaves_the_association_open(
 async def test_a_frozen_meter_answers_nothing_and_releases_nothing(meters: DlmsMeters, clock: Clock) -> None:
     """Frozen in the middle: the question ends with an error within its time."""
     access = plate_of(meters, Framing.WRAPPER).access
-    with pytest.raises((StreamEnded, NoAnswer)):
-        async with associated(HOST, meters.wrapper_port, Framing.WRAPPER, access, clock, 0.5) as association:
-            meters.frozen = True
+    async with associated(HOST, meters.wrapper_port, Framing.WRAPPER, access, clock, 0.5) as association:
+        meters.frozen = True
+        with pytest.raises((StreamEnded, NoAnswer)):
             await association.get(DEVICE_ID)
 
 
@@ -243,13 +244,16 @@ async def test_cancelling_a_question_releases_the_meter(meters: DlmsMeters, cloc
         assert await association.get(DEVICE_ID)
 
 
-async def test_a_restarted_simulator_writes_no_row_twice(tmp_path: Path, clock: Clock, now: object) -> None:
+async def test_a_restarted_simulator_writes_no_row_twice(tmp_path: Path, clock: Clock, now: Any) -> None:
     """Rows from before, those of the time it was away, and none twice."""
     path = tmp_path / "record.jsonl"
     first = Record(path)
-    plate = plate_of(DlmsMeters(first, clock.utc_ms, password=PASSWORD), Framing.WRAPPER)
+    meters = DlmsMeters(first, clock.utc_ms, password=PASSWORD)
+    plate = plate_of(meters, Framing.WRAPPER)
+    await meters.start()
+    await meters.stop()
     first.close()
-    now.ms += 4 * 900_000  # type: ignore[attr-defined]
+    now.ms += 4 * 900_000
     second = Record(path)
     meters = DlmsMeters(second, clock.utc_ms, password=PASSWORD)
     await meters.start()
@@ -284,3 +288,59 @@ def test_the_meters_clocks_differ_in_summer(meters: DlmsMeters) -> None:
     assert [(each.deviation_min, each.summer) for each in times] == [(60, False), (120, True)]
     assert [utc_ms(each) for each in times] == [july, july]
     assert time_of(value(CLOCK_TIME, axdr.NULL)) is None
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_a_meter_that_goes_away_is_named_at_once(meters: DlmsMeters, clock: Clock, framing: Framing) -> None:
+    """The stream ends in the middle of an association: an error long before the timeout, and no hang at the end."""
+    plate = plate_of(meters, framing)
+    started = clock.mono_ms()
+    async with associated(HOST, port_of(meters, framing), framing, plate.access, clock, 30.0) as association:
+        await meters.stop()
+        with pytest.raises(StreamEnded):
+            await association.get(BUFFER)
+    assert clock.mono_ms() - started < 5_000
+
+
+async def test_a_silent_host_ends_within_the_time() -> None:
+    """It takes the connection and says nothing: a named error, twice the timeout at most, and the socket is closed."""
+    closed = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(100):
+            pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    clock = Clock(lambda: 0, lambda: time.monotonic_ns() // 1_000_000)
+    started = clock.mono_ms()
+    with pytest.raises(NoAnswer):
+        async with associated(HOST, port, Framing.HDLC, Access(), clock, 0.4):
+            pass
+    assert clock.mono_ms() - started < 2_500
+    await asyncio.wait_for(closed.wait(), 2)
+    server.close()
+
+
+async def test_a_line_gives_what_came_before_the_end_and_then_says_so() -> None:
+    """Bytes first, then the loss by its name; empty where nothing comes in time."""
+
+    async def brief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(2)
+        writer.write(b"answer")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(brief, HOST, 0)
+    line = await TcpLine.open(HOST, server.sockets[0].getsockname()[1])
+    assert await line.read_some(0.02) == b""
+    await line.write(b"go")
+    assert await line.read_some(2.0) == b"answer"
+    with pytest.raises(ConnectionGone):
+        await line.read_some(2.0)
+    with pytest.raises(ConnectionGone):
+        await line.write(b"more")
+    line.close()
+    server.close()
