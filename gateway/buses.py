@@ -33,9 +33,9 @@ def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> R
         case MbusBus():
             return _mbus(bus, clock, keep)
         case DlmsBus():
-            raise NotImplementedError
+            return _dlms(bus, positions, clock)
         case ModbusBus():
-            raise NotImplementedError
+            return _modbus(bus, clock)
 
 
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
@@ -43,6 +43,18 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
     from protocols.transports.serial import SerialLine  # noqa: PLC0415
 
     return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
+
+
+def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock) -> Reader:
+    from gateway.dlms import DlmsReader  # noqa: PLC0415
+
+    return DlmsReader(bus, positions, clock)
+
+
+def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
+    from gateway.modbus import ModbusReader  # noqa: PLC0415
+
+    return ModbusReader(bus, clock)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:

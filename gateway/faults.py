@@ -103,6 +103,13 @@ class PollTooLong(MeterError):  # noqa: N818
     do = "the meter babbles or the line is disturbed; check it with a single meter connected"
 
 
+class RowWithoutTime(MeterError):  # noqa: N818
+    """A row of a load profile whose time the meter itself does not know: it is not sealed, for it has no place."""
+
+    code = "PLB-M203"
+    do = "set the meter's clock; the rows stay in the meter's memory and can be read out by hand"
+
+
 class WrongCollector(PeerError):  # noqa: N818
     """An acknowledgement for another gateway, or of another collector."""
 

@@ -125,7 +125,7 @@ async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: Gat
         slot = slot_of(device, clock.utc_ms())
         try:
             async with asyncio.timeout(BUDGET_S):
-                shown = await found.spot(Due(device, slot, slot + device.cadence_ms))
+                shown = await found.read(Due(device, slot, slot + device.cadence_ms))
         except TimeoutError:
             text = f"expected an answer within {BUDGET_S:.0f} s, got none"
             yield Finding(Mark.FAIL, what, text, "PLB-M202", "connect this meter alone and try again")

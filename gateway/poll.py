@@ -17,7 +17,7 @@ from gateway.clock import GatewayClock
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
-from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
+from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
 from protocols.reading import How, Reading
 from protocols.uplink import limits
 from protocols.uplink.records import Event, Parameter
@@ -105,7 +105,7 @@ class BusPoller:
             late = PollTooLong(f"profile rows within {BUDGET_S:.0f} s", "none yet", due.device.name)
             self._failed(name, late, events.POLL_FAILED, due)
             return []
-        except (LinkError, MeterError) as error:
+        except (LinkError, MeterError, ConfigurationError) as error:
             self._reader.let_go()
             self._failed(name, error, events.POLL_FAILED, due)
             return []
@@ -122,7 +122,7 @@ class BusPoller:
             self._failed(self._name, error, events.BUS_FAILED, None)
             await self._sleep(REOPEN_S)
             return False
-        except MeterError as error:
+        except (MeterError, ConfigurationError) as error:  # a password that cannot be read is a fault of one device
             self._schedule.failed(due, self._clock.mono_ms())
             other = isinstance(error, AnotherMeter)
             self._failed(due.device.name, error, events.IDENTITY_MISMATCH if other else events.POLL_FAILED, due)

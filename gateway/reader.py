@@ -18,9 +18,6 @@ class Reader(Protocol):
     async def read(self, due: Due) -> list[Reading]:
         """What the device shows now, for the slot, in parts."""
 
-    async def spot(self, due: Due) -> list[Reading]:
-        """The same for a look at the meter (`check --online`): nothing that is kept between visits changes."""
-
     async def rows(self, device: str) -> list[Reading]:
         """The next piece of the device's load profile that is not stored yet, oldest first; empty where none is due."""
 
