@@ -116,6 +116,32 @@ def dlms_meter(site: Path) -> DlmsDevice:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        f'password = "{CANARY}"',
+        f"password = {CANARY}",
+        f'password = "{CANARY}',
+        f"password: {CANARY}",
+        f'password = """\n{CANARY}',
+        f'pw = "{CANARY}"',
+        f"password {CANARY}",
+        f'"password" = "{CANARY}" x',
+        f"x.password = {CANARY}",
+        f'url = "tcp://user:{CANARY}@meter"',
+        f'auth = {{ password = "{CANARY}" }}',
+        f'registers = [{{ secret = "{CANARY}" }}, 5]',
+    ],
+)
+def test_a_secret_that_was_written_into_the_file_is_not_shown(line: str, site: Path) -> None:
+    """However it is written, and whatever else is wrong with its line."""
+    toml = site / "gateway.toml"
+    toml.write_text(toml.read_text().split("# Modbus over TCP")[0] + line + "\n")
+    for arguments in ([], ["--json"]):
+        code, output = check(site, *arguments)
+        assert (code, CANARY in output) == (1, False), output
+
+
+@pytest.mark.parametrize(
     ("content", "mode", "words"),
     [("", 0o600, "empty"), ("x" * 70, 0o600, "more"), ("x", 0o640, "0640"), (None, 0, "No such")],
 )
