@@ -69,7 +69,8 @@ async def broker(configuration: Configuration, now: datetime.datetime) -> AsyncI
         return
     except OSError as error:
         what = "broker name" if isinstance(error, socket.gaierror) else "broker port"
-        text = f"{at.host}:{at.port}: {error.strerror or error}"
+        words = "nothing listens on this port" if isinstance(error, ConnectionRefusedError) else error.strerror or error
+        text = f"{at.host}:{at.port}: {words}"
         yield Finding(Mark.FAIL, what, text, "PLB-L201", _NAME if what == "broker name" else _REACH)
         return
     try:
@@ -192,8 +193,10 @@ def against(shown: MeterTime, at_ms: int) -> str:
 
 
 def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
-    seconds = round((shown.calendar() - ours.replace(tzinfo=None)).total_seconds())
-    if -grain_s < seconds <= 0 or not seconds:  # what is cut off at the resolution looks up to one step late
+    shown_s = (shown.calendar() - ours.replace(tzinfo=None)).total_seconds()
+    middle_s = shown_s + (grain_s / 2 if grain_s > 1 else 0)  # what is shown is cut off at the resolution
+    seconds = round(middle_s / grain_s) * grain_s
+    if not seconds:
         return "equal"
     return f"{'+' if seconds > 0 else '-'}{datetime.timedelta(seconds=abs(seconds))}"
 

@@ -91,17 +91,11 @@ def problems(document: Document) -> list[Problem]:
     return found
 
 
-def known_models() -> tuple[str, ...] | None:
-    """The Modbus models that there are; None while this version has none.
+def known_models() -> tuple[str, ...]:
+    """The Modbus models that this version has; their data are looked at only where a bus is of Modbus."""
+    from protocols.models.modbus import names  # noqa: PLC0415
 
-    WIRE HERE: when `protocols/models/modbus.py` with `names()` is there, this is
-    `from protocols.models.modbus import names; return tuple(names())` and the rest of this function goes.
-    """
-    try:
-        from protocols.models import modbus  # type: ignore[attr-defined,unused-ignore]  # noqa: PLC0415
-    except ImportError:
-        return None
-    return tuple(modbus.names())
+    return names()
 
 
 def _protocol(bus: Entry) -> str:
@@ -281,7 +275,7 @@ def _names(document: Document, device: Entry) -> Iterator[Problem]:
 
 def _model(document: Document, device: Entry) -> Iterator[Problem]:
     name, models = device.text("model"), known_models()
-    if not name or models is None or name in models:
+    if not name or name in models:
         return
     path = (*device.path, "model")
     do = f"models that this version knows: {', '.join(models)}"

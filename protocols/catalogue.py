@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ WHO = {
     "X": "the operator, with care: a signature, key or certificate does not hold",
     "B": "the makers: please report it with the message",
 }
+
+_FORM = re.compile(r"PLB-([A-Z])([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,18 @@ class Catalogue:
         for each in self.entries:
             if each.code == wanted:
                 return (json.dumps(asdict(each), indent=1) if as_json else each.page()), True
-        near = difflib.get_close_matches(wanted, [each.code for each in self.entries], 3, 0.6)
+        near = self._near(wanted)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; 'explain' without a code lists them all"
         return f"expected an error code, got {code[:40]!r}{hint}", False
+
+    def _near(self, wanted: str) -> list[str]:
+        """The codes of the same branch whose numbers are nearest, else those that are written most alike."""
+        codes = [each.code for each in self.entries]
+        found = _FORM.fullmatch(wanted)
+        branch = [each for each in codes if found and each.startswith(f"PLB-{found[1]}")]
+        if found and branch:
+            return sorted(branch, key=lambda each: abs(int(each[5:]) - int(found[2])))[:3]
+        return difflib.get_close_matches(wanted, codes, 3, 0.6)
 
 
 def normal(code: str) -> str:

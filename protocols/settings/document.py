@@ -63,7 +63,9 @@ class Document:
         place = self.places.places.get(path)
         if place is None:
             return "nothing"
-        return shortened(place.text) if place.text else f"a table {header(path)}"
+        if place.text:
+            return "a value that is not shown" if hides(place.text) else shortened(place.text)
+        return f"a table {header(path)}"
 
     def _source(self, place: Place) -> str:
         here = place is not TOP and 0 < place.line <= len(self.lines)
@@ -172,13 +174,15 @@ def _depth(text: str, lost: LostError) -> ValueError:
 def _guessed(file: str, lines: tuple[str, ...], found: Guess) -> Problem:
     line = lines[found.line - 1] if 0 < found.line <= len(lines) else ""
     got, near, do = shortened(found.got), found.near, found.do
-    if hides(line):
+    within = "=" not in line and any(map(hides, lines[: found.line]))  # a text over several lines may be a secret
+    if hides(line) or within:
         got, near, do = (
             "a line that is not shown",
             "",
             "check its quotes; a secret does not belong into this file at all",
         )
-    return Problem(file, found.line, found.column, "", found.expected, got, near, do, source=source_line(line))
+    source = "" if within else source_line(line)
+    return Problem(file, found.line, found.column, "", found.expected, got, near, do, source=source)
 
 
 def _tuples(value: Any) -> Any:

@@ -13,9 +13,10 @@ from protocols.errors import ConfigurationError
 
 SHOWN = 60  # characters of a value that a message shows
 SOURCE = 110  # characters of a source line
-SECRET = re.compile(r"pass|secret|token|geheim|(^|_)(pin|psk|ak|ek)$|[a-z]_?key$", re.IGNORECASE)
+SECRET = re.compile(r"pass|secret|token|geheim|kennwort|(^|_)(pin|psk|ak|ek|pw|pwd)$|[a-z]_?key$", re.IGNORECASE)
 NAMES_OF_SECRETS = re.compile(r".*_(file|credential|folder)$")  # where a secret is, not what it is
 
+_KEYS = re.compile(r"""^\s*["']?([\w-]+)|([\w-]+)["']?\s*[=:]""", re.MULTILINE)
 _RED, _YELLOW, _BOLD, _BLUE, _OFF = "\033[31m", "\033[33m", "\033[1m", "\033[34m", "\033[0m"
 
 
@@ -107,8 +108,8 @@ def secret(key: str) -> bool:
 
 
 def hides(line: str) -> bool:
-    """Whether a line may hold a secret."""
-    return any(secret(each) for each in re.findall(r"[\w-]+", line))
+    """Whether a line may hold a secret: by its first word, or a word before = or :."""
+    return any(secret(first or key) for first, key in _KEYS.findall(line))
 
 
 def source_line(line: str) -> str:
