@@ -19,7 +19,7 @@ from simulators.record import Record
 
 HOST = "127.0.0.1"
 HISTORY_ROWS = 192  # two days
-PAUSE_S = 0.2  # of the client, after which a frame behind a false start is looked for
+PAUSE_S = 0.5  # of the client, after which a frame behind a false start is looked for
 IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
 READ_SIZE = 4096
 

@@ -29,7 +29,8 @@ from protocols.dlms.get import AccessResult, Block, Got, Selection
 from protocols.dlms.hdlc import DM, FRMR, POLL_FINAL, Frame, client_address, server_address
 from protocols.dlms.objects import Attribute
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
-from protocols.dlms.session import MAX_FOREIGN, STEPS, Done, Event, Failed, Send, Session, State
+from protocols.dlms.session import MAX_FOREIGN, MAX_TURNS, Done, Failed, Send, Session
+from protocols.dlms.states import STEPS, Event, State
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError, PlombaError
 
@@ -466,3 +467,29 @@ def test_endless_blocks_end() -> None:
         for number in range(10, 100):
             session.received(wrapped(Block(1, number, False, piece[:60_000]).to_bytes()))
         assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]
+
+
+def test_endless_segments_end() -> None:
+    """A meter that always has one more segment is named after a bounded number of turns."""
+    session = asked(associated(Framing.HDLC))
+    for turn in range(MAX_TURNS + 10):
+        step = session.next()
+        if isinstance(step, Failed):
+            break
+        control = 0x60 | POLL_FINAL | (turn + 2) % 8 << 1
+        part = Frame(client_address(32), server_address(1, None), control, b"x", True)
+        session.received(part.to_bytes())
+    assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]
+
+
+def test_a_meter_that_fell_silent_is_still_disconnected() -> None:
+    """After the last repetition the session has ended, and its release sends DISC all the same."""
+    session = asked(associated(Framing.HDLC))
+    for _ in range(2):
+        session.timed_out()
+        session.next()
+    assert session.state is State.ENDED
+    session.release()
+    step = session.next()
+    assert isinstance(step, Send)
+    assert step.octets == Frame(server_address(1, None), client_address(32), 0x53).to_bytes()
