@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Framing
-from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
+from protocols.dlms.apdu import (
+    TAGS,
+    Answer,
+    ConfirmedServiceError,
+    ExceptionResponse,
+    Released,
+    answer_from_bytes,
+    not_supported,
+)
 from protocols.dlms.association import RELEASE_REQUEST, AssociationRequest, AssociationResponse
 from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
 from protocols.dlms.data import Data
@@ -228,6 +236,9 @@ class Session:
         if invoke is not None and (question is None or invoke != question.invoke):
             asked = "none" if question is None else str(question.invoke)
             self._discard(WrongInvokeId(f"invoke-id {asked}", str(invoke), self._where()))
+            return
+        if octets[:1] and octets[0] not in TAGS:  # a notification in between, or a ciphered APDU: answers nothing
+            self._discard(not_supported(octets))
             return
         try:
             answer = answer_from_bytes(octets)

@@ -18,6 +18,7 @@ from protocols.dlms.faults import (
     FrameRejected,
     LinkEnded,
     NoAnswer,
+    NotSupported,
     StreamEnded,
     TooMuch,
     WrongAddress,
@@ -493,3 +494,21 @@ def test_a_meter_that_fell_silent_is_still_disconnected() -> None:
     step = session.next()
     assert isinstance(step, Send)
     assert step.octets == Frame(server_address(1, None), client_address(32), 0x53).to_bytes()
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_notification_in_between_is_passed_over(framing: Framing) -> None:
+    """A push that comes before the answer is counted, and the answer still counts; alone it is the named reason."""
+    push, answer = bytes.fromhex("0f000000010000"), Got(1, VALUES[SHORT]).to_bytes()
+    wire = associated(framing)
+    session = asked(wire)
+    if framing is Framing.WRAPPER:
+        session.received(wrapped(push) + wrapped(answer))
+    else:
+        session.received(frame(0x64, b"\xe6\xe7\x00" + push) + frame(0x66, b"\xe6\xe7\x00" + answer))
+    assert data_of(wire.run()) == VALUES[SHORT]
+    assert session.foreign == 1
+    if framing is Framing.WRAPPER:
+        asked(wire).received(wrapped(push))
+        session.timed_out()
+        assert isinstance(error_of(wire.run()), NotSupported)
