@@ -55,10 +55,11 @@ class Look:
         return views.Gateways(gateways=found, next=found[-1].name if len(contacts) > limit else None)
 
     def meters(self, after: str, limit: int) -> views.Meters:
-        """The next meters by id, each with its newest readings, whose seals are verified now."""
+        """The next meters by id, in the order of their names, with their newest readings; seals are verified now."""
         series = self.store.series.page(after, limit + 1)
         found = [self._meter(list(mine)) for _, mine in groupby(series, lambda each: each.name)]
-        return views.Meters(meters=tuple(found[:limit]), next=found[limit - 1].id if len(found) > limit else None)
+        shown = sorted(found[:limit], key=lambda each: (each.gateway, each.device, each.sub or "", each.id))
+        return views.Meters(meters=tuple(shown), next=found[limit - 1].id if len(found) > limit else None)
 
     def meter(self, name: str) -> views.MeterView:
         """One meter.
