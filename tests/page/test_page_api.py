@@ -89,7 +89,8 @@ def test_a_flipped_byte_is_altered_on_the_page_and_in_json(served: Served, bench
     found = served.json("/api/v1/status")
     assert (found["well"], found["altered"]) == (False, 1)
     assert "ALTERED" in found["statement"]
-    assert "ALTERED: not what was sealed, do not use" in served.ask("/")[2]
+    page = served.ask("/")[2]
+    assert "ALTERED: not what was sealed, do not use" in page
     assert [each["seal"] for each in served.json("/api/v1/meters")["meters"]].count("altered") == 1
 
 

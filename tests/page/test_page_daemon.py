@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pages import Served
-from servers import free_port
+from servers import Process, free_port, listening
 from structlog.testing import capture_logs
 
 from collector.config import Config, Http
@@ -22,8 +23,20 @@ from collector.expose.serve import PageServer, listen
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _config(folder: Path, http: Http | None) -> Config:
-    return Config("utility", folder / "store", folder, "localhost", 8883, None, 604_800, 64, 50, 100, http)
+def _command(*arguments: object) -> None:
+    program = [sys.executable, "-m", "collector.cli", *(str(each) for each in arguments)]
+    subprocess.run(program, check=True, capture_output=True, cwd=ROOT)
+
+
+def _ask(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def _config(folder: Path, place: Http | None) -> Config:
+    return Config("utility", folder / "store", folder, "localhost", 8883, None, 604_800, 64, 50, 100, place)
 
 
 def test_without_http_nothing_of_it_is_loaded() -> None:
@@ -46,10 +59,10 @@ async def test_a_taken_port_is_said_and_nothing_ends(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        http = Http("127.0.0.1", other.getsockname()[1], ())
+        place = Http("127.0.0.1", other.getsockname()[1], ())
         with pytest.raises(PortTakenError, match="PLB-C310: expected a free port"):
-            listen(http)
-        page = PageServer(_config(tmp_path, http), http, Health())
+            listen(place)
+        page = PageServer(_config(tmp_path, place), place, Health())
         with capture_logs() as logs:
             page.start()
             await page.stop()
@@ -59,12 +72,12 @@ async def test_a_taken_port_is_said_and_nothing_ends(tmp_path: Path) -> None:
 
 async def test_the_address_is_said_at_the_start(tmp_path: Path) -> None:
     """As "page"."""
-    http = Http("127.0.0.1", free_port(), ())
-    page = PageServer(_config(tmp_path, http), http, Health())
+    place = Http("127.0.0.1", free_port(), ())
+    page = PageServer(_config(tmp_path, place), place, Health())
     with capture_logs() as logs:
         page.start()
         await page.stop()
-    assert [(each["event"], each["url"]) for each in logs] == [("page", f"http://127.0.0.1:{http.port}/")]
+    assert [(each["event"], each["url"]) for each in logs] == [("page", f"http://127.0.0.1:{place.port}/")]
 
 
 def test_many_at_once_are_bounded(served: Served) -> None:
@@ -92,3 +105,28 @@ def test_the_wheel_has_templates_and_static_files(tmp_path: Path) -> None:
     for folder in ("static", "templates"):
         beside = {f"collector/expose/{folder}/{each.name}" for each in (ROOT / "collector/expose" / folder).iterdir()}
         assert beside <= names
+
+
+def test_the_real_daemon_serves_its_page_while_the_broker_is_away(tmp_path: Path) -> None:
+    """The process as an operator starts it: page up, not ready and why, ended by SIGTERM with exit code 0."""
+    port = free_port()
+    toml = f'collector = "utility"\n[broker]\nhost = "localhost"\nport = {free_port()}\n[http]\nport = {port}\n'
+    (tmp_path / "collector.toml").write_text(toml)
+    _command("keys", "--config", tmp_path / "collector.toml")
+    _command("authority", "create", "--folder", tmp_path / "authority", "--name", "Utility")
+    keys = tmp_path / "keys"
+    _command(
+        "authority", "trust", "--folder", tmp_path / "authority", "--worker", keys / "worker.public", "--out", keys
+    )
+    log = tmp_path / "log"
+    run = [sys.executable, "-m", "collector.cli", "run", "--config", str(tmp_path / "collector.toml")]
+    daemon = Process(run, log, lambda: "page" in log.read_text() and listening(port))
+    daemon.start()
+    try:
+        status, text = _ask(port, "/readyz")
+        assert (status, "expected a link to the broker" in text) == (503, True)
+        assert "No reading has come yet." in _ask(port, "/")[1]
+        assert f"url=http://127.0.0.1:{port}/" in log.read_text()
+    finally:
+        daemon.stop()
+    assert "stopped" in log.read_text()
