@@ -83,7 +83,11 @@ class Look:
         if not series:
             raise NoSuchMeterError("the id of a meter", name, "the store")
         rows = self.store.readings.newest_first(series[0].meter, int(how), _cursor(before), limit + 1)
-        shown = [reading_view(row, self.attestor, self.now_ms) for _, row in rows[:limit]]
+        meter = series[0].meter
+        shown = [
+            reading_view(row, (meter, int(how), moment, part), self.attestor, self.now_ms)
+            for (moment, part, _), row in rows[:limit]
+        ]
         (moment, part, variant), _ = rows[limit - 1] if len(rows) > limit else (("", 0, 0), None)
         return views.Readings(
             readings=tuple(each for each in shown if each is not None),
@@ -152,7 +156,8 @@ class Look:
         )
 
     def _series(self, series: Series) -> views.Series:
-        row = self.store.readings.at(series.meter, series.how, series.moment, series.part)
+        key = (series.meter, series.how, series.moment, series.part)
+        row = self.store.readings.at(*key)
         usual = usual_ms(series.recent)
         how: HowName = how_name(series.how)
         return views.Series(
@@ -161,7 +166,7 @@ class Look:
             stored=series.stored,
             since=_since(series),
             usual_s=None if usual is None else usual // 1000,
-            newest=None if row is None else reading_view(row, self.attestor, self.now_ms),
+            newest=None if row is None else reading_view(row, key, self.attestor, self.now_ms),
         )
 
     def _late_since(self, series: list[Times]) -> int | None:

@@ -94,6 +94,28 @@ def test_a_flipped_byte_is_altered_on_the_page_and_in_json(served: Served, bench
     assert [each["seal"] for each in served.json("/api/v1/meters")["meters"]].count("altered") == 1
 
 
+def test_a_sealed_reading_in_anothers_place_is_altered(served: Served, bench: Bench) -> None:
+    """A leaf whose seal holds does not stand for another meter's, nor an old one for the newest."""
+    sql = bench.store._connection
+    rows = sql.execute(
+        "SELECT batch, leaf, sealed, epoch, seq FROM reading WHERE how = 0 ORDER BY meter, moment"
+    ).fetchall()
+    newest, older = rows[5], rows[4]
+    sql.execute(
+        "UPDATE reading SET batch = ?, leaf = ?, sealed = ?, epoch = ?, seq = ? WHERE sealed = ?", (*older, newest[2])
+    )
+    assert served.json("/api/v1/status")["altered"] == 1
+
+
+def test_an_incident_of_the_collector_itself_is_said(served: Served, bench: Bench) -> None:
+    """It belongs to no gateway's card."""
+    with bench.store.transaction():
+        bench.store.cases.report("", "restored", b"", "generation 2", bench.now_ms)
+    found = served.json("/api/v1/status")
+    assert found["statement"] == "this collector was restored from an older copy"
+    assert found["open_cases"] == 1
+
+
 def test_pages_of_readings_are_complete_and_without_repetition(served: Served) -> None:
     """Followed by `next`, each row comes once, the newest first."""
     meter = next(each for each in served.json("/api/v1/meters")["meters"] if each["device"] == "main-supply")
