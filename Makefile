@@ -1,7 +1,7 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services test check demo-check soak bench clean
+.PHONY: help setup lock services generate demo test check demo-check soak bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -28,6 +28,9 @@ lock: .venv/.ready ## write requirements/*.txt anew (ARGS=--upgrade for newer ve
 services: ## install the tests' Mosquitto, PostgreSQL and Chromium where they are missing (Debian, as root); starts neither
 	@tools/services.sh
 
+generate: .venv/.ready ## write what is made from the classes: error catalogue, configuration examples and schemas
+	@$(BIN)/python tools/generate.py
+
 test: .venv/.ready services ## run all tests
 	@$(BIN)/pytest -n 2 $(ARGS)
 
@@ -37,6 +40,9 @@ check: .venv/.ready ## lint, format, types, layers and tidiness
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest tests/tidy
+
+demo: .venv/.runtime ## a whole site on this machine, its page and a story to watch; Ctrl-C ends it and leaves nothing behind
+	@$(BIN)/plomba-simulator demo
 
 demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
 	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))

@@ -9,9 +9,12 @@ from pathlib import Path
 import click
 
 from protocols.errors import PlombaError
+from protocols.settings.problems import ReportedError, coloured
 
 FAILED = 1
 _COMMANDS = {
+    "check": ("collector.cli_check", "check"),
+    "explain": ("collector.cli_check", "explain"),
     "keys": ("collector.cli_setup", "keys"),
     "authority": ("collector.cli_setup", "authority"),
     "tls-key": ("collector.cli_setup", "tls_key"),
@@ -57,6 +60,9 @@ def main() -> None:
     """Run a command; an expected fault is one line on stderr and exit code 1."""
     try:
         commands.main(prog_name="plomba-collector", standalone_mode=True)
+    except ReportedError as error:
+        click.echo(error.report(coloured(sys.stderr)), err=True)
+        sys.exit(FAILED)
     except PlombaError as error:
         click.echo(str(error), err=True)
         sys.exit(FAILED)

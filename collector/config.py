@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.faults import ConfigFileError
+from protocols.settings import document as documents
+from protocols.settings import reading
+from protocols.settings.problems import Problem
+from protocols.settings.words import Wanted
 
 DAY_S = 86_400
 SAFE_AFTER_S = 7 * DAY_S  # without a backup or standby a batch counts as safe a week after its commit
@@ -20,58 +21,99 @@ WINDOW = 64  # batches in flight that a gateway is asked to keep to
 GROUP_MS = 50  # how long a group waits for more messages: one fsync for all of them
 RING = 1_000  # refused messages kept for inspection, the newest
 HTTP_PORT = 8080
+LOOPBACK = "a loopback address (127.0.0.1, ::1 or localhost)"
+
+
+SECRETS = "change the secret if others saw the file; keys are files in keys_folder, made by 'plomba-collector keys'"
+
+_Host = Annotated[str, Field(min_length=1, max_length=253), Wanted("a host name or address in quotes")]
 
 
 class _Broker(BaseModel):
+    """Where the broker is."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
-    host: Annotated[str, Field(min_length=1, max_length=253)]
-    port: Annotated[int, Field(ge=1, le=65_535)] = 8883
-    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    host: _Host = Field(description="Host name or address of the broker.", examples=["localhost"])
+    port: Annotated[int, Field(ge=1, le=65_535)] = Field(
+        default=8883, description="TCP port of the broker; TLS is always used."
+    )
+    server_name: _Host | None = Field(
+        default=None,
+        description="The name in the broker's certificate, where it is not `host`.",
+        examples=["broker.example"],
+    )
 
 
 class _Acknowledge(BaseModel):
+    """When a batch counts as safe, and how acknowledgements are grouped."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
-    safe_after_s: Annotated[int, Field(ge=0, le=3_650 * DAY_S)] = SAFE_AFTER_S
-    window: Annotated[int, Field(ge=1, le=4_096)] = WINDOW
-    group_ms: Annotated[int, Field(ge=0, le=10_000)] = GROUP_MS
+    safe_after_s: Annotated[int, Field(ge=0, le=3_650 * DAY_S)] = Field(
+        default=SAFE_AFTER_S, description="Seconds after its commit when a batch counts as safe without a backup."
+    )
+    window: Annotated[int, Field(ge=1, le=4_096)] = Field(
+        default=WINDOW, description="Batches in flight that a gateway is asked to keep to."
+    )
+    group_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=GROUP_MS, description="Milliseconds that a group waits for more messages before it is committed."
+    )
 
 
 class _Limits(BaseModel):
+    """What is kept at most."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
-    ring: Annotated[int, Field(ge=16, le=1_000_000)] = RING
+    ring: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
+        default=RING, description="Refused messages that are kept for inspection, the newest."
+    )
 
 
 def _loopback(host: str) -> str:
     """There is no login yet, so nobody but this machine may reach the page."""
-    if host != "localhost":
-        try:
-            alone = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            alone = False
-        if not alone:
-            raise ValueError(
-                f"expected a loopback address (127.0.0.1, ::1 or localhost), got {host}:"
-                " there is no login yet: put a reverse proxy with one in front"
-            )
+    try:
+        alone = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        alone = False
+    if not alone:
+        raise ValueError(f"expected {LOOPBACK}, got {host}")
     return host
 
 
 class _Http(BaseModel):
+    """Where the page and the API listen; without this table nothing listens."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
-    host: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_loopback)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65_535)] = HTTP_PORT
-    names: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(strict=False)] = ()
+    host: Annotated[
+        str,
+        Field(min_length=1, max_length=253),
+        AfterValidator(_loopback),
+        Wanted(LOOPBACK, "there is no login yet: put a reverse proxy with one in front"),
+    ] = Field(default="127.0.0.1", description="Address that is listened on: of this machine alone.")
+    port: Annotated[int, Field(ge=1, le=65_535)] = Field(default=HTTP_PORT, description="TCP port that is listened on.")
+    names: Annotated[tuple[_Host, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Host names that a request may use beside `host` and localhost.",
+        examples=[["meters.example"]],
+    )
 
 
-class _File(BaseModel):
+class File(BaseModel):
+    """One collector: the file as it is written."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
-    collector: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")]
-    store: Annotated[str, Field(min_length=1)] = "collector.sqlite3"
-    keys_folder: Annotated[str, Field(min_length=1)] = "keys"
-    broker: _Broker
-    acknowledge: _Acknowledge = _Acknowledge()
-    limits: _Limits = _Limits()
-    http: _Http | None = None
+    collector: Annotated[
+        str, Field(pattern=r"^[a-z0-9-]{3,32}$"), Wanted("3 to 32 small letters, digits or -, in quotes")
+    ] = Field(description="The collector's id; gateways know it by their trust document.", examples=["utility"])
+    store: Annotated[str, Field(min_length=1), Wanted("a file's path in quotes")] = Field(
+        default="collector.sqlite3", description="File of the store, on a local disk; relative to this file."
+    )
+    keys_folder: Annotated[str, Field(min_length=1), Wanted("a folder's path in quotes")] = Field(
+        default="keys", description="Folder of the keys, the trust document and the certificate; relative to this file."
+    )
+    broker: _Broker = Field(description="Where the broker is.")
+    acknowledge: _Acknowledge = Field(default=_Acknowledge(), description="Acknowledgements.")
+    limits: _Limits = Field(default=_Limits(), description="What is kept at most.")
+    http: _Http | None = Field(default=None, description="The page and the API.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +151,7 @@ class Config:
         Raises:
             ConfigFileError: unreadable, or everything in it that does not fit.
         """
-        try:
-            parsed = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
-            raise ConfigFileError("a readable TOML file in UTF-8", str(error), str(path)) from None
-        try:
-            file = _File.model_validate(parsed)
-        except ValidationError as error:
-            faults = "; ".join(_shown(each) for each in error.errors())
-            raise ConfigFileError("a configuration without faults", faults, str(path)) from None
+        file = read_file(path)
         folder = path.resolve().parent
         return cls(
             file.collector,
@@ -134,19 +168,16 @@ class Config:
         )
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "broker": _Broker,
-    "acknowledge": _Acknowledge,
-    "limits": _Limits,
-    "http": _Http,
-}
+def read_file(path: Path) -> File:
+    """The file as it is written.
 
-
-def _shown(fault: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        return f"{place}: {fault['msg'].lower()}"
-    *section, name = (str(part) for part in fault["loc"])
-    model = _SECTIONS.get(section[0], _File) if section else _File
-    near = difflib.get_close_matches(name, list(model.model_fields), 1)
-    return f"{place}: unknown key" + (f", did you mean {near[0]!r}?" if near else "")
+    Raises:
+        ConfigFileError: unreadable, or everything in it that does not fit.
+    """
+    found = documents.load(path)
+    if isinstance(found, Problem):
+        raise ConfigFileError("a TOML file in UTF-8", found.got, str(path), (found,))
+    file, problems = reading.read(found, File, SECRETS)
+    if file is None:
+        raise ConfigFileError("a configuration without faults", f"{len(problems)}", str(path), problems)
+    return file

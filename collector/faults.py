@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from protocols.errors import ConfigurationError, OwnBug, PeerError, SecurityError, StorageError
+from protocols.settings.problems import ReportedError
 
 
-class ConfigFileError(ConfigurationError):
+class ConfigFileError(ReportedError):
     """The configuration file cannot be read, or something in it does not fit."""
 
     code = "PLB-C301"
-    do = "correct the file; every fault in it is named at once"
+    do = "correct the file and try again with 'plomba-collector check'"
 
 
 class NotFoundError(ConfigurationError):

@@ -20,11 +20,14 @@ from gateway.chain import Chain, Entry, Head, Mark
 from gateway.disk import Disk
 from gateway.faults import BufferFull
 from gateway.schedule import KEPT_SLOTS
+from gateway.settled import Settled
+from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content
 from protocols.uplink.header import Header
 from protocols.uplink.hello import Signed
 from protocols.uplink.keys import Algorithm, PublicKey
+from protocols.uplink.leaf import time_code, time_of
 from protocols.uplink.pack import Fields, Wire, pack, unpack
 
 META_BYTES = 64 * 1024  # the longest value kept beside the batches: the last acknowledgement
@@ -32,7 +35,6 @@ META_BYTES = 64 * 1024  # the longest value kept beside the batches: the last ac
 KEPT_ASIDE = 64  # rotten batches kept for inspection
 OVERHEAD = 512  # bytes of index, header and signature of one batch beyond its body
 
-Slot = tuple[str, int, int]  # device, slot (ms UTC), cadence (ms)
 Gap = tuple[bytes, int, int]  # epoch, first and last number that a damaged file took
 GAPS = 1_000  # kept until they are declared; more of them in one damaged file are named by the collector alone
 
@@ -70,6 +72,7 @@ class Known:
     signed_ms: int
     sealed_ms: int
     slots: dict[str, tuple[int, ...]]
+    rows: dict[str, MeterTime]
     gaps: tuple[Gap, ...]
 
 
@@ -107,6 +110,7 @@ class Buffer:
         slots: dict[str, list[int]] = {}
         for device, slot_ms in self._disk.opened().execute("SELECT device, slot_ms FROM slot ORDER BY slot_ms"):
             slots.setdefault(device, []).append(slot_ms)
+        rows = self._disk.opened().execute("SELECT device, seconds, code FROM profile")
         head, order, last = self._meta("head"), self._meta("order"), self._meta("last_ack")
         return Known(
             None if head is None else Head(head.octets("epoch"), head.integer("seq"), head.octets("id")),
@@ -116,39 +120,39 @@ class Buffer:
             self._number("signed_ms") or 0,
             self._number("sealed_ms") or 0,
             {device: tuple(each) for device, each in slots.items()},
+            {device: time_of(seconds, code) for device, seconds, code in rows},
             self._gaps(),
         )
 
-    def append(self, batch: Batch, slots: Iterable[Slot], readings: int, released: Sequence[int] = ()) -> Appended:
+    def append(self, batch: Batch, settled: Settled, readings: int, released: Sequence[int] = ()) -> Appended:
         """Commit a sealed batch and release the rows of the quarantine that it holds; again it changes nothing.
 
         Raises:
             BufferFull: nothing may be removed, nothing was written.
             WriteFailed: it may or may not have been written: append it again.
         """
-        marked = list(slots)
 
         def work(database: sqlite3.Connection) -> Appended:
-            done = self._append(database, batch, marked, readings)
+            done = self._append(database, batch, settled, readings)
             database.executemany("DELETE FROM quarantine WHERE n = ?", [(n,) for n in released])
             return done
 
         return self._disk.write(work)
 
-    def quarantine(self, rows: Iterable[tuple[bytes, bytes | None]], slots: Iterable[Slot]) -> None:
-        """Keep readings that no key could seal (leaf and telegram) and settle their slots, in one commit.
+    def quarantine(self, rows: Iterable[tuple[bytes, bytes | None]], settled: Settled) -> None:
+        """Keep readings that no key could seal (leaf and telegram) and what they settle, in one commit.
 
         Raises:
             BufferFull: nothing may be removed for them, nothing was written.
             WriteFailed: nothing of it counts.
         """
-        kept, marked = list(rows), list(slots)
+        kept = list(rows)
         size = sum(len(leaf) + len(telegram or b"") + OVERHEAD for leaf, telegram in kept)
 
         def work(database: sqlite3.Connection) -> None:
             self._make_room(database, size)
             database.executemany("INSERT INTO quarantine (leaf, telegram) VALUES (?, ?)", kept)
-            _settle(database, marked)
+            _settle(database, settled)
 
         self._disk.write_small(work)
 
@@ -258,7 +262,7 @@ class Buffer:
         found = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
         return tuple((each.octets("epoch"), each.integer("first"), each.integer("last")) for each in found)
 
-    def _append(self, database: sqlite3.Connection, batch: Batch, slots: list[Slot], readings: int) -> Appended:
+    def _append(self, database: sqlite3.Connection, batch: Batch, settled: Settled, readings: int) -> Appended:
         row = database.execute(
             "SELECT n, id, epoch, seq, prev, created_ms, size FROM batch WHERE id = ?", (batch.id,)
         ).fetchone()
@@ -269,7 +273,7 @@ class Buffer:
         _put(database, "head", [entry.epoch, entry.seq, entry.id])
         sealed_ms = self._number("sealed_ms") or 0
         _put(database, "sealed_ms", [max(sealed_ms, entry.created_ms)])
-        _settle(database, slots)
+        _settle(database, settled)
         free, allowed = self._disk.pages(database)
         return Appended(entry, tuple(removed), tuple(unsafe), 100 - 100 * free // allowed)
 
@@ -320,8 +324,10 @@ def _insert(database: sqlite3.Connection, batch: Batch, readings: int) -> Entry:
     return Entry(n, batch.id, header.epoch, header.seq, header.prev, header.created_ms, size)
 
 
-def _settle(database: sqlite3.Connection, slots: Iterable[Slot]) -> None:
-    for device, slot_ms, cadence_ms in slots:
+def _settle(database: sqlite3.Connection, settled: Settled) -> None:
+    for device, time in settled.rows.items():
+        database.execute("INSERT OR REPLACE INTO profile VALUES (?, ?, ?)", (device, time.seconds, time_code(time)))
+    for device, slot_ms, cadence_ms in settled.slots:
         database.execute("INSERT OR IGNORE INTO slot VALUES (?, ?)", (device, slot_ms))
         oldest = slot_ms - KEPT_SLOTS * cadence_ms
         database.execute("DELETE FROM slot WHERE device = ? AND slot_ms <= ?", (device, oldest))

@@ -9,28 +9,33 @@ from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader
 from gateway.schedule import Schedule
+from gateway.settled import Positions
 
 
 def pollers(
-    configuration: Configuration, slots: dict[str, tuple[int, ...]], clock: GatewayClock, sink: Sink
+    configuration: Configuration,
+    slots: dict[str, tuple[int, ...]],
+    positions: Positions,
+    clock: GatewayClock,
+    sink: Sink,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`."""
     keep = configuration.seal.keep_telegrams
     return [
-        BusPoller(bus.name, reader(bus, clock, keep), Schedule(bus.device, slots), clock, sink)
+        BusPoller(bus.name, reader(bus, positions, clock, keep), Schedule(bus.device, slots), clock, sink)
         for bus in configuration.bus
     ]
 
 
-def reader(bus: Bus, clock: GatewayClock, keep: bool) -> Reader:
+def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> Reader:
     """The reader of a bus; nothing is opened yet."""
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep)
         case DlmsBus():
-            raise NotImplementedError
+            return _dlms(bus, positions, clock)
         case ModbusBus():
-            raise NotImplementedError
+            return _modbus(bus, clock)
 
 
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
@@ -38,6 +43,18 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
     from protocols.transports.serial import SerialLine  # noqa: PLC0415
 
     return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
+
+
+def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock) -> Reader:
+    from gateway.dlms import DlmsReader  # noqa: PLC0415
+
+    return DlmsReader(bus, positions, clock)
+
+
+def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
+    from gateway.modbus import ModbusReader  # noqa: PLC0415
+
+    return ModbusReader(bus, clock)
 
 
 def cadences(configuration: Configuration) -> dict[str, int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
+from protocols.settings.problems import ReportedError, coloured
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
@@ -30,6 +33,9 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except ReportedError as error:
+            click.echo(error.report(coloured(sys.stderr)), err=True)
+            ctx.exit(FAILED)
         except PlombaError as error:
             click.echo(str(error), err=True)
             ctx.exit(FAILED)
@@ -42,6 +48,29 @@ class _Group(click.Group):
 @click.version_option(package_name="plomba")
 def main() -> None:
     """The gateway: reads meters, seals what they show, keeps it and forwards it."""
+
+
+@main.command()
+@_config
+@_json
+@click.option("--online", is_flag=True, help="Read each meter once and reach the broker, step by step.")
+@click.pass_context
+def check(ctx: click.Context, path: Path, as_json: bool, online: bool) -> None:
+    """Check the configuration, show what it comes to, and forecast the bus time; 0 well, 1 failed, 3 only hints."""
+    from gateway import cli_check  # noqa: PLC0415
+
+    ctx.exit(cli_check.check(path, as_json, online))
+
+
+@main.command()
+@click.argument("code", required=False)
+@_json
+@click.pass_context
+def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
+    """Say what an error code means, who can remedy it and how; without a code: list them all."""
+    text, known = read_catalogue().page(code, as_json)
+    click.echo(text, err=not known)
+    ctx.exit(0 if known else FAILED)
 
 
 @main.command()

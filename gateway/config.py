@@ -2,24 +2,25 @@
 
 What changes a sealed value or its attribution (bus, device, address, identity, protocol, decoder) has one canonical
 form, `configuration_content`, whose SHA-256 stands in every sealed header. Broker, buffer and cadence do not: they
-change when and where readings travel, not what they say.
+change when and where readings travel, not what they say. What the classes cannot say of a file, `gateway/rules` does.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
-import tomllib
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.faults import BadConfiguration, ConfigurationUnreadable, Problem
+from gateway import rules
+from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
-from protocols.uplink import limits
+from protocols.settings import document as documents
+from protocols.settings import reading
+from protocols.settings.problems import Level, Problem
+from protocols.settings.words import Wanted
 from protocols.uplink.pack import pack
 
 CONTENT_VERSION = 1  # of the canonical form
@@ -27,11 +28,27 @@ MBUS_DECODER = 1  # raised when the M-Bus decoder gives the same telegram anothe
 DLMS_DECODER = 1  # ... the DLMS one
 MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
-TAG_AT = 2  # where an error of a bus bears the protocol: bus, its number, protocol, ...
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")  # of buses and devices; they go under the seal
+NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"  # of buses and devices; they go under the seal
+GATEWAY = r"^[a-z0-9-]{3,32}$"
 
-Name = Annotated[str, Field(pattern=NAME.pattern.join("^$"), max_length=64)]
-Obis = Annotated[str, Field(pattern=r"^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$")]
+Name = Annotated[
+    str,
+    Field(pattern=NAME, max_length=64),
+    Wanted(
+        "a name in quotes: 1 to 64 letters, digits, blanks, dots, - or _",
+        "begin it with a letter or digit and leave out umlauts: the name goes under the seal",
+    ),
+]
+Obis = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$"),
+    Wanted(
+        'an OBIS name of six numbers up to 255, as "1-0:1.8.0.255"',
+        'write A-B:C.D.E.F, as "1-0:1.8.0.255"; where the meter shows 1.8.0 it is mostly 1-0:1.8.0.255',
+    ),
+]
+Serial = Annotated[str, Field(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
+Folder = Annotated[Path, Field(strict=False), Wanted("a folder's path in quotes")]
 
 
 class _Table(BaseModel):
@@ -39,31 +56,50 @@ class _Table(BaseModel):
 
 
 class Broker(_Table):
-    """Where the broker is; `server_name` is the name in its certificate where it is not `host`."""
+    """Where the broker is."""
 
-    host: str = Field(min_length=1, max_length=253)
-    port: int = Field(ge=1, le=65_535)
-    server_name: str | None = None
+    host: Annotated[str, Field(min_length=1, max_length=253), Wanted("a host name or address in quotes")] = Field(
+        description="Host name or address of the broker.", examples=["broker.example"]
+    )
+    port: int = Field(ge=1, le=65_535, description="TCP port of the broker; TLS is always used.", examples=[8883])
+    server_name: Annotated[str, Wanted("a host name in quotes")] | None = Field(
+        default=None,
+        description="The name in the broker's certificate, where it is not `host`.",
+        examples=["broker.example"],
+    )
 
 
 class BufferSize(_Table):
     """How large the buffer may become, and the file that is given up when the disk is full."""
 
-    max_bytes: int = Field(default=64 * 1024 * 1024, ge=SMALLEST_BUFFER)
-    reserve_bytes: int = Field(default=256 * 1024, ge=0, le=64 * 1024 * 1024)
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=SMALLEST_BUFFER, description="Largest size of the buffer, in bytes."
+    )
+    reserve_bytes: int = Field(
+        default=256 * 1024,
+        ge=0,
+        le=64 * 1024 * 1024,
+        description="Size, in bytes, of a file that is given up when the disk is full, so that room to work is left.",
+    )
 
 
 class Sealing(_Table):
     """What goes under the seal beside values and hashes."""
 
-    keep_telegrams: bool = True
+    keep_telegrams: bool = Field(
+        default=True, description="Keep the raw answers of the meters; their hashes are sealed in any case."
+    )
 
 
 class _Device(_Table):
     """What all meters on a bus have."""
 
-    name: Name
-    cadence_s: int = Field(ge=1, le=86_400)
+    name: Name = Field(
+        description="Our name of the meter; stays when the meter is exchanged, goes under the seal.", examples=["heat"]
+    )
+    cadence_s: int = Field(
+        ge=1, le=86_400, description="Seconds from one reading to the next, aligned to the clock.", examples=[900]
+    )
 
     @property
     def cadence_ms(self) -> int:
@@ -74,11 +110,35 @@ class _Device(_Table):
 class MbusDevice(_Device):
     """A meter on an M-Bus line; what is given of its identity is checked at every visit."""
 
-    address: int = Field(ge=1, le=250)
-    id: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{8}$")] | None = None
-    manufacturer: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
-    version: int | None = Field(default=None, ge=0, le=255)
-    medium: int | None = Field(default=None, ge=0, le=255)
+    address: int = Field(ge=1, le=250, description="Primary address on the line.", examples=[1])
+    id: (
+        Annotated[
+            str,
+            Field(pattern=r"^[0-9A-Fa-f]{8}$"),
+            Wanted(
+                '8 digits (0-9, A-F) in quotes, as "12345678"', "copy it from the plate, zeros at the front included"
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Identification number as the meter sends it.", examples=["1A7F2044"])
+    manufacturer: (
+        Annotated[
+            str,
+            Field(pattern=r"^[A-Z]{3}$"),
+            Wanted('three capital letters in quotes, as "KAM"', "'check --online' shows what the meter sends"),
+        ]
+        | None
+    ) = Field(default=None, description="The manufacturer's three letters.", examples=["KAM"])
+    version: int | None = Field(
+        default=None, ge=0, le=255, description="The meter's version (generation).", examples=[8]
+    )
+    medium: int | None = Field(
+        default=None,
+        ge=0,
+        le=255,
+        description="The medium in the meter's header: 4 heat, 6 hot water, 7 water, 2 electricity, 3 gas.",
+        examples=[4],
+    )
 
     @property
     def identity(self) -> Identity:
@@ -94,19 +154,43 @@ class DlmsDevice(_Device):
     from `history_days` before the meter's clock. The password of low-level authentication is in a file or a credential.
     """
 
-    client: int = Field(default=16, ge=1, le=0x3FFF)
-    server: int = Field(default=1, ge=0, le=0x3FFF)
-    physical: int | None = Field(default=None, ge=0, le=0x3FFF)
-    auth: Literal["none", "lls"] = "none"
-    password_file: Annotated[Path, Field(strict=False)] | None = None
-    password_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    registers: Annotated[tuple[Obis, ...], Field(max_length=63, strict=False)] = (
-        "1-0:1.8.0.255",
-        "1-0:2.8.0.255",
+    client: int = Field(default=16, ge=1, le=0x3FFF, description="Client address: 16 is the public one.")
+    server: int = Field(default=1, ge=0, le=0x3FFF, description="Logical device: 1 is the management one.")
+    physical: int | None = Field(
+        default=None, ge=0, le=0x3FFF, description="Physical address, with HDLC only.", examples=[17]
     )
-    profile: Obis | None = "1-0:99.1.0.255"
-    history_days: int = Field(default=10, ge=0, le=1_000)
-    serial: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    auth: Literal["none", "lls"] = Field(
+        default="none", description="Authentication: none, or lls (low-level, by password)."
+    )
+    password_file: Annotated[Path, Field(strict=False), Wanted("the path of a file in quotes")] | None = Field(
+        default=None,
+        description="File that holds the password, readable by the daemon alone (chmod 600).",
+        examples=["secrets/main-meter"],
+    )
+    password_credential: (
+        Annotated[
+            str,
+            Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
+            Wanted("a credential's name in quotes: 1 to 64 letters, digits, dots, - or _"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="systemd credential that holds the password, in place of a file.",
+        examples=["main-meter"],
+    )
+    registers: Annotated[tuple[Obis, ...], Field(max_length=63, strict=False)] = Field(
+        default=("1-0:1.8.0.255", "1-0:2.8.0.255"), description="Registers that are read at every visit."
+    )
+    profile: Obis | None = Field(
+        default="1-0:99.1.0.255", description="Load profile that is read from where the last stored row ended."
+    )
+    history_days: int = Field(
+        default=10, ge=0, le=1_000, description="Days of the profile that are read when nothing was ever stored."
+    )
+    serial: Serial | None = Field(
+        default=None, description="Device id (0-0:96.1.0.255) as the meter shows it; checked.", examples=["1234567890"]
+    )
 
     @property
     def identity(self) -> Identity:
@@ -117,9 +201,13 @@ class DlmsDevice(_Device):
 class ModbusDevice(_Device):
     """A Modbus meter: its unit, and the model that names its registers."""
 
-    unit: int = Field(default=1, ge=0, le=255)
-    model: Annotated[str, Field(min_length=1, max_length=64)]
-    serial: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    unit: int = Field(default=1, ge=0, le=255, description="Unit (slave) number.")
+    model: Annotated[str, Field(min_length=1, max_length=64), Wanted("a meter model's name in quotes")] = Field(
+        description="The meter's model, which names its registers.", examples=["eastron-sdm630-modbus"]
+    )
+    serial: Serial | None = Field(
+        default=None, description="Serial number, where the model has one; checked.", examples=["20123456"]
+    )
 
     @property
     def identity(self) -> Identity:
@@ -128,14 +216,19 @@ class ModbusDevice(_Device):
 
 
 class MbusBus(_Table):
-    """One M-Bus line and the meters on it; `port` is a stable path (/dev/serial/by-id/...)."""
+    """One M-Bus line and the meters on it."""
 
-    protocol: Literal["mbus"]
-    name: Name
-    port: str = Field(min_length=1, max_length=4096)
-    baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400] = 2400
-    parity: Literal["even", "odd", "none"] = "even"
-    device: tuple[MbusDevice, ...] = Field(min_length=1, max_length=250)
+    protocol: Literal["mbus"] = Field(description="What is spoken on this bus.", examples=["mbus"])
+    name: Name = Field(description="Our name of the line.", examples=["riser"])
+    port: Annotated[str, Field(min_length=1, max_length=4096), Wanted("a port's path in quotes")] = Field(
+        description="Serial port by its stable path; ls -l /dev/serial/by-id shows it.",
+        examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"],
+    )
+    baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400] = Field(
+        default=2400, description="Speed of the line, in baud."
+    )
+    parity: Literal["even", "odd", "none"] = Field(default="even", description="Parity; M-Bus has even.")
+    device: tuple[MbusDevice, ...] = Field(min_length=1, max_length=250, description="The meters on the line.")
 
     @property
     def mode(self) -> str:
@@ -144,21 +237,30 @@ class MbusBus(_Table):
 
 
 class DlmsBus(_Table):
-    """DLMS/COSEM meters behind one TCP address: `tcp://` with the wrapper, `tcp+hdlc://` with HDLC frames."""
+    """DLMS/COSEM meters behind one TCP address."""
 
-    protocol: Literal["dlms"]
-    name: Name
-    url: Annotated[str, Field(pattern=r"^tcp(\+hdlc)?://[^/:\s]+:[0-9]{1,5}$")]
-    device: tuple[DlmsDevice, ...] = Field(min_length=1, max_length=32)
+    protocol: Literal["dlms"] = Field(description="What is spoken on this bus.", examples=["dlms"])
+    name: Name = Field(description="Our name of the bus.", examples=["main supply"])
+    url: Annotated[
+        str,
+        Field(pattern=r"^tcp(\+hdlc)?://[^/:\s]+:[0-9]{1,5}$"),
+        Wanted("tcp://HOST:PORT or tcp+hdlc://HOST:PORT in quotes"),
+    ] = Field(
+        description="tcp://HOST:PORT for the TCP wrapper, tcp+hdlc://HOST:PORT for HDLC frames (serial servers).",
+        examples=["tcp://192.0.2.10:4059"],
+    )
+    device: tuple[DlmsDevice, ...] = Field(min_length=1, max_length=32, description="The meters behind the address.")
 
 
 class ModbusBus(_Table):
     """Modbus meters behind one TCP address."""
 
-    protocol: Literal["modbus"]
-    name: Name
-    url: Annotated[str, Field(pattern=r"^tcp://[^/:\s]+:[0-9]{1,5}$")]
-    device: tuple[ModbusDevice, ...] = Field(min_length=1, max_length=247)
+    protocol: Literal["modbus"] = Field(description="What is spoken on this bus.", examples=["modbus"])
+    name: Name = Field(description="Our name of the bus.", examples=["sub-meters"])
+    url: Annotated[str, Field(pattern=r"^tcp://[^/:\s]+:[0-9]{1,5}$"), Wanted("tcp://HOST:PORT in quotes")] = Field(
+        description="Modbus TCP address.", examples=["tcp://192.0.2.20:502"]
+    )
+    device: tuple[ModbusDevice, ...] = Field(min_length=1, max_length=247, description="The meters behind the address.")
 
 
 Device = MbusDevice | DlmsDevice | ModbusDevice
@@ -166,15 +268,42 @@ Bus = MbusBus | DlmsBus | ModbusBus
 
 
 class Configuration(_Table):
-    """One gateway; paths are absolute."""
+    """One gateway; paths are absolute once it is read."""
 
-    gateway: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")]
-    state_folder: Path
-    keys_folder: Path
-    broker: Broker
-    buffer: BufferSize = BufferSize()
-    seal: Sealing = Sealing()
-    bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(min_length=1, max_length=64)
+    gateway: Annotated[
+        str,
+        Field(pattern=GATEWAY),
+        Wanted(
+            "3 to 32 small letters, digits or -, in quotes",
+            "choose a name like boiler-room-7: the collector knows the gateway by it",
+        ),
+    ] = Field(description="The gateway's id, unique at the collector.", examples=["boiler-room-7"])
+    state_folder: Folder = Field(
+        description="Folder of the buffer, on a local disk; relative to this file.", examples=["state"]
+    )
+    keys_folder: Folder = Field(
+        description="Folder of the keys, the trust document and the certificate; relative to this file.",
+        examples=["keys"],
+    )
+    broker: Broker = Field(description="Where the broker is.")
+    buffer: BufferSize = Field(default=BufferSize(), description="How large the buffer may become.")
+    seal: Sealing = Field(default=Sealing(), description="What goes under the seal beside values and hashes.")
+    bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(
+        min_length=1, max_length=64, description="The lines and addresses at which meters are read."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a file says (None where it has faults), and all that was found in it, hints included."""
+
+    configuration: Configuration | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """What stops the daemon."""
+        return tuple(each for each in self.problems if each.level is Level.FAULT)
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -182,13 +311,21 @@ def read_configuration(path: Path) -> Configuration:
 
     Raises:
         ConfigurationUnreadable: no such file, or not TOML.
-        BadConfiguration: every fault, with its key's path.
+        BadConfiguration: every fault, with its place.
     """
-    try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationUnreadable("a TOML file in UTF-8", str(error), str(path)) from None
-    return configuration_from(table, path.absolute().parent, str(path))
+    return _good(check_configuration(path), str(path))
+
+
+def check_configuration(path: Path) -> Checked:
+    """The configuration in a file with every fault and hint.
+
+    Raises:
+        ConfigurationUnreadable: no such file, or not TOML.
+    """
+    found = documents.load(path)
+    if isinstance(found, Problem):
+        raise ConfigurationUnreadable((found,), str(path))
+    return _checked(found, path.absolute().parent)
 
 
 def configuration_from(table: dict[str, Any], folder: Path, where: str) -> Configuration:
@@ -197,19 +334,30 @@ def configuration_from(table: dict[str, Any], folder: Path, where: str) -> Confi
     Raises:
         BadConfiguration: every fault, with its key's path.
     """
-    absolute = {
-        key: folder / value if key in ("state_folder", "keys_folder") and isinstance(value, str) else value
-        for key, value in _tuples(table).items()
-    }
-    problems = [Problem(*each) for each in _doubled(table)]
-    try:
-        found = Configuration.model_validate(absolute)
-    except ValidationError as error:
-        problems = [_problem(dict(each)) for each in error.errors() if not _follows(dict(each))] + problems
-        raise BadConfiguration(tuple(problems), where) from None
-    if problems:
-        raise BadConfiguration(tuple(problems), where)
-    return found.model_copy(update={"bus": tuple(_placed(bus, folder) for bus in found.bus)})
+    return _good(_checked(documents.unlocated(where, table), folder), where)
+
+
+def _good(checked: Checked, where: str) -> Configuration:
+    if checked.configuration is None:
+        raise BadConfiguration(checked.faults, where)
+    return checked.configuration
+
+
+def _checked(document: documents.Document, folder: Path) -> Checked:
+    document, problems = rules.with_protocols(document)
+    ruled = problems + list(rules.problems(document))
+    found, more = reading.read(document, Configuration, rules.SECRETS)
+    said = {each.key for each in ruled if each.level is Level.FAULT}  # a rule knows more than a class
+    ruled += [each for each in more if each.key not in said]
+    if found is None or any(each.level is Level.FAULT for each in ruled):
+        return Checked(None, tuple(ruled))
+    return Checked(_absolute(found, folder), tuple(ruled))
+
+
+def _absolute(found: Configuration, folder: Path) -> Configuration:
+    buses = tuple(_placed(bus, folder) for bus in found.bus)
+    folders = {"state_folder": folder / found.state_folder, "keys_folder": folder / found.keys_folder}
+    return found.model_copy(update={"bus": buses, **folders})
 
 
 def _placed(bus: Bus, folder: Path) -> Bus:
@@ -250,77 +398,3 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
         return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
     at = [url, device.unit]
     return [device.name, int(Protocol.MODBUS), at, [wanted.fabrication], device.model, MODBUS_DECODER]
-
-
-def _tuples(value: Any) -> Any:
-    """Arrays of TOML as tuples, which strict parsing demands."""
-    if isinstance(value, dict):
-        return {key: _tuples(each) for key, each in value.items()}
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
-
-
-def _follows(error: dict[str, Any]) -> bool:
-    """Whether an array is "too short" only because of the faults in its elements, which are named themselves."""
-    return bool(error["type"] == "too_short" and error["input"])
-
-
-def _problem(error: dict[str, Any]) -> Problem:
-    key = _path(error["loc"])
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(), 1)
-        return Problem(key, f"a known key (perhaps {near[0]})" if near else "a known key", "an unknown one")
-    if error["type"] == "missing":
-        return Problem(key, "a value", "nothing")
-    return Problem(key, str(error["msg"]).removeprefix("Input should be "), repr(error["input"])[: limits.TEXT])
-
-
-def _known_keys() -> list[str]:
-    tables = (
-        Configuration,
-        Broker,
-        BufferSize,
-        Sealing,
-        MbusDevice,
-        DlmsDevice,
-        ModbusDevice,
-        MbusBus,
-        DlmsBus,
-        ModbusBus,
-    )
-    return [name for table in tables for name in table.model_fields]
-
-
-def _path(place: tuple[int | str, ...]) -> str:
-    text = ""
-    for number, each in enumerate(place):
-        if number == TAG_AT and place[0] == "bus":
-            continue  # the protocol, by which the kind of bus was chosen, is not in the file's path
-        text += f"[{each}]" if isinstance(each, int) else f".{each}" if text else str(each)
-    return text
-
-
-def _doubled(table: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What must be there once: bus names, ports, device names, addresses on one bus, and meters."""
-    found: list[tuple[str, str, str]] = []
-    buses = [bus for bus in table.get("bus", []) if isinstance(bus, dict)] if isinstance(table.get("bus"), list) else []
-    found += _twice("bus", "name", buses) + _twice("bus", "port", buses)
-    everyone: list[dict[str, Any]] = []
-    for number, bus in enumerate(buses):
-        devices = bus.get("device")
-        mine = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
-        found += _twice(f"bus[{number}].device", "address", mine)
-        everyone += mine
-    return found + _twice("bus.device", "name", everyone) + _same_meters(everyone)
-
-
-def _same_meters(devices: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """One meter under two names would be billed twice; the same number of two manufacturers is two meters."""
-    parts = ("manufacturer", "id", "version", "medium")
-    known = [tuple(str(each.get(part, "")).upper() for part in parts) for each in devices if each.get("id")]
-    doubled = [(meter, count) for meter, count in Counter(known).items() if count > 1]
-    return [("bus.device.id", "each meter once", f"{meter[1]} {count} times") for meter, count in doubled]
-
-
-def _twice(where: str, key: str, tables: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    values = Counter(repr(table[key]) for table in tables if key in table)
-    return [(f"{where}.{key}", "each once", f"{value} {count} times") for value, count in values.items() if count > 1]

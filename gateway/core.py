@@ -16,11 +16,15 @@ SEALING_FILES = (
     "clock.py",
     "config.py",
     "core.py",
+    "dlms.py",
+    "exchanges.py",
     "mbus.py",
+    "modbus.py",
     "poll.py",
     "quarantine.py",
     "schedule.py",
     "seal.py",
+    "settled.py",
 )
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 
@@ -28,7 +32,8 @@ SOURCE_VERSION = "source"  # of a checkout that was not installed
 def core_of_this_program() -> Core:
     """The version and SHA-256 over (name, length, bytes) of each source file, sorted by name."""
     mine, shared = Path(gateway.__file__).parent, Path(protocols.__file__).parent
-    files = {f"protocols/{path.relative_to(shared).as_posix()}": path for path in shared.rglob("*.py")}
+    sources = (*shared.rglob("*.py"), *(shared / "models").rglob("*.toml"))  # a meter's model is code of that core
+    files = {f"protocols/{path.relative_to(shared).as_posix()}": path for path in sources}
     files |= {f"gateway/{name}": mine / name for name in SEALING_FILES}
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):

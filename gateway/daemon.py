@@ -21,6 +21,7 @@ from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
 from gateway.salvage import declared
 from gateway.seal import Seal, Sealer
+from gateway.settled import Positions
 from gateway.start import Opened, open_all
 from gateway.supervise import supervised, trust_when_accepted
 from gateway.writer import ThreadWriter
@@ -59,6 +60,7 @@ class _Daemon:
         self._clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
         self._uniform = random.SystemRandom().uniform
         self._core = core_of_this_program()
+        positions = Positions(known.rows)
         self._sealer = Sealer(
             Seal(gateway, opened.keys.sealing, self._core, configuration_content(configuration)),
             self._clock,
@@ -67,10 +69,11 @@ class _Daemon:
             opened.chain,
             known.head,
             cadences(configuration),
+            positions,
             os.urandom,
             self._sealed,
         )
-        self._pollers = pollers(configuration, known.slots, self._clock, self._sealer)
+        self._pollers = pollers(configuration, known.slots, positions, self._clock, self._sealer)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._gaps_due = bool(known.gaps)

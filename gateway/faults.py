@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from protocols.errors import ConfigurationError, MeterError, PeerError, SecurityError, StorageError
+from protocols.settings.problems import Problem, ReportedError
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a configuration: the key's path, what was expected and what came."""
-
-    key: str
-    expected: str
-    got: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: expected {self.expected}, got {self.got}"
-
-
-class BadConfiguration(ConfigurationError):  # noqa: N818 - named after what is wrong
+class BadConfiguration(ReportedError):  # noqa: N818 - named after what is wrong
     """A configuration file with one or more faults, all of them named."""
 
     code = "PLB-C220"
-    do = "correct the file; the daemon keeps nothing of a broken configuration"
+    do = "correct the file and try again with 'plomba-gateway check'"
 
     def __init__(self, problems: tuple[Problem, ...], where: str) -> None:
-        super().__init__("a valid configuration", "\n".join(f"  {each}" for each in problems), where)
-        self.problems = problems
-
-    def __str__(self) -> str:
-        lines = "\n".join(f"  {each}" for each in self.problems)
-        return f"{self.code}: {len(self.problems)} faults in {self.where}; {self.do}\n{lines}"
+        super().__init__("a valid configuration", "one with faults", where, problems)
 
 
-class ConfigurationUnreadable(ConfigurationError):  # noqa: N818
+class ConfigurationUnreadable(ReportedError):  # noqa: N818
     """The file is not there or is not TOML."""
 
     code = "PLB-C221"
     do = "check the path given with --config and the line named"
+
+    def __init__(self, problems: tuple[Problem, ...], where: str) -> None:
+        super().__init__("a TOML file in UTF-8", "none", where, problems)
+
+
+class PasswordUnusable(ConfigurationError):  # noqa: N818
+    """The file or credential with a meter's password is missing, empty, or readable by others."""
+
+    code = "PLB-C224"
+    do = "write the password into it, give it to the daemon's user and run chmod 600 on it"
 
 
 class NotEnrolled(ConfigurationError):  # noqa: N818
@@ -109,6 +101,13 @@ class PollTooLong(MeterError):  # noqa: N818
 
     code = "PLB-M202"
     do = "the meter babbles or the line is disturbed; check it with a single meter connected"
+
+
+class RowWithoutTime(MeterError):  # noqa: N818
+    """A row of a load profile whose time the meter itself does not know: it is not sealed, for it has no place."""
+
+    code = "PLB-M203"
+    do = "set the meter's clock; the rows stay in the meter's memory and can be read out by hand"
 
 
 class WrongCollector(PeerError):  # noqa: N818

@@ -14,6 +14,7 @@ from gateway.clock import GatewayClock, system_sources
 from gateway.config import Configuration
 from gateway.enrol import Keys
 from gateway.quarantine import Quarantine
+from gateway.settled import Positions
 from gateway.supervise import supervised
 from gateway.writer import ThreadWriter
 from protocols.uplink.faults import KeyFileError
@@ -32,8 +33,9 @@ async def read_meanwhile(configuration: Configuration, buffer: Buffer, error: Ke
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     known, writer = buffer.known(), ThreadWriter()
     clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
-    sink = Quarantine(buffer, writer, cadences(configuration))
-    polling = pollers(configuration, known.slots, clock, sink)
+    positions = Positions(known.rows)
+    sink = Quarantine(buffer, writer, cadences(configuration), positions)
+    polling = pollers(configuration, known.slots, positions, clock, sink)
     tasks = [asyncio.create_task(supervised("poller", each.run)) for each in polling]
     found: Keys | None = None
     while found is None and not stop.is_set():

@@ -8,12 +8,13 @@ from typing import Protocol
 
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
+from gateway.exchanges import spanning
 from gateway.schedule import Due
 from protocols.mbus import telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
 from protocols.mbus.session import ReadSession, SlaveState
 from protocols.mbus.timing import Timing
-from protocols.reading import Exchange, How, Identity, Reading, Status, TimeQuality
+from protocols.reading import How, Identity, Reading, Status, TimeQuality
 from protocols.transports import exchange
 from protocols.transports.exchange import Answer
 from protocols.uplink import limits
@@ -54,6 +55,10 @@ class MbusReader:
         answers = await self._ask(device)
         return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
 
+    async def rows(self, device: str) -> list[Reading]:
+        """Nothing: these meters keep no load profile that can be read in pieces."""
+        return []
+
     def let_go(self) -> None:
         """Close the port."""
         if self._line is not None:
@@ -88,7 +93,8 @@ def readings(
     identity = decoded[0].identity
     for each in decoded:
         check_identity(each.identity, expected)
-    exchange = _exchange(answers, quality, keep)
+    octets = b"".join(answer.frame.octets for answer in answers)
+    made = spanning(answers[0], answers[-1], octets, quality, keep)
     found = values(*decoded)
     status = Status.NONE
     for each in decoded:
@@ -103,7 +109,7 @@ def readings(
             How.READ,
             slot_ms,
             shown,
-            exchange,
+            made,
             decoded[0].status_raw,
             status,
             part,
@@ -111,13 +117,3 @@ def readings(
         )
         for number, part in enumerate(parts)
     ]
-
-
-def _exchange(answers: Sequence[Answer], quality: TimeQuality, keep: bool) -> Exchange:
-    first, last = answers[0], answers[-1]
-    octets = b"".join(answer.frame.octets for answer in answers)
-    trip_ms = last.mono_ms - first.mono_ms + (first.round_trip_ms + last.round_trip_ms) // 2
-    middle = (last.mono_ms - first.mono_ms) // 2
-    uncertainty = None if quality.uncertainty_ms is None else quality.uncertainty_ms + (trip_ms + 1) // 2
-    shown = TimeQuality(quality.synchronised, uncertainty)
-    return Exchange(first.at_ms + middle, first.mono_ms + middle, trip_ms, shown, octets, keep)

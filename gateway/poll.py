@@ -17,7 +17,7 @@ from gateway.clock import GatewayClock
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
-from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
+from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
 from protocols.reading import How, Reading
 from protocols.uplink import limits
 from protocols.uplink.records import Event, Parameter
@@ -75,14 +75,42 @@ class BusPoller:
             self._reader.let_go()
 
     async def _round(self) -> None:
-        polled = False
-        for due in self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms()):
+        polled: list[Due] = []
+        for due in self._due():
             if self._stopping.is_set():
                 break
-            if self._clock.utc_ms() < due.end_ms:  # its slot may have ended while the others were read
-                polled = await self._poll(due) or polled
+            if self._clock.utc_ms() < due.end_ms and await self._poll(due):  # a slot may end while others are read
+                polled.append(due)
         if polled:
             await self._sink.round_over()
+        for due in polled:
+            await self._back_fill(due)
+
+    def _due(self) -> list[Due]:
+        return self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms())
+
+    async def _back_fill(self, due: Due) -> None:
+        """Profile rows of a device that just answered, piece by piece; what is due on this bus goes before them."""
+        while not self._stopping.is_set() and not self._due() and (piece := await self._rows(due)):
+            self._sink.take(piece)
+            await self._sink.round_over()
+
+    async def _rows(self, due: Due) -> list[Reading]:
+        """A piece, or nothing where none is due or the meter fails: the next visit goes on from there."""
+        name = f"{due.device.name} profile"
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                piece = await self._reader.rows(due.device.name)
+        except TimeoutError:
+            late = PollTooLong(f"profile rows within {BUDGET_S:.0f} s", "none yet", due.device.name)
+            self._failed(name, late, events.POLL_FAILED, due)
+            return []
+        except (LinkError, MeterError, ConfigurationError) as error:
+            self._reader.let_go()
+            self._failed(name, error, events.POLL_FAILED, due)
+            return []
+        self._recovered(name, events.POLL_RECOVERED, due)
+        return piece
 
     async def _poll(self, due: Due) -> bool:
         """Read one device; whether there are readings."""
@@ -94,7 +122,7 @@ class BusPoller:
             self._failed(self._name, error, events.BUS_FAILED, None)
             await self._sleep(REOPEN_S)
             return False
-        except MeterError as error:
+        except (MeterError, ConfigurationError) as error:  # a password that cannot be read is a fault of one device
             self._schedule.failed(due, self._clock.mono_ms())
             other = isinstance(error, AnotherMeter)
             self._failed(due.device.name, error, events.IDENTITY_MISMATCH if other else events.POLL_FAILED, due)

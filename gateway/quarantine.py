@@ -14,11 +14,12 @@ from collections.abc import Callable
 import structlog
 
 from gateway import events
-from gateway.buffer import Buffer, Slot
+from gateway.buffer import Buffer
 from gateway.chain import Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
 from gateway.seal import WAITING_READINGS, Seal
+from gateway.settled import Positions, Settled
 from gateway.writer import Writer
 from protocols.errors import PlombaError
 from protocols.reading import Reading
@@ -37,8 +38,8 @@ log = structlog.get_logger("plomba.gateway")
 class Quarantine:
     """Takes readings from the pollers while there is no key, in place of the sealer."""
 
-    def __init__(self, buffer: Buffer, writer: Writer, cadences: dict[str, int]) -> None:
-        self._buffer, self._writer, self._cadences = buffer, writer, cadences
+    def __init__(self, buffer: Buffer, writer: Writer, cadences: dict[str, int], positions: Positions) -> None:
+        self._buffer, self._writer, self._cadences, self._positions = buffer, writer, cadences, positions
         self._waiting: list[Reading] = []
         self._trouble: str | None = None
         self._lock = asyncio.Lock()  # several buses end their rounds at one time
@@ -49,6 +50,7 @@ class Quarantine:
             log.error("readings-refused", readings=len(found), waiting=len(self._waiting))
             return
         self._waiting.extend(found)
+        self._positions.took(Settled.by(found, self._cadences).rows)
 
     def note(self, event: Event) -> None:
         """An event without a key is only logged, which the poller has done."""
@@ -62,17 +64,16 @@ class Quarantine:
         """What is taken meanwhile is behind these readings and stays in hand."""
         leaves = [(_leaf(each), each.exchange) for each in readings]
         rows = [(leaf, each.telegram if each.keep else None) for leaf, each in leaves if leaf is not None]
-        slots: list[Slot] = [
-            (each.device, each.slot_ms, self._cadences[each.device]) for each in readings if each.slot_ms is not None
-        ]
+        settled = Settled.by(readings, self._cadences)
         try:
-            await self._writer.do(lambda: self._buffer.quarantine(rows, slots))
+            await self._writer.do(lambda: self._buffer.quarantine(rows, settled))
         except (WriteFailed, BufferFull) as error:
             if self._trouble != error.code:
                 self._trouble = error.code
                 log.error(events.WRITE_FAILED, error=str(error))
             return
         self._trouble = None
+        self._positions.committed(settled.rows)
         del self._waiting[: len(readings)]
 
 
@@ -102,7 +103,7 @@ def seal_quarantined(
             records = [Configuration(clock.when(), seal.configuration), reason, *records]
         batch = _sealed(records, seal, clock, head, epoch, random)
         try:
-            entry = buffer.append(batch, (), len(rows), [row.n for row in rows]).entry
+            entry = buffer.append(batch, Settled(), len(rows), [row.n for row in rows]).entry
         except (WriteFailed, BufferFull) as error:
             log.error(events.WRITE_FAILED, error=str(error))
             break

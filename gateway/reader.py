@@ -1,4 +1,4 @@
-"""What a poller needs of a protocol: the reading of one device, and a line that can be let go."""
+"""What a poller needs of a protocol: the readings of one device, and a line that can be let go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class Reader(Protocol):
     """
 
     async def read(self, due: Due) -> list[Reading]:
-        """What the device shows: its spot reading for the slot, in parts, then profile rows that are not stored yet."""
+        """What the device shows now, for the slot, in parts."""
+
+    async def rows(self, device: str) -> list[Reading]:
+        """The next piece of the device's load profile that is not stored yet, oldest first; empty where none is due."""
 
     def let_go(self) -> None:
         """Close the line, if it is open."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway import schema
 from gateway.buffer import Buffer, Gap
 from gateway.files import sync_folder
+from gateway.settled import Settled
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
@@ -76,7 +77,7 @@ def open_or_salvage(
     fresh.take_over(found.whole, found.meta, _slots(found.whole))
     fresh.set_gaps(found.gaps)
     if found.quarantine:
-        fresh.quarantine(found.quarantine, ())
+        fresh.quarantine(found.quarantine, Settled())
     fresh.close()
     _rename(path, found.aside)
     _rename(path.with_name(path.name + FRESH), path)

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import structlog
 
 from gateway import events
-from gateway.buffer import Appended, Buffer, Slot
+from gateway.buffer import Appended, Buffer
 from gateway.chain import Chain, Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
+from gateway.settled import Positions, Settled
 from gateway.writer import Writer
 from protocols.errors import PlombaError
 from protocols.reading import Reading
@@ -61,7 +62,7 @@ class Seal:
 @dataclass(frozen=True, slots=True)
 class _Pending:
     batch: Batch
-    slots: tuple[Slot, ...]
+    settled: Settled
     readings: int
 
 
@@ -75,6 +76,7 @@ class Sealer:
         chain: what is held; batches are added after their commit.
         head: the newest batch ever sealed here.
         cadences: cadence (ms) by device name, for the slots that a batch settles.
+        positions: where load profiles ended; told what was taken, committed and refused.
         random: secure random bytes.
         sealed: called after each commit.
     """
@@ -88,11 +90,13 @@ class Sealer:
         chain: Chain,
         head: Head | None,
         cadences: dict[str, int],
+        positions: Positions,
         random: Callable[[int], bytes],
         sealed: Callable[[], None] = lambda: None,
     ) -> None:
         self._seal, self._clock, self._buffer, self._writer = seal, clock, buffer, writer
-        self._chain, self._cadences, self._random, self._sealed = chain, cadences, random, sealed
+        self._chain, self._cadences, self._positions = chain, cadences, positions
+        self._random, self._sealed = random, sealed
         self._head, self.epoch = head, random(EPOCH)
         self._readings: list[Reading] = []
         self._records: list[Record] = []
@@ -120,6 +124,7 @@ class Sealer:
             self._refused += len(found)
             return
         self._readings.extend(found)
+        self._positions.took(Settled.by(found, self._cadences).rows)
         self._touch()
 
     def note(self, record: Record) -> None:
@@ -171,9 +176,7 @@ class Sealer:
             if sealed is None:
                 parts.extend(reversed(self._halved(mine, beside)))
                 continue
-            slots = {(each.device, each.slot_ms) for each in mine if each.slot_ms is not None}
-            settled = tuple((name, at, self._cadences[name]) for name, at in slots if name in self._cadences)
-            if not await self._commit(_Pending(sealed, settled, len(mine))):
+            if not await self._commit(_Pending(sealed, Settled.by(mine, self._cadences), len(mine))):
                 self._put_back(parts)
                 return
 
@@ -216,7 +219,7 @@ class Sealer:
     async def _commit(self, pending: _Pending) -> bool:
         """Write one batch; False where it has to wait in memory."""
         try:
-            done = await self._writer.do(lambda: self._buffer.append(pending.batch, pending.slots, pending.readings))
+            done = await self._writer.do(lambda: self._buffer.append(pending.batch, pending.settled, pending.readings))
         except BufferFull:
             self._pending = None
             await self._refuse(pending)
@@ -226,6 +229,7 @@ class Sealer:
             self._changed_failing(error)
             return False
         self._pending = None
+        self._positions.committed(pending.settled.rows)
         self._committed(done)
         return True
 
@@ -253,6 +257,7 @@ class Sealer:
     async def _refuse(self, pending: _Pending) -> None:
         """The buffer is full of what may not be removed: readings are refused and counted, polling goes on."""
         self._refused += pending.readings
+        self._positions.refused(pending.settled.rows)
         if not self._full:
             self._full = True
             log.error(events.BUFFER_FULL)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from simulators.mbus.bus import Bus
+from simulators.house import House, Ports
 from simulators.mbus.faults import Faults
-from simulators.mbus.line import PtyLine, serve
-from simulators.mbus.meters import cellar
-from simulators.record import Record
 from simulators.site import check
 from simulators.site.check import Result
+from simulators.site.demo import Pace
+from simulators.site.demo import demo as run_demo
 from simulators.site.parts import PartError
+from simulators.site.say import Say
 from simulators.site.setup import Site
+
+HURRY = Pace(begin_s=2.0, cut_s=6.0, flip_s=4.0, between_s=1.0)
+_port = click.IntRange(0, 65_535)
 
 
 @click.group()
@@ -38,25 +44,61 @@ def main() -> None:
 @click.option(
     "--faults", "written", default="", help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,echo".'
 )
-def meters(*, link: Path, record: Path, baud: int, pace: bool, seed: int, written: str) -> None:
-    """Three M-Bus meters on a pseudo-terminal until SIGTERM; SIGUSR1 makes them fall silent for good."""
+@click.option("--wrapper-port", type=_port, help="Also an electricity meter: DLMS wrapper on TCP (0: a free port).")
+@click.option("--hdlc-port", type=_port, help="... and one with HDLC over TCP and a password.")
+@click.option("--modbus-port", type=_port, help="Also a Modbus TCP meter.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="The password of the HDLC meter.")
+@click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
+def meters(
+    *,
+    link: Path,
+    record: Path,
+    baud: int,
+    pace: bool,
+    seed: int,
+    written: str,
+    wrapper_port: int | None,
+    hdlc_port: int | None,
+    modbus_port: int | None,
+    password_file: Path | None,
+    history_rows: int,
+) -> None:
+    """Simulated meters until SIGTERM: three on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
+    if (wrapper_port is None) != (hdlc_port is None) or (hdlc_port is None) != (password_file is None):
+        raise click.UsageError("--wrapper-port, --hdlc-port and --password-file belong together")
     try:
         faults = Faults.parse(written)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
-    kept = Record(record)
-    bus = Bus(cellar(), kept, _utc_ms, seed, faults)
     try:
-        line = PtyLine(link)
+        house = House(link, record, seed, faults, baud if pace else None)
+        password = b"" if password_file is None else password_file.read_bytes().strip()
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    _introduce(bus, line, record, written, baud if pace else None)
+    _introduce(house, record, written, baud if pace else None)
     try:
-        asyncio.run(_run(bus, line, baud if pace else None))
+        asyncio.run(_run(house, Ports(wrapper_port, hdlc_port, modbus_port), password, history_rows))
+    except OSError as error:
+        raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
-        line.close()
-        kept.close()
+        house.close()
     click.echo("stopped", err=True)
+
+
+@main.command()
+@click.option("--run-folder", type=click.Path(path_type=Path), help="Keep the site here; without it nothing stays.")
+@click.option("--once", is_flag=True, help="End when the story is told.")
+@click.option("--hurry", is_flag=True, help="Tell the story in a few seconds.")
+def demo(*, run_folder: Path | None, once: bool, hurry: bool) -> None:
+    """Run a whole site with its page, and tell a story to watch there; Ctrl-C ends it and leaves nothing behind."""
+    folder = run_folder or Path(tempfile.mkdtemp(prefix="plomba-demo-"))
+    try:
+        asyncio.run(_told(Site(folder), Say(), HURRY if hurry else Pace(), once))
+    except PartError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        if run_folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @main.command("demo-check")
@@ -91,22 +133,34 @@ async def _checked(site: Site, kill_seed: int | None) -> Result:
     return await check.demo_check(site, kill_seed, lambda text: click.echo(f"  {text}", err=True))
 
 
-async def _run(bus: Bus, line: PtyLine, baud: int | None) -> None:
+async def _told(site: Site, say: Say, pace: Pace, once: bool) -> None:
+    """The demo until it ends or somebody ends it, which is no fault."""
+    me = asyncio.current_task()
+    if me is not None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+    with suppress(asyncio.CancelledError):
+        await run_demo(site, say, pace, once)
+
+
+async def _run(house: House, ports: Ports, password: bytes, history_rows: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGUSR1, _freeze, bus)
-    await serve(bus, line, stop, baud)
+    loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
+    await house.start(ports, password, history_rows)
+    await house.serve(stop)
 
 
-def _freeze(bus: Bus) -> None:
-    bus.frozen = True
+def _freeze(house: House) -> None:
+    house.freeze()
     click.echo("frozen: the meters answer no more", err=True)
 
 
-def _introduce(bus: Bus, line: PtyLine, record: Path, faults: str, baud: int | None) -> None:
+def _introduce(house: House, record: Path, faults: str, baud: int | None) -> None:
     pace = f"paced at {baud} baud" if baud else "answering at once"
+    bus, line = house.bus, house.line
     click.echo(f"{len(bus.slaves)} meters on {line.link} ({line.path}), {pace}, process {os.getpid()}", err=True)
     for address, slave in sorted(bus.slaves.items()):
         model = slave.plate.model
@@ -116,10 +170,6 @@ def _introduce(bus: Bus, line: PtyLine, record: Path, faults: str, baud: int | N
             err=True,
         )
     click.echo(f"faults: {faults or 'none'}; record: {record}", err=True)
-
-
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 if __name__ == "__main__":

@@ -124,8 +124,9 @@ async def _read(site: Site, seed: int | None, say: Say) -> tuple[Run, int]:
     site.part("meters").tell(signal.SIGUSR1)
     downs = tuple(down for part in ("gateway", "meters") for down in site.part(part).downs)
     frozen_ms = now_ms()
-    seen = frozenset((each.meter, each.slot_ms) for each in await stored_readings(site, began_ms))
-    return Run(CADENCE_MS, began_ms, frozen_ms, downs, seen), killed
+    shown = await stored_readings(site, began_ms)
+    seen = frozenset((each.meter, each.slot_ms) for each in shown if each.slot_ms is not None)
+    return Run(CADENCE_MS, began_ms, frozen_ms, downs, seen, site.cadences), killed
 
 
 async def _kill(site: Site, seed: int | None, end_ms: int, say: Say) -> int:
@@ -154,5 +155,5 @@ async def _drain(site: Site) -> Waiting:
 
 
 def _own(answers: list[Answered], run: Run) -> list[Answered]:
-    """The answers from the first counted slot on."""
-    return [answer for answer in answers if answer.at_ms >= run.began_ms]
+    """The answers from the first counted slot on, and all rows."""
+    return [answer for answer in answers if answer.at_ms >= run.began_ms or answer.kind == "row"]

@@ -1,16 +1,17 @@
 """The count: what the meters answered against what the collector holds. Pure; truth is the simulators' own record.
 
-Produced (for meters without memory) is one reading per (meter, slot) in which the meter answered and that stayed open
-at least 3 s after any restart of gateway or meters; a slot that did not may be missing, but not wrong. Slots in which
-everything ran and nobody asked are missing too.
+Of what a meter shows now, produced is one reading per (meter, slot) in which the meter answered and that stayed open at
+least 3 s after any restart of gateway or meters; a slot that did not may be missing, but not wrong. Slots in which
+everything ran and nobody asked are missing too. Of a load profile every row is produced, whatever was down: only one
+of the last moments before the freeze may be missing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Context, Decimal
 
 from simulators.record import Answered
@@ -19,25 +20,33 @@ from simulators.site.parts import Down
 FLOAT_DIGITS = 7  # a float32 is shown with so many significant digits
 OPEN_MS = 3_000  # a slot that stays open so long after a restart must be read
 
+ROW_MS = 12_000  # a row must be read so long after it was made: two visits
+
 Value = dict[str, str]  # one value as it is shown: kind, value and unit, or text, time, or state and raw
 Pair = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One reading as the collector shows it: meter id, slot (ms UTC), the telegram's SHA-256, values by native key."""
+    """One reading as the collector shows it: meter id, slot (ms UTC), the telegram's SHA-256, values by native key.
+
+    A row of a load profile has no slot but the meter's own `time`; `whole` says that the telegram holds all values.
+    """
 
     meter: str
-    slot_ms: int
+    slot_ms: int | None
     raw_hash: str
     values: dict[str, Value]
+    time: str | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """What the supervisor knows of a run: the cadence, when reading began and ended, and what was down when.
 
-    `seen` are readings that the collector already showed during the run: nothing excuses their loss.
+    `seen` are readings that the collector already showed during the run: nothing excuses their loss. `cadences` (ms)
+    are of meters that have another one.
     """
 
     cadence_ms: int
@@ -45,6 +54,16 @@ class Run:
     frozen_ms: int
     downs: tuple[Down, ...]
     seen: frozenset[Pair] = frozenset()
+    cadences: Mapping[str, int] = field(default_factory=dict)
+
+    def cadence_of(self, meter: str) -> int:
+        """The cadence of a meter (ms)."""
+        return self.cadences.get(meter, self.cadence_ms)
+
+    def slot(self, meter: str, at_ms: int) -> int:
+        """The slot of a meter in which an instant lies."""
+        cadence_ms = self.cadence_of(meter)
+        return at_ms // cadence_ms * cadence_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,8 @@ class Count:
     twice: int
     altered: int
     excused: int
+    rows_produced: int
+    rows_stored: int
     missing: tuple[str, ...]
 
     def holds(self) -> bool:
@@ -71,33 +92,80 @@ class Count:
 
 def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run, buffered: int = 0) -> Count:
     """Compare what was answered with what is stored; `buffered` readings are sealed and still on their way."""
-    meters = {answer.meter for answer in answers}
-    answered = {(answer.meter, _slot(answer.at_ms, run)) for answer in answers if answer.damaged is None}
-    expected = answered | run.seen | {(meter, slot) for meter in meters for slot in _whole_slots(run)}
-    held = [(reading.meter, reading.slot_ms) for reading in stored]
-    excused = {pair for pair in expected - set(held) - run.seen if _excused(pair[1], run)}
+    shown = [each for each in answers if each.kind == "answer"]
+    spot = [each for each in stored if each.slot_ms is not None]
+    meters = {answer.meter for answer in shown}
+    answered = {(answer.meter, run.slot(answer.meter, answer.at_ms)) for answer in shown if answer.damaged is None}
+    expected = answered | run.seen | {(meter, slot) for meter in meters for slot in _whole_slots(run, meter)}
+    held = [(reading.meter, reading.slot_ms) for reading in spot if reading.slot_ms is not None]
+    excused = {pair for pair in expected - set(held) - run.seen if _excused(pair, run)}
     produced = expected - excused
     lost = sorted(produced - set(held))
+    rows = _count_rows(answers, stored, run)
     return Count(
         len(meters),
         len(produced),
         len(produced & set(held)),
-        max(0, len(lost) - buffered),
-        len(held) - len(set(held)),
-        _altered(answers, stored, run) + len(set(held) - answered),
+        max(0, len(lost) + len(rows.lost) - buffered),
+        len(held) - len(set(held)) + rows.twice,
+        _altered(shown, spot, run) + len(set(held) - answered) + rows.altered,
         len(excused),
-        tuple(_named(pair, pair in answered) for pair in lost),
+        rows.produced,
+        rows.stored,
+        (
+            *(_named(pair, pair in answered) for pair in lost),
+            *(f"meter {each[0]}, row {each[1]}" for each in rows.lost),
+        ),
     )
 
 
-def _altered(answers: Sequence[Answered], stored: Iterable[Stored], run: Run) -> int:
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    produced: int
+    stored: int
+    twice: int
+    altered: int
+    lost: tuple[tuple[str, str], ...]
+
+
+def _count_rows(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> _Rows:
+    """The rows of load profiles: known by meter and the meter's own time."""
+    truth = {(each.meter, each.time or ""): each for each in answers if each.kind == "row"}
+    held = [(each.meter, each.time or "") for each in stored if each.slot_ms is None]
+    produced = {pair for pair, row in truth.items() if row.at_ms <= run.frozen_ms - ROW_MS} | (set(held) & set(truth))
+    altered = sum(
+        (row := truth.get((each.meter, each.time or ""))) is None or _displayed(row) != each.values
+        for each in stored
+        if each.slot_ms is None
+    )
+    lost = tuple(sorted(produced - set(held)))
+    return _Rows(len(produced), len(produced & set(held)), len(held) - len(set(held)), altered, lost)
+
+
+def _altered(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> int:
     """How many stored readings do not show exactly what the meter showed in that slot."""
-    truth = {(_hash(answer.telegram), answer.meter, _slot(answer.at_ms, run)): answer for answer in answers}
-    return sum(_differs(truth.get((each.raw_hash, each.meter, each.slot_ms)), each) for each in stored)
+    by_slot: dict[tuple[str, int | None], list[Answered]] = {}
+    keys: dict[str, set[str]] = {}
+    for answer in answers:
+        by_slot.setdefault((answer.meter, run.slot(answer.meter, answer.at_ms)), []).append(answer)
+    for each in stored:
+        keys.setdefault(each.meter, set()).update(each.values)
+    return sum(_differs(by_slot.get((each.meter, each.slot_ms), []), each, keys[each.meter]) for each in stored)
 
 
-def _differs(answer: Answered | None, reading: Stored) -> bool:
-    return answer is None or {key: _display(each) for key, each in answer.values.items()} != reading.values
+def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bool:
+    """Whether no answer of its slot was this one; what came in several answers is compared value by value."""
+    if reading.whole:
+        return not any(
+            _hash(each.telegram) == reading.raw_hash and _displayed(each) == reading.values for each in answers
+        )
+    shown = [_displayed(each) for each in answers]
+    known = all(any(each.get(key) == value for each in shown) for key, value in reading.values.items())
+    return not known or set(reading.values) != keys
+
+
+def _displayed(answer: Answered) -> dict[str, Value]:
+    return {key: _display(each) for key, each in answer.values.items()}
 
 
 def _display(shown: dict[str, int | str]) -> Value:
@@ -112,19 +180,17 @@ def _display(shown: dict[str, int | str]) -> Value:
     return {name: str(value) for name, value in shown.items()}
 
 
-def _slot(at_ms: int, run: Run) -> int:
-    return at_ms // run.cadence_ms * run.cadence_ms
+def _whole_slots(run: Run, meter: str) -> range:
+    """The slots of a meter that lie wholly between the begin and the freeze."""
+    cadence_ms = run.cadence_of(meter)
+    first = -(-run.began_ms // cadence_ms) * cadence_ms
+    return range(first, run.frozen_ms - cadence_ms + 1, cadence_ms)
 
 
-def _whole_slots(run: Run) -> range:
-    """The slots that lie wholly between the begin and the freeze."""
-    first = -(-run.began_ms // run.cadence_ms) * run.cadence_ms
-    return range(first, run.frozen_ms - run.cadence_ms + 1, run.cadence_ms)
-
-
-def _excused(slot_ms: int, run: Run) -> bool:
+def _excused(pair: Pair, run: Run) -> bool:
     """Whether gateway or meters came back too late in this slot, or not before its end."""
-    end = min(slot_ms + run.cadence_ms, run.frozen_ms)
+    meter, slot_ms = pair
+    end = min(slot_ms + run.cadence_of(meter), run.frozen_ms)
     return any(down.from_ms < end and down.to_ms > max(slot_ms, end - OPEN_MS) for down in run.downs)
 
 

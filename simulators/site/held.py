@@ -26,7 +26,7 @@ class Verdict:
 
 async def stored_readings(site: Site, from_ms: int) -> list[Stored]:
     """All readings of slots from `from_ms` on, as `plomba-collector readings --json` shows them."""
-    return [each for each in grouped(await site.readings()) if each.slot_ms >= from_ms]
+    return [each for each in grouped(await site.readings()) if each.slot_ms is None or each.slot_ms >= from_ms]
 
 
 def grouped(rows: Iterable[Row]) -> list[Stored]:
@@ -40,11 +40,19 @@ def grouped(rows: Iterable[Row]) -> list[Stored]:
     for row in rows:
         place = (row["meter"], row["slot"], row["batch"], row["leaf"], row["telegram_sha256"])
         if place != before or _key(row) in found[-1].values:
-            meter = str(row["meter"]).split("/")[1]
-            found.append(Stored(meter, _instant(row["slot"]), str(row["telegram_sha256"]), {}))
+            found.append(_reading(row))
             before = place
         found[-1].values[_key(row)] = _shown(row) if row["seal"] == "ok" else {"seal": str(row["seal"])}
     return found
+
+
+def _reading(row: Row) -> Stored:
+    """A reading without its values; a meter is named by its number (M-Bus) or what is on its plate."""
+    protocol, _, identity = str(row["meter"]).partition(":")
+    meter = identity.split("/")[1]
+    slot_ms = None if row["slot"] is None else _instant(row["slot"])
+    time = None if slot_ms is not None else str(row["meter_time"])
+    return Stored(meter, slot_ms, str(row["telegram_sha256"]), {}, time, protocol == "mbus")
 
 
 async def verify_all(site: Site) -> Verdict:
@@ -73,10 +81,12 @@ async def _failures(site: Site, files: list[Path], keys: Path) -> int:
 
 
 def _key(row: Row) -> str:
-    """The key as the simulators' record writes it: mbus:VIB/storage/tariff/subunit/function without the repetition."""
-    protocol, key = str(row["key"]).split(":")
+    """The key as the simulators' record writes it: without the protocol, and of M-Bus without the repetition."""
+    protocol, _, key = str(row["key"]).partition(":")
+    if protocol != "mbus":
+        return key
     *parts, nth = key.split("/")
-    return "/".join(parts) if protocol == "mbus" and nth == "0" else str(row["key"])
+    return "/".join(parts) if nth == "0" else str(row["key"])
 
 
 def _shown(row: Row) -> Value:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import signal
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 STOP_S = 15.0  # a part that was asked to stop has this long before it is killed
 
 
@@ -35,7 +38,12 @@ class Part:
         """Start it; its output goes to its log."""
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which stops its parts in order
+                preexec_fn=_end_with_parent,
             )
         (self.folder / f"{self.name}.pid").write_text(f"{self.process.pid}\n")
 
@@ -74,6 +82,11 @@ class Part:
         if self.process is None or self.process.returncode is not None:
             raise PartError(f"{self.name} has ended by itself: see {self.folder / self.name}.log")
         return self.process
+
+
+def _end_with_parent() -> None:
+    """Linux, prctl(2): a demo that is killed takes its parts with it."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class PartError(Exception):

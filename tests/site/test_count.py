@@ -124,7 +124,7 @@ def test_a_slot_is_excused_only_where_less_than_3_s_were_left(down: tuple[int, i
 def test_nothing_excuses_the_loss_of_what_was_stored_already() -> None:
     """The collector showed it during the run, then it was gone."""
     pair = 2  # of the slot in which the gateway came back too late
-    seen = frozenset({(STORED[pair].meter, STORED[pair].slot_ms)})
+    seen = frozenset({(STORED[pair].meter, STORED[pair].slot_ms or 0)})
     run = dataclasses.replace(RUN, downs=(Down("gateway", SLOTS[1] + 100, SLOTS[1] + 4_900),), seen=seen)
     result = count(ANSWERS, [*STORED[:pair], *STORED[pair + 1 :]], run)
     assert (result.lost, result.excused) == (1, 0)
@@ -159,3 +159,48 @@ def test_a_reading_that_its_evidence_does_not_bear_out_cannot_be_right() -> None
     """Whatever number it shows."""
     (reading,) = grouped([row("2026-11-21T12:00:00.000Z", "mbus:06/0/0/0/0/0", "1", seal="altered")])
     assert reading.values == {"06/0/0/0/0": {"seal": "altered"}}
+
+
+ROWS = [
+    Answered(BEGAN - 900_000 * back, METERS[0], 1, "", None, False, values(BEGAN - back), kind="row", time=f"T{back}")
+    for back in (3, 2, 1)
+]
+STORED_ROWS = [Stored(METERS[0], None, "", shown(BEGAN - back), f"T{back}", whole=False) for back in (3, 2, 1)]
+
+
+def test_every_row_of_a_load_profile_is_produced_whatever_was_down() -> None:
+    """They stay in the meter: nothing excuses one."""
+    downs = (Down("gateway", BEGAN - 10_000_000, BEGAN + 10_000),)
+    whole = count([*ANSWERS, *ROWS], [*STORED, *STORED_ROWS], dataclasses.replace(RUN, downs=downs))
+    assert (whole.holds(), whole.rows_produced, whole.rows_stored) == (True, 3, 3)
+    result = count([*ANSWERS, *ROWS], [*STORED, *STORED_ROWS[1:]], dataclasses.replace(RUN, downs=downs))
+    assert (result.lost, result.missing[-1]) == (1, f"meter {METERS[0]}, row T3")
+
+
+def test_a_row_twice_altered_or_invented_is_found() -> None:
+    """By the meter's own time and the values in it."""
+    assert count([*ANSWERS, *ROWS], [*STORED, *STORED_ROWS, STORED_ROWS[0]], RUN).twice == 1
+    wrong = dataclasses.replace(STORED_ROWS[0], values=shown(BEGAN + 5_000))
+    assert count([*ANSWERS, *ROWS], [*STORED, wrong, *STORED_ROWS[1:]], RUN).altered == 1
+    odd = dataclasses.replace(STORED_ROWS[0], time="T9")
+    assert count([*ANSWERS, *ROWS], [*STORED, *STORED_ROWS, odd], RUN).altered == 1
+
+
+def test_a_row_of_the_last_moments_may_still_be_in_the_meter() -> None:
+    """It was made after the last visit."""
+    late = dataclasses.replace(ROWS[0], at_ms=RUN.frozen_ms - 5_000, time="T0")
+    assert count([*ANSWERS, *ROWS, late], [*STORED, *STORED_ROWS], RUN).holds()
+
+
+def test_a_reading_of_several_answers_is_compared_value_by_value() -> None:
+    """A Modbus meter is read in blocks: each value must be one that the meter showed in that slot, and none missing."""
+    parts = [
+        Answered(SLOTS[0] + 100 + n, "3401234", 1, "00", None, False, {f"1/{n}/t": {"m": n, "e": 0, "unit": "W"}})
+        for n in (1, 2)
+    ]
+    run = dataclasses.replace(RUN, frozen_ms=SLOTS[0] + CADENCE)
+    both = {f"1/{n}/t": {"kind": "number", "value": str(n), "unit": "W"} for n in (1, 2)}
+    whole = Stored("3401234", SLOTS[0], "", both, whole=False)
+    assert count(parts, [whole], run).holds()
+    other = dataclasses.replace(whole, values=both | {"1/2/t": {"kind": "number", "value": "1", "unit": "W"}})
+    assert count(parts, [other], run).altered == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.buffer import Buffer
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.seal import Seal, Sealer
+from gateway.settled import Positions
 from gateway.writer import InlineWriter
 from protocols.reading import Exchange, How, Identity, NativeKey, Protocol, Reading, Scaled, State, Status, TimeQuality
 from protocols.reading import Value as Register
@@ -125,6 +126,7 @@ class Rig:
             self.chain,
             known.head,
             {"heat": CADENCE_MS},
+            Positions(known.rows),
             random.Random(self.starts).randbytes,
         )
         self.sealer.begin_epoch("start")

@@ -1,0 +1,241 @@
+"""Reads DLMS/COSEM meters over TCP: what they show now, and the rows of their load profile from where the last ended.
+
+One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers, columns
+and the capture period are read in every visit: a meter whose firmware was changed must not be read with the old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from gateway.clock import GatewayClock
+from gateway.config import DlmsBus, DlmsDevice
+from gateway.exchanges import spanning
+from gateway.faults import RowWithoutTime
+from gateway.password import password_of
+from gateway.schedule import Due
+from gateway.settled import Positions
+from protocols import obis
+from protocols.dlms import clock as clocks
+from protocols.dlms import data as axdr
+from protocols.dlms import objects, profile
+from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.faults import AccessRefused
+from protocols.dlms.objects import Attribute, ScalerUnit
+from protocols.dlms.profile import Column, Row
+from protocols.errors import AnotherMeter, MeterError
+from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
+from protocols.transports import exchange
+from protocols.transports.dlms import Association, Got, associated
+
+PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
+DAY_S = 86_400
+QUARTER_S = 900  # where a profile captures without a period
+FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
+# The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
+CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
+
+
+@dataclass(slots=True)
+class _Meter:
+    """A device and what is remembered of it between visits."""
+
+    device: DlmsDevice
+    registers: tuple[Attribute, ...]
+    buffer: bytes | None  # the profile's logical name
+    clock: MeterTime | None = None  # what it showed last
+    clock_mono_ms: int = 0  # ... and when that was
+    period_s: int = 0
+    searched: MeterTime | None = None  # up to here there is nothing beyond the last row
+    newest: Row | None = None  # the last row that was handed on
+    trouble: MeterError | None = None  # to be told when what was good beside it is sealed
+
+    @classmethod
+    def of(cls, device: DlmsDevice) -> _Meter:
+        registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
+        return cls(device, registers, None if device.profile is None else obis.from_text(device.profile))
+
+    def now(self, mono_ms: int) -> MeterTime | None:
+        """What its clock shows now, if it goes on as it did."""
+        if self.clock is None:
+            return None
+        return replace(self.clock, seconds=self.clock.seconds + (mono_ms - self.clock_mono_ms) // 1000)
+
+
+class DlmsReader:
+    """The reader of the meters behind one TCP address.
+
+    Args:
+        bus: the address and its devices.
+        positions: where each device's load profile ended.
+        clock: for stamps.
+    """
+
+    def __init__(self, bus: DlmsBus, positions: Positions, clock: GatewayClock) -> None:
+        self._positions, self._clock = positions, clock
+        self._meters = {device.name: _Meter.of(device) for device in bus.device}
+        split = urlsplit(bus.url)
+        self._host, self._port = split.hostname or "", split.port or 0
+        self._framing = Framing.HDLC if split.scheme.endswith("hdlc") else Framing.WRAPPER
+
+    async def read(self, due: Due) -> list[Reading]:
+        """The registers of a device and its clock, in one reading.
+
+        Raises:
+            LinkError: nobody answers at this address.
+            MeterError: the meter refuses, is another one, or does not answer.
+        """
+        meter = self._meters[due.device.name]
+        found: list[Got] = []
+        values: list[Value] = []
+        async with self._associated(meter) as association:
+            identity = await _identity(association, meter.device)
+            for attribute in meter.registers:
+                scaler = await _scaler(association, attribute)
+                found.append(await association.get(attribute))
+                values.append(objects.value(attribute, found[-1].data, scaler))
+            found.append(await association.get(objects.CLOCK_TIME))
+        values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
+        meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
+        shown = meter.clock if values[-1].state is State.OK else None
+        made, name = self._exchange(found), meter.device.name
+        return [Reading(identity, name, None, How.READ, due.slot_ms, shown, made, None, Status.NONE, tuple(values))]
+
+    async def rows(self, device: str) -> list[Reading]:
+        """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
+
+        The row that was handed on last is asked for again: it comes along when it is not what it was.
+
+        Raises:
+            LinkError, MeterError: as for `read`.
+            RowWithoutTime: the piece before had rows whose time the meter does not know.
+        """
+        meter = self._meters[device]
+        now = meter.now(self._clock.mono_ms())
+        last = self._positions.last(device)
+        if meter.trouble is not None:
+            trouble, meter.trouble = meter.trouble, None
+            raise trouble
+        if meter.buffer is None or now is None or not _is_due(meter, last, now):
+            return []
+        async with self._associated(meter) as association:
+            identity = await _identity(association, meter.device)
+            columns, scalers = await self._columns(association, meter, meter.buffer)
+            first = _start(meter, last, now)
+            while True:
+                end = _later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
+                got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
+                found = profile.rows(got.data, columns, scalers, meter.period_s)
+                fresh = _fresh(found, last, meter.newest)
+                if fresh or _instant(end) >= _instant(now):
+                    break
+                meter.searched = first = end  # nothing was captured in all that time: the meter was without power
+        return self._handed_on(meter, identity, fresh, self._exchange([got]))
+
+    def let_go(self) -> None:
+        """Nothing is held between visits."""
+
+    async def _columns(
+        self, association: Association, meter: _Meter, name: bytes
+    ) -> tuple[tuple[Column, ...], dict[Attribute, ScalerUnit]]:
+        """What a row has, and the scalers of its values; the capture period is noted on the way."""
+        captured = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_OBJECTS))
+        period = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_PERIOD))
+        meter.period_s = axdr.whole(period.data, "capture period")
+        columns = profile.columns(captured.data)
+        scalers = {}
+        for column in columns:
+            scaler = await _scaler(association, column.attribute)
+            if scaler is not None:
+                scalers[column.attribute] = scaler
+        return columns, scalers
+
+    def _handed_on(self, meter: _Meter, identity: Identity, fresh: list[Row], made: Exchange) -> list[Reading]:
+        timed = [row for row in fresh if row.time is not None]
+        if len(timed) < len(fresh):
+            got = f"{len(fresh) - len(timed)} without"
+            meter.trouble = RowWithoutTime("rows with their time", got, f"profile of {meter.device.name}")
+        if timed:
+            meter.newest, meter.searched = timed[-1], None
+        return [_row_reading(row, identity, meter.device.name, made) for row in timed]
+
+    def _associated(self, meter: _Meter) -> AbstractAsyncContextManager[Association]:
+        device = meter.device
+        auth = Auth.LLS if device.auth == "lls" else Auth.NONE
+        access = Access(device.client, device.server, device.physical, auth, password_of(device) or b"")
+        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
+        return associated(self._host, self._port, self._framing, access, times)
+
+    def _exchange(self, found: Sequence[Got]) -> Exchange:
+        """Of these meters only the hash of what they answered is sealed."""
+        telegram = b"".join(got.octets for got in found)
+        return spanning(found[0], found[-1], telegram, self._clock.quality(), keep=False)
+
+
+def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:
+    """Whether a row must have been captured that was not handed on: the period is known from the first visit on."""
+    if last is None or not meter.period_s:
+        return True
+    return not 0 <= _instant(now) - _instant(meter.searched or last) < meter.period_s
+
+
+def _start(meter: _Meter, last: MeterTime | None, now: MeterTime) -> MeterTime:
+    """From when on rows are asked for: the last row, or the beginning of the history that is wanted.
+
+    A clock that was set back captures rows with times that were there before: they are asked for from then on.
+    """
+    begin = meter.searched or last or _later(now, -meter.device.history_days * DAY_S)
+    return begin if _instant(begin) <= _instant(now) else _later(now, -meter.period_s)
+
+
+def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> list[Row]:
+    """The rows behind the last one that was handed on; that one is among them when it is not what it was."""
+    if not found or last is None or found[0].time != last:
+        return list(found)
+    same = newest is not None and newest.time == last and newest.values == found[0].values
+    return list(found[1:]) if same or len(found) == 1 else list(found)
+
+
+def _row_reading(row: Row, identity: Identity, device: str, made: Exchange) -> Reading:
+    doubtful = row.clock is not None and row.clock.invalid
+    doubtful = doubtful or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
+    values = tuple(
+        replace(each, state=State.INVALID) if doubtful and each.state is State.OK else each for each in row.values
+    )
+    return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values)
+
+
+async def _identity(association: Association, device: DlmsDevice) -> Identity:
+    """Who the meter says it is.
+
+    Raises:
+        AnotherMeter: not the configured one.
+    """
+    name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
+    try:
+        serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
+    except AccessRefused:
+        serial = None
+    if device.serial is not None and device.serial != serial:
+        raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
+    flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
+    return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
+
+
+async def _scaler(association: Association, attribute: Attribute) -> ScalerUnit | None:
+    if attribute.scaler is None:
+        return None
+    return ScalerUnit.from_data((await association.get(attribute.scaler)).data)
+
+
+def _later(time: MeterTime, seconds: int) -> MeterTime:
+    return replace(time, seconds=max(0, time.seconds + seconds))
+
+
+def _instant(time: MeterTime) -> int:
+    """Seconds to compare two times of one meter by: UTC where it shows its offset, else its own calendar."""
+    utc_ms = clocks.utc_ms(time)
+    return time.seconds if utc_ms is None else utc_ms // 1000

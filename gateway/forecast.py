@@ -1,0 +1,108 @@
+"""How much of its time each bus needs for its meters: what a technician wants to know before, not after.
+
+M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of mean and of greatest length. DLMS and
+Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus
+from protocols.mbus.timing import Timing
+
+MEAN_BYTES = 98  # of an M-Bus answer, over the corpus (FACTS 2)
+LONGEST_BYTES = 255  # the longest that one length byte can announce, about
+ROUND_TRIP_MS = 250  # assumed of one question over TCP: a serial server at 9600 baud behind it, or a mobile link
+DLMS_OPENING = 4  # AARQ, release, device id, clock
+HDLC_OPENING = 2  # SNRM, DISC
+PROFILE_TURNS = 2  # the rows of a visit in two blocks
+MODBUS_TURNS = 4  # register blocks of a usual model, its identity included
+FULL_PERMILLE = 1_000
+BUSY_PERMILLE = 800  # above it one repeated question makes a slot late
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The bus time of one round of all meters, and the share of the time that is needed, in thousandths."""
+
+    bus: str
+    meters: int
+    round_ms: int
+    permille: int
+    worst_round_ms: int
+    worst_permille: int
+    shortest_s: int
+    longest_s: int
+    assumption: str
+
+    @property
+    def too_slow(self) -> bool:
+        """The meters cannot be read as often as they should."""
+        return self.permille > FULL_PERMILLE
+
+    @property
+    def tight(self) -> bool:
+        """They can, but not with long answers or repetitions."""
+        return not self.too_slow and self.worst_permille > BUSY_PERMILLE
+
+    def __str__(self) -> str:
+        many = f"{self.meters} meter{'' if self.meters == 1 else 's'}"
+        usual = f"{_share(self.round_ms, self)} ({_percent(self.permille)})"
+        worst = f"; at worst {_share(self.worst_round_ms, self)} ({_percent(self.worst_permille)})"
+        text = f"{many} need {usual}: too slow" if self.too_slow else f"{many}, {usual}"
+        return f"{text}{'' if self.worst_permille == self.permille else worst}; {self.assumption}"
+
+
+def forecast(bus: Bus) -> Forecast:
+    """The forecast of one bus."""
+    usual = [_time_ms(bus, device, MEAN_BYTES) for device in bus.device]
+    worst = [_time_ms(bus, device, LONGEST_BYTES) for device in bus.device]
+    cadences = [device.cadence_s for device in bus.device]
+    return Forecast(
+        bus.name,
+        len(bus.device),
+        sum(usual),
+        _permille(usual, bus.device),
+        sum(worst),
+        _permille(worst, bus.device),
+        min(cadences),
+        max(cadences),
+        _assumption(bus),
+    )
+
+
+def _time_ms(bus: Bus, device: Device, size: int) -> int:
+    if isinstance(bus, MbusBus):
+        return Timing(bus.baud).slowest_ms(size)
+    if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
+        turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
+        return ROUND_TRIP_MS * (turns + (HDLC_OPENING if bus.url.startswith("tcp+hdlc") else 0))
+    return ROUND_TRIP_MS * MODBUS_TURNS
+
+
+def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
+    shares = (time_ms / each.cadence_s for time_ms, each in zip(times_ms, devices, strict=True))
+    return -int(-sum(shares) // 1)
+
+
+def _assumption(bus: Bus) -> str:
+    if isinstance(bus, MbusBus):
+        return f"M-Bus at {bus.baud} baud, slowest legal meter, answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
+    return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
+
+
+def _share(round_ms: int, found: Forecast) -> str:
+    if found.shortest_s == found.longest_s:
+        return f"{_duration(round_ms)} of each {_duration(found.longest_s * 1000)}"
+    return f"{_duration(round_ms)} for one round of cadences from {found.shortest_s} to {found.longest_s} s"
+
+
+def _duration(ms: int) -> str:
+    if ms < 120_000 or (ms % 60_000 and ms < 600_000):
+        return f"{ms / 1000:.1f} s".replace(".0 s", " s")
+    return f"{ms / 60_000:.1f} min".replace(".0 min", " min")
+
+
+def _percent(permille: int) -> str:
+    return f"{permille / 10:.1f} %"

@@ -1,0 +1,240 @@
+"""`check --online`: reads each device once and reaches the broker step by step; goes on after a failure.
+
+Nothing is kept: no reading is sealed, no slot settled. A meter's clock is compared as shown; no zone is guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import fcntl
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cryptography import x509
+
+from gateway import enrol
+from gateway.buses import reader
+from gateway.clock import GatewayClock
+from gateway.config import Bus, Configuration, Device, MbusBus, MbusDevice
+from gateway.findings import Finding, Mark, failed
+from gateway.inspect import dated
+from gateway.lock import LOCK_FILE
+from gateway.poll import BUDGET_S
+from gateway.reader import Reader
+from gateway.schedule import Due, slot_of
+from gateway.settled import Positions
+from protocols.errors import LinkError, PlombaError
+from protocols.reading import Identity, MeterTime, Precision, Reading
+from protocols.transports.pipe import PipeSettings
+from protocols.transports.serial import PortBusy
+from protocols.transports.tls import client_context, diagnose
+
+STEP_S = 10.0  # one step towards the broker
+_RESOLUTION_S = {Precision.SECOND: 1, Precision.MINUTE: 60, Precision.DAY: 86_400}
+_RESOLUTION = {Precision.SECOND: "1 s", Precision.MINUTE: "1 min", Precision.DAY: "1 day"}
+
+
+async def devices(configuration: Configuration, clock: GatewayClock) -> AsyncIterator[Finding]:
+    """Each device of each bus, read once."""
+    for bus in configuration.bus:
+        try:
+            found = reader(bus, Positions({}), clock, False)
+        except NotImplementedError:
+            yield Finding(Mark.HINT, f"bus {bus.name}", f"this version does not read {bus.protocol} yet")
+            continue
+        try:
+            async for each in _bus(configuration, bus, found, clock):
+                yield each
+        finally:
+            found.let_go()
+
+
+async def broker(configuration: Configuration, now: datetime.datetime) -> AsyncIterator[Finding]:
+    """The broker: its name, TCP, TLS and our login, up to the first step that fails."""
+    at = configuration.broker
+    try:
+        async with asyncio.timeout(STEP_S):
+            found = await asyncio.get_running_loop().getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
+        yield Finding(Mark.OK, "broker name", f"{at.host} is {', '.join(sorted({str(each[4][0]) for each in found}))}")
+        async with asyncio.timeout(STEP_S):
+            _, writer = await asyncio.open_connection(at.host, at.port)
+        writer.close()
+        yield Finding(Mark.OK, "broker port", f"{at.host}:{at.port} accepts connections")
+    except TimeoutError:
+        yield Finding(Mark.FAIL, "broker", f"{at.host}:{at.port}: no answer in {STEP_S:.0f} s", "PLB-L201", _REACH)
+        return
+    except OSError as error:
+        what = "broker name" if isinstance(error, socket.gaierror) else "broker port"
+        words = "nothing listens on this port" if isinstance(error, ConnectionRefusedError) else error.strerror or error
+        text = f"{at.host}:{at.port}: {words}"
+        yield Finding(Mark.FAIL, what, text, "PLB-L201", _NAME if what == "broker name" else _REACH)
+        return
+    try:
+        yield await asyncio.to_thread(_tls, pipe_settings(configuration), now)
+        yield await _login(pipe_settings(configuration))
+    except PlombaError as error:
+        yield failed(f"broker TLS {at.host}:{at.port}", error)
+
+
+_NAME = "check broker.host, and the gateway's name server (resolvectl status)"
+_REACH = "check broker.host and broker.port, the cable, and the firewall between"
+
+
+def pipe_settings(configuration: Configuration) -> PipeSettings:
+    """How the gateway connects to its broker."""
+    folder, at = configuration.keys_folder, configuration.broker
+    files = (folder / enrol.TLS_CA, folder / enrol.TLS_CERTIFICATE, folder / enrol.TLS_KEY)
+    return PipeSettings(at.host, at.port, *files, at.server_name)
+
+
+def holder(path: str) -> str:
+    """The process that has a port open, as "process 123 (name)"; empty where none is seen."""
+    wanted = os.path.realpath(path)
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            for each in (process / "fd").iterdir():
+                if str(each.readlink()) == wanted:
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+        except OSError:  # of another user, or gone meanwhile
+            continue
+    return ""
+
+
+def daemon_of(state_folder: Path) -> str:
+    """The number of the daemon's process that owns the state folder; empty where none runs."""
+    try:
+        with (state_folder / LOCK_FILE).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(32).strip() or "unknown"
+    except OSError:
+        return ""
+    return ""
+
+
+async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: GatewayClock) -> AsyncIterator[Finding]:
+    for device in bus.device:
+        what = f"{bus.name}/{device.name}"
+        slot = slot_of(device, clock.utc_ms())
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                shown = await found.read(Due(device, slot, slot + device.cadence_ms))
+        except TimeoutError:
+            text = f"expected an answer within {BUDGET_S:.0f} s, got none"
+            yield Finding(Mark.FAIL, what, text, "PLB-M202", "connect this meter alone and try again")
+        except LinkError as error:
+            found.let_go()
+            yield failed(what, error, _link_step(configuration, bus, error))
+            if isinstance(bus, MbusBus):  # one line: the others would fail by the same cause
+                return
+        except PlombaError as error:
+            yield failed(what, error)
+        else:
+            for each in answered(what, device, shown):
+                yield each
+
+
+def answered(what: str, device: Device, shown: list[Reading]) -> list[Finding]:
+    """Who answered, how many values, its clock, and what may be written into the file."""
+    if not shown:
+        return [Finding(Mark.HINT, what, "answered without a reading")]
+    first = shown[0]
+    count = sum(len(each.values) for each in shown)
+    clock = f", clock {against(first.meter_time, first.exchange.at_ms)}" if first.meter_time else ", no clock"
+    found = [Finding(Mark.OK, what, f"{described(first.meter)}, {count} values{clock}")]
+    lines = to_configure(device, first.meter)
+    if lines:
+        do = f"write below the name of {device.name}:  {'; '.join(lines)}"
+        found.append(
+            Finding(Mark.HINT, what, "its identity is not in the file: another meter would be taken for it", do=do)
+        )
+    return found
+
+
+def described(meter: Identity) -> str:
+    """A meter's identity in a line."""
+    parts = [each for each in (meter.manufacturer, meter.id or meter.fabrication or meter.plate) if each]
+    parts += [f"version {meter.version}"] if meter.version is not None else []
+    parts += [f"medium {meter.medium}"] if meter.medium is not None else []
+    return " ".join(parts) or "a meter that does not say who it is"
+
+
+def to_configure(device: Device, meter: Identity) -> list[str]:
+    """The lines that fix the identity of a device whose configuration has none."""
+    if isinstance(device, MbusDevice):
+        if device.id is not None or meter.id is None:
+            return []
+        text = [f'id = "{meter.id}"'] + ([f'manufacturer = "{meter.manufacturer}"'] if meter.manufacturer else [])
+        numbers = (("version", meter.version), ("medium", meter.medium))
+        return text + [f"{name} = {number}" for name, number in numbers if number is not None]
+    number = meter.fabrication
+    return [] if device.serial is not None or not number else [f'serial = "{number}"']
+
+
+def against(shown: MeterTime, at_ms: int) -> str:
+    """A meter's clock beside ours: the difference as far as its resolution shows it, with no zone guessed."""
+    utc = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    resolution, grain = _RESOLUTION[shown.precision], _RESOLUTION_S[shown.precision]
+    if shown.deviation_min is not None:
+        ours = utc + datetime.timedelta(minutes=shown.deviation_min)
+        sign = "+" if shown.deviation_min >= 0 else "-"
+        zone = f"UTC{sign}{abs(shown.deviation_min) // 60:02}:{abs(shown.deviation_min) % 60:02}"
+        return f"{shown} {zone}, {_apart(shown, ours, grain)} (resolution {resolution})"
+    local = _apart(shown, utc.astimezone(), grain)
+    differences = f"{_apart(shown, utc, grain)} to UTC, {local} to the gateway's local time"
+    return f"{shown} without zone, {differences} (resolution {resolution})"
+
+
+def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
+    shown_s = (shown.calendar() - ours.replace(tzinfo=None)).total_seconds()
+    middle_s = shown_s + (grain_s / 2 if grain_s > 1 else 0)  # what is shown is cut off at the resolution
+    seconds = round(middle_s / grain_s) * grain_s
+    if not seconds:
+        return "equal"
+    return f"{'+' if seconds > 0 else '-'}{datetime.timedelta(seconds=abs(seconds))}"
+
+
+def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
+    running = daemon_of(configuration.state_folder)
+    if isinstance(error, PortBusy) and isinstance(bus, MbusBus):
+        who = holder(bus.port)
+        stop = "stop the daemon first (systemctl stop plomba-gateway)" if running else "stop that program first"
+        return f"{stop}: {who} holds the port" if who else stop
+    if running:
+        return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"
+    return error.do
+
+
+def _tls(settings: PipeSettings, now: datetime.datetime) -> Finding:
+    """The handshake, with the words of `diagnose` where it fails."""
+    context = client_context(settings.ca, settings.certificate, settings.key, server_name=settings.server_name)
+    words = diagnose(settings.host, settings.port, context)
+    what = "broker TLS"
+    if words is not None:
+        do = "check broker.server_name, this machine's clock, and that the enrolment is of this broker's authority"
+        return Finding(Mark.FAIL, what, words, "PLB-L201", do)
+    try:
+        plain = socket.create_connection((settings.host, settings.port), STEP_S)
+        with plain, context.wrap_socket(plain, server_hostname=settings.host) as secured:
+            der = secured.getpeercert(binary_form=True)
+    except (OSError, ssl.SSLError) as error:
+        return Finding(Mark.FAIL, what, f"the second handshake failed: {error}", "PLB-L201", _REACH)
+    return dated(what, "", x509.load_der_x509_certificate(der or b""), now)
+
+
+async def _login(settings: PipeSettings) -> Finding:
+    from protocols.transports.mqtt import connect  # noqa: PLC0415 - loads the MQTT client
+
+    try:
+        async with connect(settings):
+            return Finding(Mark.OK, "broker login", "the broker let us in")
+    except PlombaError as error:
+        do = "ask the operator whether this gateway is registered at the broker (broker-config)"
+        return failed("broker login", error, do)

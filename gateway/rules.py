@@ -1,0 +1,282 @@
+"""What the classes of the configuration cannot say: rules across keys, and slips that have a name.
+
+All rules run on what is well-formed, whatever else is wrong in the file. A hint is no fault: the daemon starts with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from protocols import obis
+from protocols.settings.document import Document
+from protocols.settings.locate import KeyPath
+from protocols.settings.problems import Level, Problem
+from protocols.settings.words import nearest
+
+DAY_S = 86_400
+PORTS = 65_535
+PROTOCOLS = ("mbus", "dlms", "modbus")
+SECRETS = (
+    "change the password if others saw the file; put it into a file of its own (chmod 600) and write"
+    ' password_file = "PATH", or name a systemd credential with password_credential'
+)
+_URL = re.compile(r"(?:(?P<scheme>[a-z+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
+_SCHEMES = {"dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
+_USUAL_PORT = {"dlms": 4059, "modbus": 502}
+_PROFILES = (98, 99)  # OBIS group C of monthly and load profiles
+_SLEEPY_NAME = re.compile(r"^/dev/tty(USB|ACM)\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A table of an array and its path."""
+
+    path: KeyPath
+    table: dict[str, Any]
+
+    def text(self, key: str) -> str:
+        """A text of the table; empty where there is none."""
+        value = self.table.get(key)
+        return value if isinstance(value, str) else ""
+
+    def entries(self, key: str) -> list[Entry]:
+        """The tables of an array in this one."""
+        value = self.table.get(key)
+        if not isinstance(value, tuple):
+            return []
+        return [Entry((*self.path, key, number), each) for number, each in enumerate(value) if isinstance(each, dict)]
+
+
+def with_protocols(document: Document) -> tuple[Document, list[Problem]]:
+    """The document with every bus's protocol, guessed where it is missing or misspelt, which is a problem each."""
+    problems, table = [], document.table
+    for bus in Entry((), table).entries("bus"):
+        given = bus.table.get("protocol")
+        if isinstance(given, str) and given in PROTOCOLS:
+            continue
+        near = nearest(given, PROTOCOLS) if isinstance(given, str) else ""
+        words = f"one of {', '.join(repr(each) for each in PROTOCOLS)}".replace("'", '"')
+        likely = near.strip('"') or _protocol(bus)
+        path = (*bus.path, "protocol")
+        do = (
+            f'add to [[bus]]:  protocol = "{likely}"'
+            if given is None
+            else f'write protocol = "{near or likely}"'.replace('""', '"')
+        )
+        problems.append(document.problem(path, words, document.written(path), near=near, do=do))
+        number = bus.path[1]
+        buses = table["bus"]
+        bettered = tuple({**each, "protocol": likely} if at == number else each for at, each in enumerate(buses))
+        table = {**table, "bus": bettered}
+    return replace(document, table=table), problems
+
+
+def problems(document: Document) -> list[Problem]:
+    """What is wrong across keys, in no order."""
+    top = Entry((), document.table)
+    buses = top.entries("bus")
+    found = [*_folders(document, top), *_doubled(document, buses)]
+    for bus in buses:
+        found += [*_address(document, bus), *_port(document, bus)]
+        for device in bus.entries("device"):
+            found += _cadence(document, device)
+            if bus.text("protocol") == "dlms":
+                found += [*_authentication(document, device), *_names(document, device)]
+            if bus.text("protocol") == "modbus":
+                found += _model(document, device)
+    return found
+
+
+def known_models() -> tuple[str, ...]:
+    """The Modbus models that this version has; their data are looked at only where a bus is of Modbus."""
+    from protocols.models.modbus import names  # noqa: PLC0415
+
+    return names()
+
+
+def _protocol(bus: Entry) -> str:
+    """What a bus without a usable protocol probably speaks."""
+    keys = {key for device in bus.entries("device") for key in device.table}
+    if "port" in bus.table or "address" in keys:
+        return "mbus"
+    return "modbus" if {"model", "unit"} & keys else "dlms"
+
+
+def _folders(document: Document, top: Entry) -> Iterator[Problem]:
+    for key in ("state_folder", "keys_folder"):
+        if top.table.get(key) == "":
+            do = f'write a folder, as {key} = "{key.partition("_")[0]}"'
+            yield document.problem((key,), "a folder's path in quotes", '""', do=do)
+
+
+def _doubled(document: Document, buses: list[Entry]) -> Iterator[Problem]:
+    """What must be there once: bus names, ports, device names, addresses on one bus, and meters."""
+    devices = [each for bus in buses for each in bus.entries("device")]
+    yield from _twice(document, buses, "name", "each bus name once", _plain("name"))
+    yield from _twice(document, buses, "port", "each port once", _path)
+    yield from _twice(document, buses, "url", "each address once: put its meters into one bus", _plain("url"))
+    yield from _twice(document, devices, "name", "each meter's name once", _plain("name"))
+    yield from _twice(document, devices, "id", "each meter once", _meter)
+    for bus in buses:
+        mine, kind = bus.entries("device"), bus.text("protocol")
+        if kind == "mbus":
+            yield from _twice(document, mine, "address", "each address once on a line", _number("address"))
+        if kind == "modbus":
+            yield from _twice(document, mine, "unit", "each unit once behind an address", _number("unit", 1))
+            yield from _twice(document, mine, "serial", "each meter once", _plain("serial"))
+        if kind == "dlms":
+            yield from _twice(document, mine, "server", "each meter once behind an address", _association)
+            yield from _twice(document, mine, "serial", "each meter once", _plain("serial"))
+
+
+Same = Callable[[Entry], object | None]
+
+
+def _twice(document: Document, entries: list[Entry], key: str, words: str, same: Same) -> Iterator[Problem]:
+    first: dict[object, Entry] = {}
+    for entry in entries:
+        value = same(entry)
+        if value is None:
+            continue
+        other = first.setdefault(value, entry)
+        if other is not entry:
+            path = (*entry.path, key)
+            at = document.places.of((*other.path, key)).line
+            shown = document.written(path)
+            got = f"{'it' if shown == 'nothing' else shown} a second time"
+            where = f"the first is in line {at}" if document.lines else "the first stands above it"
+            yield document.problem(path, words, got, do=f"{where}: change one of the two")
+
+
+def _plain(key: str) -> Same:
+    return lambda entry: entry.text(key) or None
+
+
+def _number(key: str, default: int | None = None) -> Same:
+    def same(entry: Entry) -> int | None:
+        value = entry.table.get(key, default)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    return same
+
+
+def _path(entry: Entry) -> object | None:
+    return os.path.normpath(entry.text("port")) if entry.text("port") else None
+
+
+def _association(entry: Entry) -> object | None:
+    found = entry.table.get("client", 16), entry.table.get("server", 1), entry.table.get("physical")
+    return found if all(isinstance(each, int | None) for each in found) else None
+
+
+def _meter(entry: Entry) -> object | None:
+    """One meter under two names would be billed twice; the same number of two manufacturers is two meters."""
+    if not entry.text("id"):
+        return None
+    return tuple(str(entry.table.get(part, "")).upper() for part in ("manufacturer", "id", "version", "medium"))
+
+
+def _address(document: Document, bus: Entry) -> Iterator[Problem]:
+    kind, url = bus.text("protocol"), bus.text("url")
+    found = _URL.fullmatch(url)
+    if not url or kind not in _SCHEMES or found is None:
+        return
+    schemes, usual = _SCHEMES[kind], _USUAL_PORT[kind]
+    words = " or ".join(f"{each}://HOST:PORT" for each in schemes)
+    path, got = (*bus.path, "url"), document.written((*bus.path, "url"))
+    scheme, host, port = found["scheme"], found["host"], found["port"]
+    near = do = ""
+    if scheme is None or scheme not in schemes:
+        near = f'"tcp://{host}:{port or usual}"' if host else ""
+        do = f"begin it with {' or '.join(f'{each}://' for each in schemes)}"
+    elif not host or found["rest"]:
+        do = "write host and port and nothing behind them"
+    elif not port:
+        near = f'"{scheme}://{host}:{usual}"'
+        do = f"add the port: {usual} is the usual one of {kind}"
+    elif not 0 < int(port) <= PORTS:
+        words, do = f"a port from 1 to {PORTS} at its end", f"{usual} is the usual one of {kind}"
+    if do:
+        yield document.problem(path, words, got, near=near, do=do)
+
+
+def _port(document: Document, bus: Entry) -> Iterator[Problem]:
+    port = bus.text("port")
+    if not port.isprintable() or not port or bus.text("protocol") != "mbus":
+        return
+    path, got = (*bus.path, "port"), document.written((*bus.path, "port"))
+    words, do = "", "ls -l /dev/serial/by-id shows the paths that stay"
+    if not port.startswith("/"):
+        words = "a path that begins with /: this one is relative to the file"
+    elif not port.startswith("/dev/"):
+        words = "a port under /dev"
+    elif _SLEEPY_NAME.match(port):
+        words = "a stable path (/dev/serial/by-id/...): this one may be another port after a restart"
+    if words:
+        yield document.problem(path, words, got, do=do, level=Level.HINT)
+
+
+def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
+    cadence = device.table.get("cadence_s")
+    if type(cadence) is int and 0 < cadence <= DAY_S and DAY_S % cadence:
+        near = min((each for each in range(1, DAY_S + 1) if DAY_S % each == 0), key=lambda each: abs(each - cadence))
+        do = "otherwise the slots of one day lie elsewhere than those of the next"
+        words = "a cadence that divides the day evenly"
+        path = (*device.path, "cadence_s")
+        yield document.problem(path, words, str(cadence), near=str(near), do=do, level=Level.HINT)
+
+
+def _authentication(document: Document, device: Entry) -> Iterator[Problem]:
+    auth = device.table.get("auth", "none")
+    given = [key for key in ("password_file", "password_credential") if key in device.table]
+    path = (*device.path, "auth")
+    if auth == "lls" and not given:
+        do = f'add to [[bus.device]]:  password_file = "secrets/{device.text("name").replace(" ", "-") or "meter"}"'
+        yield document.problem(
+            (*device.path, "password_file"), 'a password for auth = "lls"', "nothing", do=do, at=path
+        )
+    if len(given) > 1:
+        second = (*device.path, max(given, key=lambda key: _line(document, (*device.path, key))))
+        words = "password_file or password_credential"
+        yield document.problem(second, words, "both", do="keep the one that holds the password")
+    elif auth == "none" and given:
+        words = f'no {given[0]} with auth = "none"'
+        do = f'add auth = "lls", or remove {given[0]}'
+        yield document.problem((*device.path, given[0]), words, "one", do=do)
+
+
+def _line(document: Document, path: KeyPath) -> int:
+    return document.places.of(path).line
+
+
+def _names(document: Document, device: Entry) -> Iterator[Problem]:
+    """OBIS names with numbers over 255, and profiles that are none."""
+    registers = device.table.get("registers")
+    named = [((*device.path, "profile"), device.table.get("profile"))]
+    if isinstance(registers, tuple):
+        named += [((*device.path, "registers", at), each) for at, each in enumerate(registers)]
+    for path, name in named:
+        numbers = [int(each) for each in re.findall(r"[0-9]{1,4}", name)] if isinstance(name, str) else []
+        if len(numbers) != obis.OBIS:
+            continue  # the class says so
+        if max(numbers) > obis.ANY_F:
+            do = f"{max(numbers)} is too large for one of its six numbers"
+            words = 'an OBIS name of six numbers up to 255, as "1-0:1.8.0.255"'
+            yield document.problem(path, words, document.written(path), do=do)
+        elif path[-1] == "profile" and numbers[2] not in _PROFILES:
+            words = "a profile: x-y:99.* (load) or x-y:98.* (monthly)"
+            do = "a register belongs into registers = [...]"
+            yield document.problem(path, words, document.written(path), do=do, level=Level.HINT)
+
+
+def _model(document: Document, device: Entry) -> Iterator[Problem]:
+    name, models = device.text("model"), known_models()
+    if not name or name in models:
+        return
+    path = (*device.path, "model")
+    do = f"models that this version knows: {', '.join(models)}"
+    yield document.problem(path, "a known model", document.written(path), near=nearest(name, models), do=do)

@@ -1,0 +1,58 @@
+"""What readings settle once they are committed: slots that are not polled again, and where load profiles ended.
+
+Both are written in the transaction of the batch that holds the readings: a slot or row is sealed or read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from protocols.reading import How, MeterTime, Reading
+
+Slot = tuple[str, int, int]  # device, slot (ms UTC), cadence (ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Slots, and by device the meter's time of the last row of its load profile, in the meter's own order."""
+
+    slots: tuple[Slot, ...] = ()
+    rows: Mapping[str, MeterTime] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, readings: Iterable[Reading], cadences: Mapping[str, int]) -> Settled:
+        """What `readings` settle; `cadences` (ms) are of the devices that have slots."""
+        slots: dict[tuple[str, int], Slot] = {}
+        rows: dict[str, MeterTime] = {}
+        for each in readings:
+            if each.slot_ms is not None and each.device in cadences:
+                slots[each.device, each.slot_ms] = (each.device, each.slot_ms, cadences[each.device])
+            if each.how is How.PROFILE and each.meter_time is not None:
+                rows[each.device] = each.meter_time
+        return cls(tuple(slots.values()), rows)
+
+
+class Positions:
+    """Where each device's load profile ended: what is committed, and beyond it what is in hand and not yet written."""
+
+    def __init__(self, committed: Mapping[str, MeterTime]) -> None:
+        self._committed = dict(committed)
+        self._taken: dict[str, MeterTime] = {}
+
+    def last(self, device: str) -> MeterTime | None:
+        """The last row that was taken; None where none ever was."""
+        return self._taken.get(device, self._committed.get(device))
+
+    def took(self, rows: Mapping[str, MeterTime]) -> None:
+        """Rows are in hand: they are not read again unless they are refused."""
+        self._taken.update(rows)
+
+    def committed(self, rows: Mapping[str, MeterTime]) -> None:
+        """Rows up to these are on the disk."""
+        self._committed.update(rows)
+
+    def refused(self, devices: Iterable[str]) -> None:
+        """What was in hand of these devices is gone: read on from what is committed."""
+        for device in devices:
+            self._taken.pop(device, None)

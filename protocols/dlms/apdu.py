@@ -1,0 +1,91 @@
+"""What a meter may answer: one value for each APDU (Green Book 9.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.dlms import association, get
+from protocols.dlms.association import AssociationResponse
+from protocols.dlms.faults import CutShort, ExceptionAnswer, NotSupported, ServiceError
+
+EXCEPTION = 0xD8
+SHOWN = 16
+SERVICE_NOT_ALLOWED, SERVICE_UNKNOWN = 1, 2
+OPERATION_NOT_POSSIBLE, SERVICE_NOT_SUPPORTED, OTHER_REASON, PDU_TOO_LONG = 1, 2, 3, 4
+
+STATE_ERRORS = {SERVICE_NOT_ALLOWED: "service not allowed", SERVICE_UNKNOWN: "service unknown"}
+SERVICE_ERRORS = {
+    OPERATION_NOT_POSSIBLE: "operation not possible",
+    SERVICE_NOT_SUPPORTED: "service not supported",
+    OTHER_REASON: "other reason",
+    PDU_TOO_LONG: "PDU too long",
+    5: "deciphering error",
+    6: "invocation counter error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionResponse:
+    """The meter could not serve a question at all."""
+
+    state_error: int
+    service_error: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((EXCEPTION, self.state_error, self.service_error))
+
+    def error(self, where: str) -> ExceptionAnswer:
+        """The error that this answer is."""
+        state = STATE_ERRORS.get(self.state_error, f"state-error {self.state_error}")
+        service = SERVICE_ERRORS.get(self.service_error, f"service-error {self.service_error}")
+        return ExceptionAnswer("data", f"{state}, {service}", where)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedServiceError:
+    """The meter could not serve a confirmed service; the three numbers of the standard's table."""
+
+    service: int
+    kind: int
+    value: int
+
+    def error(self, where: str) -> ServiceError:
+        """The error that this answer is."""
+        return ServiceError("an answer", f"confirmed-service-error {self.service}, {self.kind}, {self.value}", where)
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A RLRE: the association has ended."""
+
+
+Answer = AssociationResponse | Released | get.Got | get.Refused | get.Block | ExceptionResponse | ConfirmedServiceError
+
+
+def answer_from_bytes(octets: bytes) -> Answer:
+    """The answer of a meter that `octets` are.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    if not octets:
+        raise CutShort("an APDU", "nothing", "answer")
+    tag = octets[0]
+    if tag == get.RESPONSE:
+        return get.response_from_bytes(octets)
+    if tag == association.AARE:
+        return AssociationResponse.from_bytes(octets)
+    if tag == association.RLRE:
+        return Released()  # some meters write a wrong length: nothing inside is needed
+    if tag == EXCEPTION:
+        return ExceptionResponse(*_numbers(octets, 2))
+    if tag == association.CONFIRMED_SERVICE_ERROR:
+        return ConfirmedServiceError(*_numbers(octets, 3))
+    raise NotSupported("an answer to GET or to an association", octets[:SHOWN].hex(), "answer")
+
+
+def _numbers(octets: bytes, count: int) -> tuple[int, ...]:
+    if len(octets) <= count:
+        raise CutShort(f"{count + 1} bytes", octets.hex(), "answer")
+    return tuple(octets[1 : 1 + count])

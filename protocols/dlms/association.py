@@ -1,0 +1,184 @@
+"""AARQ, AARE, RLRQ and RLRE (ACSE in BER, Green Book 9.4.2): how an association begins and ends.
+
+Tolerant in what comes: fields that are not known are passed over, user-information may be missing, a RLRE is known by
+its tag alone. Strict in what decides: no association without a result that says "accepted".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocols.dlms import ber
+from protocols.dlms.access import Auth
+from protocols.dlms.faults import AssociationRefused, Malformed, NotSupported, PasswordRefused, ServiceError
+from protocols.dlms.initiate import RESPONSE, InitiateRequest, InitiateResponse
+
+AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
+CONTEXT_LN = bytes.fromhex("60857405080101")  # logical names, no ciphering
+MECHANISM = bytes.fromhex("608574050802")  # ... and the number of the mechanism
+CONFIRMED_SERVICE_ERROR = 0x0E
+ACCEPTED, REJECTED, REJECTED_FOR_NOW = 0, 1, 2
+USER, PROVIDER = 0xA1, 0xA2  # who says the diagnostic
+RELEASE_REQUEST = bytes((RLRQ, 3, 0x80, 1, 0))  # reason: normal
+RELEASE_RESPONSE = bytes((RLRE, 3, 0x80, 1, 0))
+
+RESULTS = {ACCEPTED: "accepted", REJECTED: "rejected", REJECTED_FOR_NOW: "rejected for now"}
+NO_SUCH_CLIENT, WRONG_CONTEXT = 3, 2
+WRONG_MECHANISM, MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIRED = 11, 12, 13, 14
+# acse-service-user diagnostics: the standard's name where there is no plainer one.
+DIAGNOSTICS = {
+    0: "no diagnostic",
+    1: "no reason given",
+    WRONG_CONTEXT: "application context not supported",
+    NO_SUCH_CLIENT: "no such client",
+    4: "calling AP invocation identifier not recognised",
+    5: "calling AE qualifier not recognised",
+    6: "calling AE invocation identifier not recognised",
+    7: "called AP title not recognised",
+    8: "called AP invocation identifier not recognised",
+    9: "called AE qualifier not recognised",
+    10: "called AE invocation identifier not recognised",
+    WRONG_MECHANISM: "authentication mechanism not recognised",
+    MECHANISM_REQUIRED: "authentication mechanism required",
+    WRONG_PASSWORD: "wrong password",
+    PASSWORD_REQUIRED: "authentication required",
+}
+PROVIDER_DIAGNOSTICS = {0: "no diagnostic", 1: "no reason given", 2: "no common ACSE version"}
+ABOUT_PASSWORDS = frozenset({MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """An AARQ; `mechanism` is None where none is named."""
+
+    initiate: InitiateRequest
+    mechanism: int | None = None
+    password: bytes = field(default=b"", repr=False)
+    context: bytes = CONTEXT_LN
+
+    @classmethod
+    def of(cls, auth: Auth, password: bytes) -> AssociationRequest:
+        """Our request for an association with `auth`."""
+        if auth is Auth.NONE:
+            return cls(InitiateRequest())
+        return cls(InitiateRequest(), int(auth), password)
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        parts = [ber.wrap(0xA1, ber.wrap(0x06, self.context))]
+        if self.mechanism is not None:
+            parts += [
+                ber.wrap(0x8A, b"\x07\x80"),  # sender-acse-requirements: bit 0, authentication
+                ber.wrap(0x8B, MECHANISM + bytes((self.mechanism,))),
+                ber.wrap(0xAC, ber.wrap(0x80, self.password)),
+            ]
+        return ber.wrap(AARQ, *parts, ber.wrap(0xBE, ber.wrap(0x04, self.initiate.to_bytes())))
+
+    @classmethod
+    def from_bytes(cls, octets: bytes) -> AssociationRequest:
+        """The AARQ that `octets` are.
+
+        Raises:
+            MeterError: a named one for each thing that is wrong.
+        """
+        found = _fields(octets, AARQ, "AARQ")
+        context = _inner(found, 0xA1, 0x06, "AARQ")
+        user = _inner(found, 0xBE, 0x04, "AARQ")
+        if context is None or user is None:
+            raise Malformed("context name and user-information", "none", "AARQ")
+        name = found.get(0x8B)
+        password = _inner(found, 0xAC, 0x80, "AARQ") or b""
+        return cls(InitiateRequest.from_bytes(user), name[-1] if name else None, password, context)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationResponse:
+    """An AARE; `initiate` is None where the meter sent no user-information, or an error as such."""
+
+    result: int = ACCEPTED
+    source: int = USER
+    diagnostic: int = 0
+    initiate: InitiateResponse | None = None
+    context: bytes = CONTEXT_LN
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        parts = [
+            ber.wrap(0xA1, ber.wrap(0x06, self.context)),
+            ber.wrap(0xA2, ber.wrap(0x02, bytes((self.result,)))),
+            ber.wrap(0xA3, ber.wrap(self.source, ber.wrap(0x02, bytes((self.diagnostic,))))),
+        ]
+        if self.initiate is not None:
+            parts.append(ber.wrap(0xBE, ber.wrap(0x04, self.initiate.to_bytes())))
+        return ber.wrap(AARE, *parts)
+
+    @classmethod
+    def from_bytes(cls, octets: bytes) -> AssociationResponse:
+        """The AARE that `octets` are.
+
+        Raises:
+            ServiceError: the meter could not agree on the xDLMS context.
+            MeterError: a named one for each other thing that is wrong.
+        """
+        found = _fields(octets, AARE, "AARE")
+        result = _inner(found, 0xA2, 0x02, "AARE")
+        if not result or result[-1] not in RESULTS:
+            raise Malformed("a result", "none" if result is None else result.hex(), "AARE")
+        source, diagnostic = _diagnostic(found.get(0xA3, b""))
+        user = _inner(found, 0xBE, 0x04, "AARE")
+        context = _inner(found, 0xA1, 0x06, "AARE") or CONTEXT_LN
+        return cls(result[-1], source, diagnostic, _initiate(user, result[-1]), context)
+
+    def check(self) -> None:
+        """Refuse what is not an association.
+
+        Raises:
+            PasswordRefused: the password is wrong, or one is wanted.
+            AssociationRefused: refused for another reason.
+        """
+        if self.result == ACCEPTED and (self.source, self.diagnostic) != (USER, PASSWORD_REQUIRED):
+            return
+        names = PROVIDER_DIAGNOSTICS if self.source == PROVIDER else DIAGNOSTICS
+        about_passwords = self.source == USER and self.diagnostic in ABOUT_PASSWORDS
+        kind = PasswordRefused if about_passwords else AssociationRefused
+        said = names.get(self.diagnostic, f"diagnostic {self.diagnostic}")
+        raise kind("an association", f"{RESULTS[self.result]}: {said}", "AARE")
+
+
+def _fields(octets: bytes, tag: int, where: str) -> dict[int, bytes]:
+    """The fields of an ACSE APDU, the first of each tag."""
+    content = ber.field(octets, tag, where) if octets[:1] == bytes((tag,)) else None
+    if content is None:
+        raise Malformed(f"tag {tag:02x}", octets[:1].hex(), where)
+    found: dict[int, bytes] = {}
+    for name, inner in ber.fields(content, where):
+        found.setdefault(name, inner)
+    return found
+
+
+def _inner(found: dict[int, bytes], outer: int, tag: int, where: str) -> bytes | None:
+    content = found.get(outer)
+    return None if content is None else ber.field(content, tag, where)
+
+
+def _diagnostic(octets: bytes) -> tuple[int, int]:
+    """Who says why; (USER, 0) where nothing is said."""
+    for source, content in ber.fields(octets, "AARE diagnostic"):
+        said = ber.field(content, 0x02, "AARE diagnostic")
+        if source in {USER, PROVIDER} and said:
+            return source, said[-1]
+    return USER, 0
+
+
+def _initiate(user: bytes | None, result: int) -> InitiateResponse | None:
+    if not user:
+        return None
+    if user[0] == RESPONSE:
+        return InitiateResponse.from_bytes(user)
+    if user[0] == CONFIRMED_SERVICE_ERROR:
+        if result == ACCEPTED:
+            raise ServiceError("an association", f"confirmed-service-error {user.hex()}", "AARE")
+        return None  # result and diagnostic say the rest
+    if result == ACCEPTED:
+        raise NotSupported("a plain InitiateResponse", f"tag {user[0]:02x} (ciphered)", "AARE")
+    return None

@@ -1,0 +1,105 @@
+"""The twelve bytes of a COSEM date-time (Blue Book 4.1.6.1): as a meter's time, and back.
+
+Year 2, month, day, weekday, hour, minute, second, hundredths, deviation 2, status. FF (8000 in the deviation) means
+"not specified". The deviation counts from local time to UTC: -60 is a clock an hour ahead of UTC, so our offset has the
+other sign.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+from dataclasses import dataclass
+
+from protocols.dlms.data import Data, Tag
+from protocols.dlms.faults import Malformed
+from protocols.reading import METER_EPOCH, MeterTime, Precision
+
+SIZE = 12
+ANY = 0xFF
+ANY_YEAR = 0xFFFF
+NO_DEVIATION = -0x8000
+MAX_DEVIATION = 720  # minutes: what a sealed time can say; the standard allows 840 to one side
+INVALID, DOUBTFUL, DIFFERENT_BASE, BAD_STATUS, SUMMER = 0x01, 0x02, 0x04, 0x08, 0x80
+LAST_YEAR = 2099  # what a meter time can say
+EPOCH_S = calendar.timegm(METER_EPOCH.timetuple())
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A date-time as sent: `time` is None where no whole time is in it; `status` is None where the meter says none."""
+
+    octets: bytes
+    time: MeterTime | None
+    status: int | None
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the meter says that its time is wrong (invalid value, or invalid clock status)."""
+        return self.status is not None and bool(self.status & (INVALID | BAD_STATUS))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the meter says that its time may be wrong."""
+        return self.status is not None and bool(self.status & DOUBTFUL)
+
+
+def from_data(data: Data, where: str) -> Clock:
+    """The clock in an octet-string of 12 bytes or a date-time.
+
+    Raises:
+        Malformed: neither.
+    """
+    if data.tag not in {Tag.OCTET_STRING, Tag.DATE_TIME} or not isinstance(data.content, bytes):
+        raise Malformed("a date-time", str(data.tag.name), where)
+    return from_bytes(data.content, where)
+
+
+def from_bytes(octets: bytes, where: str = "date-time") -> Clock:
+    """The clock in 12 bytes.
+
+    Raises:
+        Malformed: another number of bytes.
+    """
+    if len(octets) != SIZE:
+        raise Malformed(f"{SIZE} bytes", octets.hex(), where)
+    status = None if octets[11] == ANY else octets[11]
+    return Clock(octets, _time(octets, status), status)
+
+
+def to_bytes(time: MeterTime, with_deviation: bool = True) -> bytes:
+    """The 12 bytes of `time`; without deviation its status is not specified either."""
+    shown = time.calendar()
+    deviation, status = NO_DEVIATION, ANY
+    if with_deviation and time.deviation_min is not None:
+        deviation, status = -time.deviation_min, SUMMER if time.summer else 0
+    date = shown.year.to_bytes(2, "big") + bytes((shown.month, shown.day, shown.isoweekday()))
+    tail = deviation.to_bytes(2, "big", signed=True) + bytes((status,))
+    return date + bytes((shown.hour, shown.minute, shown.second, 0)) + tail
+
+
+def utc_ms(time: MeterTime) -> int | None:
+    """The instant of `time`; None where the meter shows no offset from UTC: it is never guessed."""
+    if time.deviation_min is None:
+        return None
+    return (EPOCH_S + time.seconds - 60 * time.deviation_min) * 1000
+
+
+def _time(octets: bytes, status: int | None) -> MeterTime | None:
+    year = int.from_bytes(octets[:2], "big")
+    month, day, _, hour, minute, second = octets[2:8]
+    deviation = int.from_bytes(octets[9:11], "big", signed=True)
+    precision = Precision.MINUTE if second == ANY else Precision.SECOND
+    if not METER_EPOCH.year <= year <= LAST_YEAR:
+        return None
+    if deviation != NO_DEVIATION and abs(deviation) > MAX_DEVIATION:
+        return None
+    try:
+        date = datetime.date(year, month, day)
+        at = datetime.time(hour, minute, 0 if second == ANY else second)
+    except ValueError:  # FE and FD (last days of a month) are no days either
+        return None
+    days = date.toordinal() - METER_EPOCH.toordinal()
+    seconds = days * 86_400 + at.hour * 3600 + at.minute * 60 + at.second
+    summer = status is not None and bool(status & SUMMER)
+    return MeterTime(seconds, precision, summer, None if deviation == NO_DEVIATION else -deviation)

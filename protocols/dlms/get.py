@@ -1,0 +1,224 @@
+"""The GET service (Green Book 9.4.5.4): requests normal and next, responses normal and with data block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from protocols.dlms import data
+from protocols.dlms.data import Data, length, read_length, take
+from protocols.dlms.faults import AccessRefused, CutShort, Malformed, NotSupported
+from protocols.dlms.objects import Attribute
+
+REQUEST, RESPONSE = 0xC0, 0xC4
+NORMAL, NEXT, WITH_LIST = 1, 2, 3
+WITH_BLOCK = 2
+CONFIRMED = 0x40  # service class; the priority bit stays clear, for priority is not negotiated
+INVOKE_MASK = 0x0F
+DESCRIPTOR = 9  # bytes: class 2, logical name 6, attribute 1
+GOT, REFUSED = 0, 1
+
+
+class AccessResult(IntEnum):
+    """Why there is no data (data-access-result)."""
+
+    SUCCESS = 0
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_GET_ABORTED = 15
+    NO_LONG_GET_IN_PROGRESS = 16
+    LONG_SET_ABORTED = 17
+    NO_LONG_SET_IN_PROGRESS = 18
+    DATA_BLOCK_NUMBER_INVALID = 19
+    OTHER_REASON = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Selective access: which part of an attribute, by the selector's number and its parameters."""
+
+    selector: int
+    parameters: Data
+
+
+@dataclass(frozen=True, slots=True)
+class GetNormal:
+    """Asks for one attribute."""
+
+    invoke: int
+    attribute: Attribute
+    selection: Selection | None = None
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        asked = self.attribute
+        number = asked.number.to_bytes(1, "big", signed=True)
+        head = bytes((REQUEST, NORMAL, CONFIRMED | self.invoke)) + asked.class_id.to_bytes(2, "big") + asked.name
+        if self.selection is None:
+            return head + number + b"\x00"
+        chosen = bytes((1, self.selection.selector)) + data.to_bytes(self.selection.parameters)
+        return head + number + chosen
+
+
+@dataclass(frozen=True, slots=True)
+class GetNext:
+    """Asks for the block after block number `block`."""
+
+    invoke: int
+    block: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((REQUEST, NEXT, CONFIRMED | self.invoke)) + self.block.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The attribute as a whole."""
+
+    invoke: int
+    data: Data
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((RESPONSE, NORMAL, CONFIRMED | self.invoke, GOT)) + data.to_bytes(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No data, and why; `result` may be a number that the standard does not know."""
+
+    invoke: int
+    result: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((RESPONSE, NORMAL, CONFIRMED | self.invoke, REFUSED, self.result))
+
+    def error(self, where: str) -> AccessRefused:
+        """The error that this answer is."""
+        return AccessRefused("data", result_name(self.result), where)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One piece of the encoded attribute, the first with number 1; a `result` other than 0 refuses the rest."""
+
+    invoke: int
+    number: int
+    last: bool
+    octets: bytes
+    result: int = 0
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        head = bytes((RESPONSE, WITH_BLOCK, CONFIRMED | self.invoke, self.last)) + self.number.to_bytes(4, "big")
+        if self.result:
+            return head + bytes((REFUSED, self.result))
+        return head + bytes((GOT,)) + length(len(self.octets)) + self.octets
+
+
+def result_name(result: int) -> str:
+    """A data-access-result in words."""
+    try:
+        return AccessResult(result).name.lower().replace("_", " ")
+    except ValueError:
+        return f"data-access-result {result}"
+
+
+def request_from_bytes(octets: bytes) -> GetNormal | GetNext:
+    """The GET request that `octets` are.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    kind, invoke = _head(octets, REQUEST)
+    if kind == NEXT:
+        block, end = take(octets, 3, 4, "GET request")
+        _at_end(octets, end)
+        return GetNext(invoke, int.from_bytes(block, "big"))
+    if kind != NORMAL:
+        raise NotSupported("GET request normal or next", str(kind), "GET request")
+    asked, at = take(octets, 3, DESCRIPTOR, "GET request")
+    number = int.from_bytes(asked[8:], "big", signed=True)
+    attribute = Attribute(int.from_bytes(asked[:2], "big"), asked[2:8], number)
+    selection, end = _selection(octets, at)
+    _at_end(octets, end)
+    return GetNormal(invoke, attribute, selection)
+
+
+def response_from_bytes(octets: bytes) -> Got | Refused | Block:
+    """The GET response that `octets` are.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    kind, invoke = _head(octets, RESPONSE)
+    if kind == NORMAL:
+        return _normal(octets, invoke)
+    if kind == WITH_BLOCK:
+        return _block(octets, invoke)
+    raise NotSupported("GET response normal or with block", str(kind), "GET response")
+
+
+def invoke_of(octets: bytes) -> int | None:
+    """The invoke-id of a GET response, whatever follows it; None where it has none."""
+    return octets[2] & INVOKE_MASK if len(octets) > 2 and octets[0] == RESPONSE else None
+
+
+def _head(octets: bytes, tag: int) -> tuple[int, int]:
+    if len(octets) < 3:
+        raise CutShort("3 bytes", str(len(octets)), "GET")
+    if octets[0] != tag:
+        raise Malformed(f"tag {tag:02x}", octets[:1].hex(), "GET")
+    return octets[1], octets[2] & INVOKE_MASK
+
+
+def _selection(octets: bytes, at: int) -> tuple[Selection | None, int]:
+    if at >= len(octets) or not octets[at]:  # some clients leave the flag out
+        return None, min(at + 1, len(octets))
+    selector, at = take(octets, at + 1, 1, "GET request")
+    parameters, end = data.read(octets, at)
+    return Selection(selector[0], parameters), end
+
+
+def _normal(octets: bytes, invoke: int) -> Got | Refused:
+    choice, at = take(octets, 3, 1, "GET response")
+    if choice[0] == GOT:
+        found, end = data.read(octets, at)
+        _at_end(octets, end)
+        return Got(invoke, found)
+    return Refused(invoke, _result(octets, choice[0], at))
+
+
+def _block(octets: bytes, invoke: int) -> Block:
+    head, at = take(octets, 3, 6, "data block")
+    last, number = bool(head[0]), int.from_bytes(head[1:5], "big")
+    if head[5] != GOT:
+        return Block(invoke, number, last, b"", _result(octets, head[5], at))
+    size, at = read_length(octets, at)
+    piece, end = take(octets, at, size, "data block")
+    _at_end(octets, end)
+    return Block(invoke, number, last, piece)
+
+
+def _result(octets: bytes, choice: int, at: int) -> int:
+    if choice != REFUSED:
+        raise Malformed("choice data or data-access-result", f"{choice:02x}", "GET response")
+    result, end = take(octets, at, 1, "GET response")
+    _at_end(octets, end)
+    if result[0] == AccessResult.SUCCESS:
+        raise Malformed("a data-access-result other than success", "success", "GET response")
+    return result[0]
+
+
+def _at_end(octets: bytes, end: int) -> None:
+    if end != len(octets):
+        raise Malformed("the end of the APDU", f"{len(octets) - end} bytes more", "GET")

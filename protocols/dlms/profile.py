@@ -1,0 +1,165 @@
+"""Load profiles (class 7, Blue Book 4.3.6): what a row captures, which rows are asked for, and the rows themselves.
+
+A null in the clock column means "the previous time and one capture period", and is marked so. A null in any other
+column means that there is no value: INVALID, never the previous one in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from protocols.dlms import clock as clocks
+from protocols.dlms import data as axdr
+from protocols.dlms.clock import Clock
+from protocols.dlms.data import Data, Tag
+from protocols.dlms.faults import ColumnsDiffer, Malformed
+from protocols.dlms.get import Selection
+from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
+from protocols.reading import MeterTime, Value
+
+BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
+RANGE = 1  # the selector of "rows from .. to .."
+MAX_COLUMNS = 64  # registers of one leaf
+STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One captured attribute; `part` is 0 for the whole of it, else which member of an array or structure."""
+
+    attribute: Attribute
+    part: int = 0
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether it holds the time of the row."""
+        return self.attribute.class_id == CLOCK and self.attribute.number == VALUE
+
+    @property
+    def is_status(self) -> bool:
+        """Whether it holds the status word of the row."""
+        return self.attribute.name[2:4] == STATUS_C_D and self.attribute.number == VALUE
+
+    def to_data(self) -> Data:
+        """The capture object definition."""
+        asked = self.attribute
+        return axdr.structure(
+            Data(Tag.LONG_UNSIGNED, asked.class_id),
+            axdr.octet_string(asked.name),
+            Data(Tag.INTEGER, asked.number),
+            Data(Tag.LONG_UNSIGNED, self.part),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its clock as sent (None where it is null and nothing stood before), status word and values.
+
+    `time` is the row's time; `repeated` says that it was null and is reckoned from the row before.
+    """
+
+    clock: Clock | None
+    time: MeterTime | None
+    repeated: bool
+    status: int | None
+    values: tuple[Value, ...]
+
+    @property
+    def utc_ms(self) -> int | None:
+        """The row's instant; None where the meter shows no offset from UTC."""
+        return None if self.time is None else clocks.utc_ms(self.time)
+
+
+def buffer_of(name: bytes) -> Attribute:
+    """The buffer of the profile with this logical name."""
+    return Attribute(PROFILE, name, BUFFER)
+
+
+def columns(data: Data) -> tuple[Column, ...]:
+    """The columns that the capture objects (attribute 3) say.
+
+    Raises:
+        Malformed: not of this form.
+    """
+    listed = axdr.members_of(data, "capture objects")
+    if not 1 <= len(listed) <= MAX_COLUMNS:
+        raise Malformed(f"1 to {MAX_COLUMNS} columns", str(len(listed)), "capture objects")
+    return tuple(_column(each) for each in listed)
+
+
+def between(first: MeterTime, last: MeterTime, with_deviation: bool = True) -> Selection:
+    """The rows with times from `first` to `last`, both included, all columns.
+
+    Some meters compare the local time only and want none of the deviation: `with_deviation` is theirs to choose.
+    """
+    ends = (axdr.octet_string(clocks.to_bytes(each, with_deviation)) for each in (first, last))
+    return Selection(RANGE, axdr.structure(Column(CLOCK_TIME).to_data(), *ends, axdr.array()))
+
+
+def rows(
+    data: Data, captured: tuple[Column, ...], scalers: Mapping[Attribute, ScalerUnit], period_s: int
+) -> tuple[Row, ...]:
+    """The rows of a buffer (attribute 2) with `captured` columns; `scalers` by the attribute whose value they scale.
+
+    Raises:
+        ColumnsDiffer: a row has another number of columns.
+        Malformed: not of this form.
+    """
+    meanings = tuple((each, Meaning.of(each.attribute, scalers.get(each.attribute))) for each in captured)
+    found: list[Row] = []
+    previous: MeterTime | None = None
+    for each in axdr.members_of(data, "profile buffer"):
+        cells = axdr.members_of(each, "profile row")
+        if len(cells) != len(captured):
+            raise ColumnsDiffer(f"{len(captured)} columns", str(len(cells)), f"row {len(found) + 1}")
+        row = _row(cells, meanings, _next(previous, period_s))
+        previous = row.time
+        found.append(row)
+    return tuple(found)
+
+
+def _column(data: Data) -> Column:
+    where = "capture objects"
+    class_id, name, number, part = axdr.members_of(data, where, 4)
+    octets = axdr.octets_of(name, where)
+    if len(octets) != 6:
+        raise Malformed("a logical name of 6 bytes", octets.hex(), where)
+    attribute = Attribute(axdr.whole(class_id, where), octets, axdr.whole(number, where))
+    return Column(attribute, axdr.whole(part, where))
+
+
+def _next(previous: MeterTime | None, period_s: int) -> MeterTime | None:
+    """The time after `previous`; None where there is none, or the profile captures without a period."""
+    if previous is None or period_s <= 0:
+        return None
+    return replace(previous, seconds=previous.seconds + period_s)
+
+
+def _row(cells: tuple[Data, ...], meanings: tuple[tuple[Column, Meaning], ...], following: MeterTime | None) -> Row:
+    clock: Clock | None = None
+    time: MeterTime | None = None
+    status: int | None = None
+    repeated = False
+    values = []
+    for cell, (column, meaning) in zip(cells, meanings, strict=True):
+        if column.is_clock:
+            if cell.tag is Tag.NULL:
+                time, repeated = following, True
+            else:
+                clock = clocks.from_data(cell, "profile row")
+                time = clock.time
+        elif column.is_status:
+            status = _status(cell)
+        else:
+            values.append(meaning.value(cell))
+    return Row(clock, time, repeated, status, tuple(values))
+
+
+def _status(cell: Data) -> int | None:
+    """The status word: a number, or the bits of a bit-string or octet-string with the first bit highest."""
+    if isinstance(cell.content, int):
+        return cell.content
+    if isinstance(cell.content, bytes) and 0 < len(cell.content) <= 8:
+        return int.from_bytes(cell.content, "big")
+    return None

@@ -1,0 +1,247 @@
+"""The server half: what a meter answers to a client, without I/O; the same codec as the client's.
+
+One association at a time. The answer to a repeated frame is the same frame again; what is damaged or goes elsewhere is
+not answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Protocol
+
+from protocols.dlms import association, data, get, hdlc
+from protocols.dlms.access import Access
+from protocols.dlms.apdu import (
+    OPERATION_NOT_POSSIBLE,
+    SERVICE_NOT_ALLOWED,
+    SERVICE_NOT_SUPPORTED,
+    SERVICE_UNKNOWN,
+    ExceptionResponse,
+)
+from protocols.dlms.association import (
+    CONTEXT_LN,
+    NO_SUCH_CLIENT,
+    PASSWORD_REQUIRED,
+    REJECTED,
+    RELEASE_RESPONSE,
+    WRONG_CONTEXT,
+    WRONG_MECHANISM,
+    WRONG_PASSWORD,
+    AssociationRequest,
+    AssociationResponse,
+)
+from protocols.dlms.carrier import LLC_COMMAND
+from protocols.dlms.data import Data
+from protocols.dlms.faults import Babble, Malformed
+from protocols.dlms.get import AccessResult, Block, GetNext, GetNormal, Got, Refused, Selection
+from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
+from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
+from protocols.dlms.link import MAX_SIZE, Parameters, Station
+from protocols.dlms.objects import Attribute
+from protocols.dlms.wrapper import Message, MessageReader
+from protocols.errors import MeterError
+
+LLC_RESPONSE = bytes.fromhex("e6e700")
+MAX_PDU = 1_024  # bytes of an APDU that a server takes and sends where it is not told otherwise
+MIN_PDU = 64  # bytes: below this a client gets no blocks that are worth their headers
+BLOCK_OVERHEAD = 14  # bytes of a block's APDU around its octets: 9 of header and up to 5 of length
+
+
+class Objects(Protocol):
+    """What a server shows: twenty lines between the codec and whatever knows the values."""
+
+    def associated(self, client: int) -> None:
+        """An association is accepted and its AARE is about to be sent: latch what it shall show."""
+
+    def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
+        """The attribute's data, or why there are none."""
+
+
+class Server:
+    """One logical device: AARQ, GET and RLRQ in, their answers out."""
+
+    def __init__(self, objects: Objects, accesses: tuple[Access, ...], max_pdu: int = MAX_PDU) -> None:
+        self._objects, self._max_pdu = objects, max_pdu
+        self._accesses = {access.client: access for access in accesses}
+        self._client: int | None = None
+        self._pdu = max_pdu
+        self._rest = b""  # what is left of a long answer
+        self._next_block = 0
+
+    def disconnected(self) -> None:
+        """The link is gone, and the association with it."""
+        self._client, self._rest = None, b""
+
+    def answer(self, apdu: bytes, client: int) -> bytes:
+        """The APDU that answers `apdu`."""
+        tag = apdu[:1]
+        try:
+            if tag == bytes((association.AARQ,)):
+                return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
+            if tag == bytes((association.RLRQ,)):
+                self.disconnected()
+                return RELEASE_RESPONSE
+            if self._client != client:
+                return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+            if tag == bytes((get.REQUEST,)):
+                return self._get(apdu)
+        except MeterError:
+            pass  # what cannot be read is answered as a service that is not known
+        return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
+
+    def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
+        self.disconnected()
+        refusal = self._refusal(request, client)
+        if refusal:
+            return AssociationResponse(REJECTED, diagnostic=refusal)
+        theirs = request.initiate.max_pdu or self._max_pdu
+        self._pdu = max(MIN_PDU, min(self._max_pdu, theirs))
+        self._client = client
+        self._objects.associated(client)
+        common = Conformance(request.initiate.conformance & OURS)
+        return AssociationResponse(initiate=InitiateResponse(common, self._max_pdu))
+
+    def _refusal(self, request: AssociationRequest, client: int) -> int:
+        """The diagnostic of a refusal; 0 where the association is accepted."""
+        access = self._accesses.get(client)
+        if access is None:
+            return NO_SUCH_CLIENT
+        if request.context != CONTEXT_LN:
+            return WRONG_CONTEXT
+        mechanism = request.mechanism or 0
+        if access.auth and not mechanism:
+            return PASSWORD_REQUIRED
+        if mechanism != access.auth:
+            return WRONG_MECHANISM
+        return 0 if hmac.compare_digest(request.password, access.password) or not access.auth else WRONG_PASSWORD
+
+    def _get(self, apdu: bytes) -> bytes:
+        request = get.request_from_bytes(apdu)
+        if isinstance(request, GetNext):
+            return self._get_next(request)
+        return self._get_normal(request)
+
+    def _get_normal(self, request: GetNormal) -> bytes:
+        self._rest = b""
+        found = self._objects.get(request.attribute, request.selection, self._client or 0)
+        if isinstance(found, AccessResult):
+            return Refused(request.invoke, found).to_bytes()
+        whole = Got(request.invoke, found).to_bytes()
+        if len(whole) <= self._pdu:
+            return whole
+        self._rest, self._next_block = data.to_bytes(found), 1
+        return self._block(request.invoke)
+
+    def _get_next(self, request: GetNext) -> bytes:
+        if not self._rest:
+            return Refused(request.invoke, AccessResult.NO_LONG_GET_IN_PROGRESS).to_bytes()
+        if request.block != self._next_block - 1:
+            self._rest = b""
+            return Refused(request.invoke, AccessResult.DATA_BLOCK_NUMBER_INVALID).to_bytes()
+        return self._block(request.invoke)
+
+    def _block(self, invoke: int) -> bytes:
+        size = self._pdu - BLOCK_OVERHEAD
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        block = Block(invoke, self._next_block, not self._rest, piece)
+        self._next_block += 1
+        return block.to_bytes()
+
+
+class WrapperServer:
+    """A server behind the TCP wrapper: one client's bytes in, the answer's bytes out; `ended` closes the connection."""
+
+    def __init__(self, server: Server, address: int) -> None:
+        self._server, self._address = server, address
+        self._reader = MessageReader()
+        self.ended = False
+
+    def received(self, octets: bytes) -> bytes:
+        """What is answered to these bytes, in whatever pieces they come."""
+        try:
+            messages = self._reader.feed(octets)
+        except Malformed:
+            self.ended = True
+            return b""
+        return b"".join(self._answer(each) for each in messages if each.destination == self._address)
+
+    def _answer(self, message: Message) -> bytes:
+        answer = self._server.answer(message.apdu, message.source)
+        return Message(self._address, message.source, answer).to_bytes()
+
+
+class HdlcServer:
+    """A server behind an HDLC link: one client's bytes in, the answer's bytes out; `ended` closes the connection."""
+
+    def __init__(self, server: Server, address: int, physical: int | None = None, size: int = MAX_SIZE) -> None:
+        """`size` is how many bytes of information one frame may carry, either way."""
+        self._server, self._size = server, size
+        self._own = hdlc.server_address(address, physical)
+        self._reader = FrameReader()
+        self._peer = b""
+        self._station: Station | None = None
+        self.ended = False
+
+    def received(self, octets: bytes) -> bytes:
+        """What is answered to these bytes, in whatever pieces they come."""
+        try:
+            frames = self._reader.feed(octets)
+        except Babble:
+            self.ended = True
+            return b""
+        return b"".join(self._answer(each) for each in frames if each.destination == self._own)
+
+    def silence(self) -> bytes:
+        """The client paused: what is answered to a frame behind a false start."""
+        try:
+            frames = self._reader.finish()
+        except Babble:
+            self.ended = True
+            return b""
+        return b"".join(self._answer(each) for each in frames if each.destination == self._own)
+
+    def _answer(self, frame: Frame) -> bytes:
+        self._reader.restart()
+        kind = frame.control & ~POLL_FINAL
+        try:
+            if kind == hdlc.SNRM:
+                return self._connect(frame)
+            if self._station is None or frame.source != self._peer:
+                return self._unnumbered(frame.source, hdlc.DM)
+            if kind == hdlc.DISC:
+                return self._disconnect()
+            return self._connected(self._station, frame)
+        except MeterError:
+            return b""  # not the next frame: the client asks again
+
+    def _connect(self, frame: Frame) -> bytes:
+        theirs = Parameters.from_bytes(frame.information)
+        ours = Parameters(min(self._size, theirs.receive), min(self._size, theirs.transmit))
+        self._peer = frame.source
+        self._station = Station(self._own, self._peer, ours.transmit)
+        self._server.disconnected()
+        return self._unnumbered(self._peer, hdlc.UA, ours.to_bytes())
+
+    def _disconnect(self) -> bytes:
+        self._station = None
+        self._server.disconnected()
+        return self._unnumbered(self._peer, hdlc.UA)
+
+    def _connected(self, station: Station, frame: Frame) -> bytes:
+        if frame.control & 0x0F == RR:
+            return station.ready(frame)
+        if frame.control & 1:
+            return self._unnumbered(self._peer, hdlc.FRMR)
+        if station.is_repetition(frame):
+            return station.again()
+        reply, whole = station.information(frame)
+        if whole is None:
+            return reply
+        if whole[: len(LLC_COMMAND)] != LLC_COMMAND:
+            return b""
+        # A client's address is one byte: its number in the upper seven bits.
+        answer = self._server.answer(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
+        return station.send(LLC_RESPONSE + answer)
+
+    def _unnumbered(self, peer: bytes, kind: int, information: bytes = b"") -> bytes:
+        return Frame(peer, self._own, kind | POLL_FINAL, information).to_bytes()

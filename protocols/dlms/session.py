@@ -1,0 +1,367 @@
+"""The client's side of an association: a state machine without I/O.
+
+The tables `STEPS` and `ANSWERS` are the protocol: a link where the framing has one, AARQ and AARE, GET with as many
+blocks as it takes, RLRQ and RLRE, and the link's end. Rules:
+
+* One question at a time. Its answer is told by invoke-id and block number (below: by wPort, or address and N(S)/N(R)):
+  what does not match is discarded and counted, never taken.
+* An answer that refuses leaves the association as it is; silence on a link, or a meter that ends it, ends the session.
+  Over the wrapper, where nothing is repeated, another question may follow silence: its invoke-id is another.
+* Everything is bounded: repetitions, turns, blocks, bytes, foreign answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from protocols.dlms import data as axdr
+from protocols.dlms.access import Access, Framing
+from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
+from protocols.dlms.association import RELEASE_REQUEST, AssociationRequest, AssociationResponse
+from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
+from protocols.dlms.data import Data
+from protocols.dlms.faults import (
+    Babble,
+    LinkEnded,
+    NoAnswer,
+    StreamEnded,
+    TooMuch,
+    Unexpected,
+    WrongBlock,
+    WrongInvokeId,
+)
+from protocols.dlms.get import Block, GetNext, GetNormal, Got, Refused, Selection, invoke_of
+from protocols.dlms.objects import Attribute
+from protocols.errors import MeterError
+
+TIMEOUT_MS = 5_000  # for one answer, repetitions included
+MAX_FOREIGN = 16  # answers to nothing that was asked, between two of our own frames, before it is called babbling
+MAX_TURNS = 1_024  # frames that only ask for more, in one answer: 64 KB in frames of 64 bytes
+MAX_BLOCKS = 16_384  # of one answer
+MAX_BYTES = 4 * 1024 * 1024  # of one answer: a year of quarter-hours with eight columns takes 2 MB
+INVOKE_IDS = 16
+
+
+class State(Enum):
+    """Where the session stands."""
+
+    IDLE = auto()
+    LINKING = auto()
+    ASSOCIATING = auto()
+    ASSOCIATED = auto()
+    ASKING = auto()
+    RELEASING = auto()
+    UNLINKING = auto()
+    LINKED = auto()  # a link, and no association: the meter refused it
+    ENDED = auto()
+
+
+class Event(Enum):
+    """What happened."""
+
+    ASSOCIATE = auto()
+    GET = auto()
+    RELEASE = auto()
+    ABANDON = auto()  # release, while an answer is awaited on a link
+    LINKED = auto()
+    ACCEPTED = auto()
+    ANSWERED = auto()
+    REFUSED = auto()
+    RELEASED = auto()
+    UNLINKED = auto()
+    SILENCE = auto()  # no repetition is left
+    LOST = auto()  # the meter ended the link, or the stream ended
+
+
+STEPS: dict[tuple[State, Event], State] = {
+    (State.IDLE, Event.ASSOCIATE): State.LINKING,
+    (State.LINKING, Event.LINKED): State.ASSOCIATING,
+    (State.ASSOCIATING, Event.ACCEPTED): State.ASSOCIATED,
+    (State.ASSOCIATING, Event.REFUSED): State.LINKED,
+    (State.ASSOCIATING, Event.SILENCE): State.LINKED,
+    (State.ASSOCIATED, Event.GET): State.ASKING,
+    (State.ASKING, Event.ANSWERED): State.ASSOCIATED,
+    (State.ASKING, Event.REFUSED): State.ASSOCIATED,
+    (State.ASKING, Event.SILENCE): State.ASSOCIATED,
+    (State.ASSOCIATED, Event.RELEASE): State.RELEASING,
+    (State.ASKING, Event.RELEASE): State.RELEASING,  # the question was given up
+    (State.ASKING, Event.ABANDON): State.UNLINKING,  # ... on a link whose numbers are open
+    (State.RELEASING, Event.RELEASED): State.UNLINKING,
+    (State.RELEASING, Event.REFUSED): State.UNLINKING,
+    (State.RELEASING, Event.SILENCE): State.UNLINKING,
+    (State.LINKING, Event.RELEASE): State.UNLINKING,
+    (State.ASSOCIATING, Event.RELEASE): State.RELEASING,
+    (State.ASSOCIATING, Event.ABANDON): State.UNLINKING,
+    (State.LINKED, Event.RELEASE): State.UNLINKING,
+    (State.UNLINKING, Event.UNLINKED): State.ENDED,
+    (State.UNLINKING, Event.RELEASE): State.UNLINKING,
+    (State.RELEASING, Event.RELEASE): State.UNLINKING,
+    (State.IDLE, Event.RELEASE): State.UNLINKING,
+    (State.ENDED, Event.RELEASE): State.UNLINKING,  # a meter that fell silent may still hold the link
+}
+# Which answers count in which state; any other is discarded.
+ANSWERS: dict[State, tuple[type[Answer], ...]] = {
+    State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
+    State.ASKING: (Got, Refused, Block, ExceptionResponse, ConfirmedServiceError),
+    State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write `octets`; the answer must be there within `timeout_ms` (they may hold a password: they are not shown)."""
+
+    octets: bytes = field(repr=False)
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Hand over what comes until the timeout of the last `Send`, or say that it has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was begun is done; of a `get`: the data, and the APDUs of the answer as received, one after the other."""
+
+    data: Data | None = None
+    octets: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What was begun ended for this reason."""
+
+    error: MeterError
+
+
+@dataclass(slots=True)
+class Question:
+    """One GET on its way: what was asked, and the blocks that came."""
+
+    attribute: Attribute
+    invoke: int
+    blocks: int = 0
+    encoded: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
+
+
+class Session:
+    """One association with one meter: begin with `associate`, `get` or `release`, then take `next()` and do it.
+
+    Report with `received`, `timed_out` or `closed` until `next()` is `Done` or `Failed`; then begin the next thing.
+    `foreign` and `retries` count what happened on the way.
+    """
+
+    def __init__(self, access: Access, framing: Framing, timeout_ms: int = TIMEOUT_MS) -> None:
+        self.foreign = self.retries = 0
+        self._access, self._carrier = access, carrier(framing, access)
+        self._timeout_ms = max(1, timeout_ms // self._carrier.tries)
+        self._state = State.IDLE
+        self._invoke = 0
+        self._question: Question | None = None
+        self._outgoing = b""
+        self._result: Done | Failed | None = None
+        self._left = self._turns = self._strangers = 0
+        self._why: MeterError | None = None  # the last reason why something was discarded
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._state
+
+    def associate(self) -> None:
+        """Begin: the link, then the association."""
+        self._begin(Event.ASSOCIATE)
+        self._transmit(self._carrier.connect())
+        if not self._outgoing:
+            self._linked()
+
+    def get(self, attribute: Attribute, selection: Selection | None = None) -> None:
+        """Begin to read an attribute; a session that is not associated fails at once."""
+        if self._state is not State.ASSOCIATED:
+            self._result = Failed(LinkEnded("an association", f"none ({self._state.name.lower()})", str(attribute)))
+            return
+        self._begin(Event.GET)
+        self._invoke = (self._invoke + 1) % INVOKE_IDS
+        self._question = Question(attribute, self._invoke)
+        self._transmit(self._carrier.send(GetNormal(self._invoke, attribute, selection).to_bytes()))
+
+    def release(self) -> None:
+        """Begin to end the association, where there is one, and the link."""
+        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING}
+        self._begin(Event.ABANDON if awaited and self._carrier.linked else Event.RELEASE)
+        self._question = None
+        if self._state is State.RELEASING:
+            self._transmit(self._carrier.send(RELEASE_REQUEST))
+        else:
+            self._unlink()
+
+    def next(self) -> Send | Wait | Done | Failed:
+        """What to do now."""
+        if self._result is not None:
+            return self._result
+        if self._outgoing:
+            octets, self._outgoing = self._outgoing, b""
+            return Send(octets, self._timeout_ms)
+        return Wait()
+
+    def received(self, octets: bytes) -> None:
+        """These bytes came, in whatever pieces."""
+        self._hear(self._carrier.feed(octets))
+
+    def timed_out(self) -> None:
+        """The timeout of the last `Send` has passed."""
+        before = self._turns, self._state, self._result
+        self._hear(self._carrier.silence())
+        if self._result is not None or self._outgoing or before != (self._turns, self._state, self._result):
+            return
+        if self._left > 0:
+            self._left -= 1
+            self.retries += 1
+            self._outgoing = self._carrier.again()
+            return
+        silent = NoAnswer("an answer", "none in time", self._where())
+        self._silent(self._why or self._carrier.fault() or silent)
+
+    def closed(self) -> None:
+        """The stream has ended."""
+        self._lose(StreamEnded("an answer", "the end of the stream", self._where()))
+
+    def _begin(self, event: Event) -> None:
+        self._state = STEPS[self._state, event]
+        self._result = None
+
+    def _transmit(self, octets: bytes) -> None:
+        """Something new is asked: it has its own repetitions."""
+        self._outgoing = octets
+        self._left, self._turns = self._carrier.tries - 1, 0
+        self._strangers, self._why = 0, None
+
+    def _hear(self, heard: list[Heard]) -> None:
+        for each in heard:
+            if self._result is not None:
+                return  # nothing is asked: what comes now belongs to nobody
+            match each:
+                case Linked():
+                    self._linked()
+                case Unlinked():
+                    self._end()
+                case Apdu(octets):
+                    self._judge(octets)
+                case Reply(octets):
+                    self._go_on(octets)
+                case Foreign(error):
+                    self._discard(error)
+                case Lost(error):
+                    self._lose(error)
+
+    def _linked(self) -> None:
+        self._state = STEPS[self._state, Event.LINKED]
+        request = AssociationRequest.of(self._access.auth, self._access.password)
+        self._transmit(self._carrier.send(request.to_bytes()))
+
+    def _unlink(self) -> None:
+        self._transmit(self._carrier.disconnect())
+        if not self._outgoing:
+            self._end()
+
+    def _end(self) -> None:
+        self._state = STEPS[self._state, Event.UNLINKED]
+        self._result = Done()
+
+    def _go_on(self, octets: bytes) -> None:
+        self._turns += 1
+        if self._turns > MAX_TURNS:
+            self._lose(TooMuch(f"at most {MAX_TURNS} frames of one answer", "more", self._where()))
+            return
+        self._outgoing = octets
+        self._left, self._strangers = self._carrier.tries - 1, 0
+
+    def _discard(self, error: MeterError) -> None:
+        self._why = error
+        self.foreign += 1
+        self._strangers += 1
+        if self._strangers > MAX_FOREIGN:
+            self._lose(Babble(f"at most {MAX_FOREIGN} answers to nothing that was asked", "more", self._where()))
+
+    def _judge(self, octets: bytes) -> None:
+        """One APDU: take it if it answers what was asked."""
+        question = self._question
+        invoke = invoke_of(octets)
+        if invoke is not None and (question is None or invoke != question.invoke):
+            asked = "none" if question is None else str(question.invoke)
+            self._discard(WrongInvokeId(f"invoke-id {asked}", str(invoke), self._where()))
+            return
+        try:
+            answer = answer_from_bytes(octets)
+            if not isinstance(answer, ANSWERS.get(self._state, ())):
+                self._discard(Unexpected("an answer to the question", type(answer).__name__, self._where()))
+                return
+            self._take(answer, octets)
+        except MeterError as error:
+            self._refuse(error)
+
+    def _take(self, answer: Answer, octets: bytes) -> None:
+        match answer:
+            case AssociationResponse():
+                answer.check()
+                self._finish(Event.ACCEPTED, Done())
+            case Released():
+                self._state = STEPS[self._state, Event.RELEASED]
+                self._unlink()
+            case Refused() | ExceptionResponse() | ConfirmedServiceError():
+                raise answer.error(self._where())
+            case Got():
+                self._finish(Event.ANSWERED, Done(answer.data, octets))
+            case Block():
+                self._take_block(answer, octets)
+
+    def _take_block(self, block: Block, octets: bytes) -> None:
+        question = self._question
+        if question is None:
+            return
+        if block.number != question.blocks + 1:
+            self._discard(WrongBlock(f"block {question.blocks + 1}", str(block.number), self._where()))
+            return
+        if block.result:
+            raise Refused(block.invoke, block.result).error(self._where())
+        question.blocks += 1
+        question.encoded += block.octets
+        question.received += octets
+        if block.last:
+            self._finish(Event.ANSWERED, Done(axdr.from_bytes(bytes(question.encoded)), bytes(question.received)))
+        elif question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
+            raise TooMuch(f"at most {MAX_BLOCKS} blocks, {MAX_BYTES} bytes, none empty", "more", self._where())
+        else:
+            self._transmit(self._carrier.send(GetNext(question.invoke, block.number).to_bytes()))
+
+    def _finish(self, event: Event, result: Done | Failed) -> None:
+        self._state = STEPS[self._state, event]
+        self._question, self._outgoing, self._result = None, b"", result
+
+    def _refuse(self, error: MeterError) -> None:
+        """The meter answered, but not with what was asked for."""
+        if self._state is State.RELEASING:  # it is over all the same
+            self._state = STEPS[self._state, Event.REFUSED]
+            self._unlink()
+        else:
+            self._finish(Event.REFUSED, Failed(error))
+
+    def _silent(self, error: MeterError) -> None:
+        """No repetition is left: over a link, whose numbers cannot be known any more, nothing further can be asked."""
+        if self._state is State.RELEASING:
+            self._state = STEPS[self._state, Event.SILENCE]
+            self._unlink()
+        elif not self._carrier.linked and (self._state, Event.SILENCE) in STEPS:
+            self._finish(Event.SILENCE, Failed(error))
+        else:
+            self._lose(error)
+
+    def _lose(self, error: MeterError) -> None:
+        self._state = State.ENDED
+        self._question, self._outgoing, self._result = None, b"", Failed(error)
+
+    def _where(self) -> str:
+        return self._state.name.lower() if self._question is None else str(self._question.attribute)

@@ -1,0 +1,194 @@
+"""Models of Modbus meters: one TOML file each under `modbus/`, parsed once into frozen values.
+
+A file says where its facts come from and which of them could not be confirmed, and brings examples: bytes of register
+blocks with the values in them, which a test checks for every model.
+
+A model is sealed as "manufacturer designation" (`sealed_as`, in `Identity.manufacturer`): from it and a native key the
+collector finds the register's label again (`label`), without the gateway's configuration. The designation is therefore
+never changed, and no two models share one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from protocols.errors import ConfigurationError
+from protocols.modbus.registers import MAX_COUNT, Register, Table
+from protocols.reading import Identity, NativeKey, Protocol
+
+FOLDER = Path(__file__).with_suffix("")
+STRICT = ConfigDict(extra="forbid", strict=True)  # nothing unknown, nothing converted
+ADDRESS_AT, TYPE_AT = 1, 2  # parts of a native key
+
+
+class UnknownModel(ConfigurationError):  # noqa: N818 - named after what is wrong
+    """No model of this name is known."""
+
+    code = "PLB-C240"
+    do = "give one of the known models, or send the meter's register list to the maintainers"
+
+
+class BadModel(ConfigurationError):  # noqa: N818
+    """A model's file has faults."""
+
+    code = "PLB-C241"
+    do = "correct the model's file; where it came with the product, report it"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the facts come from, and which of them are not confirmed by it."""
+
+    document: str
+    revision: str
+    where: str
+    seen: str
+    unconfirmed: tuple[str, ...] = ()
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The register of the identification code, and the codes that this model has: `first` to `last`."""
+
+    register: Register
+    first: int
+    last: int
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an example shows at an address: a mantissa, the bits of a float32, or nothing at all (`invalid`)."""
+
+    address: int
+    mantissa: int | None = None
+    bits: int | None = None
+    invalid: bool = False
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The bytes (hex) of registers from `address` on, and what is in them."""
+
+    table: Table
+    address: int
+    octets: str
+    values: tuple[Expected, ...]
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse what is no whole number of registers, or shows nothing."""
+        if not self.values or len(bytes.fromhex(self.octets)) % 2:
+            raise ValueError("expected whole registers with at least one value")
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusModel:
+    """One model: its registers, how many may be read at once, and what says that a device is one.
+
+    `largest_block` are the registers of one question, `largest_gap` those that may be read over inside one.
+    """
+
+    name: str
+    manufacturer: str
+    designation: str
+    what: str
+    source: Source
+    largest_block: int
+    largest_gap: int
+    registers: tuple[Register, ...]
+    examples: tuple[Example, ...]
+    serial: Register | None = None
+    code: Code | None = None
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself; ValueError names it."""
+        if not 1 <= self.largest_block <= MAX_COUNT or not 0 <= self.largest_gap < self.largest_block:
+            raise ValueError(f"expected blocks of 1 to {MAX_COUNT} registers and a smaller gap")
+        types = [(each.address, each.type) for each in self.registers]
+        if not types or len(set(types)) != len(types):
+            raise ValueError("expected at least one register, and each once")
+        if any(each.kind == "text" or each.words > self.largest_block for each in self.registers):
+            raise ValueError("expected numbers that fit into one block")
+        if len({each.label for each in self.registers}) != len(types):
+            raise ValueError("expected a label of its own for each register")
+        if self.code is not None and self.code.register.kind != "uint16":
+            raise ValueError("expected an identification code of the type uint16")
+
+    @property
+    def sealed_as(self) -> str:
+        """What stands in the sealed identity as manufacturer."""
+        return f"{self.manufacturer} {self.designation}"
+
+    def label_of(self, key: NativeKey) -> str | None:
+        """The label of the register with this key, whatever the device's unit number."""
+        if key.protocol is not Protocol.MODBUS or len(key.parts) <= TYPE_AT:
+            return None
+        place = (key.parts[ADDRESS_AT], key.parts[TYPE_AT])
+        return next((each.label for each in self.registers if (each.address, each.type) == place), None)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The known models, in order."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+@cache
+def load(name: str) -> ModbusModel:
+    """The model of this name.
+
+    Raises:
+        UnknownModel: there is none; the error names those that there are, the nearest first.
+        BadModel: its file has faults.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        known = ", ".join([*near, *(each for each in names() if each not in near)])
+        hint = f"perhaps {near[0]}; " if near else ""
+        raise UnknownModel(f"a known model ({hint}known are {known})", repr(name), "model")
+    path = FOLDER / f"{name}.toml"
+    return from_toml(name, path.read_text(encoding="utf-8"))
+
+
+def from_toml(name: str, text: str) -> ModbusModel:
+    """The model in a file's text.
+
+    Raises:
+        BadModel: every fault of the file, with its place.
+    """
+    try:
+        # As JSON, because strict parsing takes arrays and tables from there only; a date of TOML becomes a text.
+        file = json.dumps({**tomllib.loads(text), "name": name}, default=str)
+        return TypeAdapter(ModbusModel).validate_json(file)
+    except tomllib.TOMLDecodeError as error:
+        raise BadModel("a TOML file", str(error), name) from None
+    except ValidationError as error:
+        found = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors())
+        raise BadModel("a model", found, name) from None
+
+
+def label(sealed: Identity | str | None, key: NativeKey) -> str | None:
+    """The label of a register, from a sealed identity (or its manufacturer) and the native key; None: not known."""
+    manufacturer = sealed.manufacturer if isinstance(sealed, Identity) else sealed
+    model = next((load(name) for name in names() if load(name).sealed_as == manufacturer), None)
+    return None if model is None else model.label_of(key)
+
+
+def _place(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(each) for each in place) or "the file"

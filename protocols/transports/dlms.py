@@ -1,0 +1,124 @@
+"""Drives a DLMS/COSEM session over TCP: connects, associates, asks, and always releases and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from protocols.dlms.access import Access, Framing
+from protocols.dlms.data import NULL, Data
+from protocols.dlms.get import Selection
+from protocols.dlms.objects import Attribute
+from protocols.dlms.session import Done, Failed, Send, Session, Wait
+from protocols.errors import LinkError, MeterError
+from protocols.transports.exchange import Clock, Line
+from protocols.transports.tcp import ConnectionGone, TcpLine
+
+RELEASE_S = 1.0  # for RLRQ and DISC together: the next meter waits
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One attribute as it was read.
+
+    `octets` are the response APDUs as received, one after the other; `at_ms` and `mono_ms` the middle of the question
+    and its (last) answer, `round_trip_ms` the time between them.
+    """
+
+    data: Data
+    octets: bytes
+    at_ms: int
+    mono_ms: int
+    round_trip_ms: int
+
+
+class Association:
+    """An open association with one meter; one question at a time."""
+
+    def __init__(self, session: Session, line: Line, clock: Clock) -> None:
+        self._session, self._line, self._clock = session, line, clock
+
+    async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
+        """Read one attribute, or the part of it that `selection` names.
+
+        Raises:
+            MeterError: no usable answer came, and why.
+            LinkError: the line is gone.
+        """
+        asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
+        self._session.get(attribute, selection)
+        done = await _run(self._session, self._line, self._clock)
+        round_trip = self._clock.mono_ms() - asked_mono_ms
+        middle = round_trip // 2
+        data = NULL if done.data is None else done.data
+        return Got(data, done.octets, asked_utc_ms + middle, asked_mono_ms + middle, round_trip)
+
+
+@asynccontextmanager
+async def associated(
+    host: str, port: int, framing: Framing, access: Access, clock: Clock, timeout_s: float = 5.0
+) -> AsyncIterator[Association]:
+    """An association with the meter at `host`, released and closed in any case; `timeout_s` is for each answer.
+
+    Raises:
+        LinkError: no connection could be made.
+        MeterError: the meter refused the association, did not answer, or ended the connection (StreamEnded).
+    """
+    line = await TcpLine.open(host, port, timeout_s)
+    session = Session(access, framing, round(timeout_s * 1000))
+    try:
+        session.associate()
+        await _run(session, line, clock)
+        yield Association(session, line, clock)
+    finally:
+        try:
+            await _release(session, line, clock)
+        finally:
+            line.close()
+
+
+async def _release(session: Session, line: Line, clock: Clock) -> None:
+    """End the association and the link as far as the meter lets us within a second: nothing depends on it."""
+    with contextlib.suppress(MeterError, LinkError, TimeoutError):
+        async with asyncio.timeout(RELEASE_S):
+            session.release()
+            await _run(session, line, clock)
+
+
+async def _run(session: Session, line: Line, clock: Clock) -> Done:
+    """Do what the session says until it is done with what was begun."""
+    deadline_ms = clock.mono_ms()
+    while True:
+        step = session.next()
+        match step:
+            case Send():
+                deadline_ms = clock.mono_ms() + step.timeout_ms
+                await _write(session, line, step.octets)
+            case Wait():
+                await _listen(session, line, deadline_ms - clock.mono_ms())
+            case Failed():
+                raise step.error
+            case Done():
+                return step
+
+
+async def _write(session: Session, line: Line, octets: bytes) -> None:
+    try:
+        await line.write(octets)
+    except ConnectionGone:
+        session.closed()
+
+
+async def _listen(session: Session, line: Line, timeout_ms: int) -> None:
+    try:
+        octets = await line.read_some(timeout_ms / 1000) if timeout_ms > 0 else b""
+    except ConnectionGone:
+        session.closed()
+        return
+    if octets:
+        session.received(octets)
+    else:
+        session.timed_out()

@@ -1,0 +1,188 @@
+"""One simulated meter as COSEM objects: a snapshot for each association, a load profile, and the record of both."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+from protocols.dlms import clock as clocks
+from protocols.dlms import data as axdr
+from protocols.dlms.data import Data, Tag
+from protocols.dlms.faults import Malformed
+from protocols.dlms.get import AccessResult, Selection
+from protocols.dlms.objects import CLOCK, CLOCK_TIME, DATA, DEVICE_ID, LOGICAL_DEVICE_NAME, PROFILE, VALUE, Attribute
+from protocols.dlms.profile import (
+    BUFFER,
+    CAPTURE_OBJECTS,
+    CAPTURE_PERIOD,
+    ENTRIES_IN_USE,
+    PROFILE_ENTRIES,
+    RANGE,
+    Column,
+)
+from protocols.errors import MeterError
+from protocols.reading import MeterTime, Precision
+from simulators.curve import QUARTER_MS, Curve
+from simulators.dlms.plates import DEPTH, PERIOD_S, STANDARD_TIME_MIN, Kind, Plate, Register
+from simulators.record import Answered, Record
+
+LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
+ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
+STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
+VOLTAGE = 2_300  # tenths of a volt, and how far it swings
+VOLTAGE_SWING = 60
+Shown = dict[str, dict[str, int | str]]
+
+
+class Meter:
+    """One meter that lives in the time of `utc_ms`.
+
+    `first` is the first quarter of its load profile, `written` the last one that is in the record already.
+    """
+
+    def __init__(
+        self, plate: Plate, record: Record, utc_ms: Callable[[], int], seed: int, first: int, written: int | None
+    ) -> None:
+        self.plate = plate
+        self._record, self._utc_ms = record, utc_ms
+        self._first = first
+        self._written = first - 1 if written is None else written
+        self._curves = {
+            each.name: Curve(seed, f"{plate.serial}/{each.curve}", each.mean_wh) for each in plate.registers
+        }
+        self._snapshot: dict[Attribute, Data] = {}
+
+    def associated(self, client: int) -> None:
+        """Latch what this association shows and put it into the record, before the AARE leaves."""
+        now_ms = self._utc_ms()
+        self.write_rows(now_ms)
+        time = self.time_at(now_ms)
+        shown: Shown = {str(CLOCK_TIME): {"time": str(time)}}
+        self._snapshot = {CLOCK_TIME: axdr.octet_string(clocks.to_bytes(time))}
+        for register in self.plate.registers:
+            mantissa = self._mantissa(register, now_ms)
+            self._snapshot[register.attribute] = Data(register.tag, mantissa)
+            shown[str(register.attribute)] = _number(register, mantissa)
+        server = self.plate.access.server
+        self._record.append(Answered(now_ms, self.plate.serial, server, "", None, False, shown))
+
+    def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
+        """The attribute's data, or why there are none."""
+        if attribute.class_id == PROFILE and attribute.name == LOAD_PROFILE:
+            return self._profile(attribute.number, selection)
+        if selection is not None:
+            return AccessResult.SCOPE_OF_ACCESS_VIOLATED
+        if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
+            return axdr.octet_string(attribute.name)
+        found = self._snapshot.get(attribute) or self._fixed().get(attribute)
+        return AccessResult.OBJECT_UNDEFINED if found is None else found
+
+    def time_at(self, at_ms: int) -> MeterTime:
+        """The meter's clock at an instant."""
+        utc = datetime.datetime.fromtimestamp(at_ms // 1000, datetime.UTC)
+        if self.plate.zone is None:
+            zone: datetime.tzinfo = datetime.timezone(datetime.timedelta(minutes=STANDARD_TIME_MIN))
+        else:
+            zone = self.plate.zone
+        local = utc.astimezone(zone)
+        offset, summer = local.utcoffset() or datetime.timedelta(), bool(local.dst())
+        shown = MeterTime.from_calendar(local.replace(tzinfo=None), Precision.SECOND, summer)
+        return MeterTime(shown.seconds, Precision.SECOND, summer, int(offset.total_seconds()) // 60)
+
+    def write_rows(self, now_ms: int) -> None:
+        """Put the rows that ended since the last call into the record, each once."""
+        for quarter in range(self._written + 1, now_ms // QUARTER_MS + 1):
+            self._record.append(self._answered_row(quarter * QUARTER_MS))
+            self._written = quarter
+
+    def _answered_row(self, at_ms: int) -> Answered:
+        shown: Shown = {str(each.attribute): _number(each, self._mantissa(each, at_ms)) for each in self.plate.energies}
+        serial, server = self.plate.serial, self.plate.access.server
+        time = str(self.time_at(at_ms))
+        return Answered(at_ms, serial, server, "", None, False, shown, kind="row", time=time)
+
+    def _mantissa(self, register: Register, at_ms: int) -> int:
+        """What the register shows, in its own power of ten; what is smaller is cut off."""
+        curve = self._curves[register.name]
+        if register.kind is Kind.VOLTAGE:
+            return VOLTAGE + curve.power_w(at_ms) % VOLTAGE_SWING
+        amount = curve.energy_wh(at_ms) if register.kind is Kind.ENERGY else curve.power_w(at_ms)
+        if register.exponent < 0:
+            return int(amount * 10**-register.exponent)
+        return int(amount // 10**register.exponent)
+
+    def _objects(self) -> tuple[Attribute, ...]:
+        registers = (each.attribute for each in self.plate.registers)
+        return (CLOCK_TIME, LOGICAL_DEVICE_NAME, DEVICE_ID, *registers)
+
+    def _fixed(self) -> dict[Attribute, Data]:
+        """What never changes."""
+        fixed = {
+            LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name),
+            DEVICE_ID: axdr.octet_string(self.plate.serial.encode()),
+        }
+        for each in self.plate.registers:
+            scaler_unit = axdr.structure(Data(Tag.INTEGER, each.exponent), Data(Tag.ENUM, each.code))
+            fixed[Attribute(each.attribute.class_id, each.attribute.name, 3)] = scaler_unit
+        return fixed
+
+    def _profile(self, number: int, selection: Selection | None) -> Data | AccessResult:
+        now_ms = self._utc_ms()
+        self.write_rows(now_ms)
+        last = now_ms // QUARTER_MS
+        quarters = range(max(self._first, last - DEPTH + 1), last + 1)
+        if number == BUFFER:
+            return self._buffer(quarters, selection)
+        attributes = {
+            1: axdr.octet_string(LOAD_PROFILE),
+            CAPTURE_OBJECTS: axdr.array(*(each.to_data() for each in self._columns())),
+            CAPTURE_PERIOD: Data(Tag.DOUBLE_LONG_UNSIGNED, PERIOD_S),
+            ENTRIES_IN_USE: Data(Tag.DOUBLE_LONG_UNSIGNED, len(quarters)),
+            PROFILE_ENTRIES: Data(Tag.DOUBLE_LONG_UNSIGNED, DEPTH),
+        }
+        return attributes.get(number, AccessResult.OBJECT_UNDEFINED)
+
+    def _columns(self) -> tuple[Column, ...]:
+        registers = (Column(each.attribute) for each in self.plate.energies)
+        return (Column(CLOCK_TIME), Column(ROW_STATUS), *registers)
+
+    def _buffer(self, quarters: range, selection: Selection | None) -> Data | AccessResult:
+        times = ((quarter * QUARTER_MS, self.time_at(quarter * QUARTER_MS)) for quarter in quarters)
+        if selection is None:
+            return axdr.array(*(self._row(at_ms, time) for at_ms, time in times))
+        if selection.selector != RANGE:
+            return AccessResult.SCOPE_OF_ACCESS_VIOLATED
+        try:
+            first, last = _ends(selection.parameters)
+        except MeterError:
+            return AccessResult.TYPE_UNMATCHED
+        chosen = [self._row(at, time) for at, time in times if _not_before(time, first) and _not_before(last, time)]
+        return axdr.array(*chosen)
+
+    def _row(self, at_ms: int, time: MeterTime) -> Data:
+        status = Data(Tag.UNSIGNED, STATUS_SUMMER if time.summer else 0)
+        values = (Data(each.tag, self._mantissa(each, at_ms)) for each in self.plate.energies)
+        return axdr.structure(axdr.octet_string(clocks.to_bytes(time)), status, *values)
+
+
+def _number(register: Register, mantissa: int) -> dict[str, int | str]:
+    return {"m": mantissa, "e": register.exponent, "unit": register.unit}
+
+
+def _ends(parameters: Data) -> tuple[MeterTime, MeterTime]:
+    """From and to of a range over the clock."""
+    restricting, first, last, _ = axdr.members_of(parameters, "range", 4)
+    if axdr.whole(axdr.members_of(restricting, "range", 4)[0], "range") != CLOCK:
+        raise Malformed("the clock as restricting object", "another", "range")
+    ends = [clocks.from_data(each, "range").time for each in (first, last)]
+    if ends[0] is None or ends[1] is None:
+        raise Malformed("two whole times", "less", "range")
+    return ends[0], ends[1]
+
+
+def _not_before(later: MeterTime, earlier: MeterTime) -> bool:
+    """Order by instant where both have a deviation, else as the clock shows them."""
+    instants = clocks.utc_ms(later), clocks.utc_ms(earlier)
+    if instants[0] is None or instants[1] is None:
+        return later.seconds >= earlier.seconds
+    return instants[0] >= instants[1]

@@ -1,0 +1,165 @@
+"""Two simulated electricity meters on loopback TCP: one behind the wrapper, one behind HDLC with a password.
+
+A meter takes one association, so one connection at a time: a second one is closed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from protocols.dlms.access import Framing
+from protocols.dlms.server import HdlcServer, Server, WrapperServer
+from simulators import record as records
+from simulators.curve import QUARTER_MS
+from simulators.dlms.meter import Meter
+from simulators.dlms.plates import Plate, plates
+from simulators.record import Record
+
+HOST = "127.0.0.1"
+HISTORY_ROWS = 192  # two days
+PAUSE_S = 0.2  # of the client, after which a frame behind a false start is looked for
+IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
+READ_SIZE = 4096
+
+
+class Outlet:
+    """One meter's port."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self.frozen = False
+        self._server: asyncio.Server | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before `start`."""
+        return 0 if self._server is None else int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, port: int) -> None:
+        """Listen on `port` (0: a free one)."""
+        self._server = await asyncio.start_server(self._serve, HOST, port)
+
+    async def stop(self) -> None:
+        """Close the port and the connection."""
+        if self._server is not None:
+            self._server.close()
+            if self._writer is not None:
+                self._writer.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self._writer is None and not self.frozen:
+                self._writer = writer
+                try:
+                    await self._talk(reader, writer)
+                finally:
+                    self._writer = None
+        except ConnectionError:
+            pass  # the client is gone: nothing is left to answer
+        finally:
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plate = self.meter.plate
+        half = _half(plate, Server(self.meter, (plate.access,), plate.max_pdu))
+        pauses = 0
+        while not half.ended and pauses * PAUSE_S < IDLE_S:
+            octets = await _heard(reader)
+            if octets == b"" or self.frozen:
+                return
+            if octets is None:
+                pauses += 1
+                answer = half.silence() if isinstance(half, HdlcServer) else b""
+            else:
+                pauses = 0
+                answer = half.received(octets)
+            writer.write(answer)
+            await writer.drain()
+
+
+class DlmsMeters:
+    """The two meters; rows of the load profile that `record` has already are not written again."""
+
+    def __init__(
+        self,
+        record: Record,
+        utc_ms: Callable[[], int],
+        seed: int = 0,
+        *,
+        password: bytes,
+        history_rows: int = HISTORY_ROWS,
+    ) -> None:
+        written = _written(record)
+        self._outlets: dict[Framing, Outlet] = {}
+        now = utc_ms() // QUARTER_MS
+        for plate in plates(password):
+            first, last = written.get(plate.serial, (now - history_rows + 1, None))
+            self._outlets[plate.framing] = Outlet(Meter(plate, record, utc_ms, seed, first, last))
+        self._utc_ms = utc_ms
+
+    @property
+    def wrapper_port(self) -> int:
+        """Where the wrapper meter listens."""
+        return self._outlets[Framing.WRAPPER].port
+
+    @property
+    def hdlc_port(self) -> int:
+        """Where the HDLC meter listens."""
+        return self._outlets[Framing.HDLC].port
+
+    @property
+    def plates(self) -> tuple[Plate, ...]:
+        """What the meters are."""
+        return tuple(outlet.meter.plate for outlet in self._outlets.values())
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the meters accept nothing and answer nothing."""
+        return any(outlet.frozen for outlet in self._outlets.values())
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        for outlet in self._outlets.values():
+            outlet.frozen = frozen
+
+    async def start(self, wrapper_port: int = 0, hdlc_port: int = 0) -> None:
+        """Write the rows that are due, then listen on both ports (0: a free one)."""
+        for outlet in self._outlets.values():
+            outlet.meter.write_rows(self._utc_ms())
+        await self._outlets[Framing.WRAPPER].start(wrapper_port)
+        await self._outlets[Framing.HDLC].start(hdlc_port)
+
+    async def stop(self) -> None:
+        """Close both ports and their connections."""
+        for outlet in self._outlets.values():
+            await outlet.stop()
+
+
+def _half(plate: Plate, server: Server) -> WrapperServer | HdlcServer:
+    access = plate.access
+    if plate.framing is Framing.WRAPPER:
+        return WrapperServer(server, access.server)
+    return HdlcServer(server, access.server, access.physical, plate.frame_size)
+
+
+async def _heard(reader: asyncio.StreamReader) -> bytes | None:
+    """What the client sent; None where it paused, empty where it is gone."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PAUSE_S):
+            return await reader.read(READ_SIZE)
+    return None
+
+
+def _written(record: Record) -> dict[str, tuple[int, int]]:
+    """First and last quarter of each meter's rows in the record: what is between them is there too."""
+    found: dict[str, tuple[int, int]] = {}
+    for answered in records.read(record.path):
+        if answered.kind == "row":
+            quarter = answered.at_ms // QUARTER_MS
+            first, last = found.get(answered.meter, (quarter, quarter))
+            found[answered.meter] = min(first, quarter), max(last, quarter)
+    return found

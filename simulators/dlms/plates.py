@@ -1,0 +1,104 @@
+"""The two simulated electricity meters as data: names, accesses, zones and registers with their scalers and widths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from zoneinfo import ZoneInfo
+
+from protocols import obis
+from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.data import Tag
+from protocols.dlms.objects import REGISTER, VALUE, Attribute
+
+PERIOD_S = 900
+DEPTH = 8_640  # rows that the load profile holds: 90 days
+STANDARD_TIME_MIN = 60  # minutes east of UTC of a clock that knows no summer time
+
+
+class Kind(Enum):
+    """What a register shows."""
+
+    ENERGY = auto()
+    POWER = auto()
+    VOLTAGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One register: `curve` and `mean_wh` say what it counts, `tag`, `exponent` and `unit` how it shows that.
+
+    `code` is the Blue Book's code of `unit`.
+    """
+
+    name: str
+    kind: Kind
+    curve: str
+    mean_wh: int
+    tag: Tag
+    exponent: int
+    unit: str
+    code: int
+
+    @property
+    def attribute(self) -> Attribute:
+        """Its value."""
+        return Attribute(REGISTER, obis.from_text(self.name), VALUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """One meter; `zone` is None where its clock keeps standard time all year."""
+
+    serial: str
+    logical_name: bytes
+    framing: Framing
+    access: Access
+    zone: ZoneInfo | None
+    registers: tuple[Register, ...]
+    max_pdu: int  # bytes of an APDU
+    frame_size: int = 0  # bytes of information of an HDLC frame
+
+    @property
+    def energies(self) -> tuple[Register, ...]:
+        """What the load profile captures."""
+        return tuple(each for each in self.registers if each.kind is Kind.ENERGY)
+
+
+def plates(password: bytes) -> tuple[Plate, Plate]:
+    """The wrapper meter and the HDLC meter; `password` is that of the latter."""
+    return (
+        Plate(
+            serial="50012345",
+            logical_name=b"ISK1050012345678",
+            framing=Framing.WRAPPER,
+            access=Access(client=16),
+            zone=None,
+            registers=(
+                Register("1-0:1.8.0.255", Kind.ENERGY, "A+", 250, Tag.DOUBLE_LONG_UNSIGNED, 0, "Wh", 30),
+                Register("1-0:2.8.0.255", Kind.ENERGY, "A-", 90, Tag.LONG64_UNSIGNED, 0, "Wh", 30),
+                Register("1-0:3.8.0.255", Kind.ENERGY, "R+", 60, Tag.DOUBLE_LONG, 0, "var.h", 32),
+                Register("1-0:4.8.0.255", Kind.ENERGY, "R-", 20, Tag.DOUBLE_LONG_UNSIGNED, 0, "var.h", 32),
+                Register("1-0:1.7.0.255", Kind.POWER, "A+", 250, Tag.LONG_UNSIGNED, 0, "W", 27),
+                Register("1-0:32.7.0.255", Kind.VOLTAGE, "U1", 600, Tag.LONG_UNSIGNED, -1, "V", 35),
+            ),
+            max_pdu=1_024,
+        ),
+        Plate(
+            serial="70098765",
+            logical_name=b"LGZ1070098765432",
+            framing=Framing.HDLC,
+            access=Access(client=32, auth=Auth.LLS, password=password),
+            zone=ZoneInfo("Europe/Budapest"),
+            registers=(
+                Register("1-0:1.8.0.255", Kind.ENERGY, "A+", 40_000, Tag.DOUBLE_LONG_UNSIGNED, 3, "Wh", 30),
+                Register("1-0:2.8.0.255", Kind.ENERGY, "A-", 900, Tag.LONG64, -1, "Wh", 30),
+                Register("1-0:3.8.0.255", Kind.ENERGY, "R+", 9_000, Tag.LONG64_UNSIGNED, 1, "var.h", 32),
+                Register("1-0:4.8.0.255", Kind.ENERGY, "R-", 700, Tag.DOUBLE_LONG, 0, "var.h", 32),
+                Register("1-0:1.7.0.255", Kind.POWER, "A+", 40_000, Tag.DOUBLE_LONG, -1, "W", 27),
+                Register("1-0:32.7.0.255", Kind.VOLTAGE, "U1", 600, Tag.LONG, -1, "V", 35),
+            ),
+            max_pdu=600,
+            frame_size=248,
+        ),
+    )

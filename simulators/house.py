@@ -1,0 +1,78 @@
+"""All meters of one house: three on an M-Bus line, two electricity meters over TCP, one behind a Modbus gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulators.dlms.meters import DlmsMeters
+from simulators.mbus.bus import Bus
+from simulators.mbus.faults import Faults
+from simulators.mbus.line import PtyLine, serve
+from simulators.mbus.meters import cellar
+from simulators.modbus.meter import ModbusMeter
+from simulators.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the meters on TCP listen, on loopback; None: these meters are not there, 0: a free port."""
+
+    wrapper: int | None = None
+    hdlc: int | None = None
+    modbus: int | None = None
+
+
+class House:
+    """The meters; `freeze` makes all of them fall silent for good."""
+
+    def __init__(self, link: Path, record: Path, seed: int, faults: Faults, baud: int | None) -> None:
+        """Open the line, and the record.
+
+        Raises:
+            OSError: the line cannot be made.
+        """
+        self.record = Record(record)
+        self.bus = Bus(cellar(), self.record, _utc_ms, seed, faults)
+        self.line = PtyLine(link)
+        self.electricity: DlmsMeters | None = None
+        self.modbus: ModbusMeter | None = None
+        self._seed, self._baud = seed, baud
+
+    async def start(self, ports: Ports, password: bytes, history_rows: int) -> None:
+        """Let the meters on TCP listen."""
+        if ports.wrapper is not None and ports.hdlc is not None:
+            self.electricity = DlmsMeters(
+                self.record, _utc_ms, self._seed, password=password, history_rows=history_rows
+            )
+            await self.electricity.start(ports.wrapper, ports.hdlc)
+        if ports.modbus is not None:
+            self.modbus = ModbusMeter(self.record, _utc_ms, self._seed)
+            await self.modbus.start(ports.modbus)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Answer until `stop`; then everything is closed."""
+        try:
+            await serve(self.bus, self.line, stop, self._baud)
+        finally:
+            for meters in (self.electricity, self.modbus):
+                if meters is not None:
+                    await meters.stop()
+
+    def freeze(self) -> None:
+        """No meter answers any more."""
+        self.bus.frozen = True
+        for meters in (self.electricity, self.modbus):
+            if meters is not None:
+                meters.frozen = True
+
+    def close(self) -> None:
+        """Take the line away and close the record."""
+        self.line.close()
+        self.record.close()
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000

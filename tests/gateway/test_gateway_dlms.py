@@ -1,0 +1,243 @@
+"""The reader of DLMS meters over real sockets: every row once, from where the last one ended; truth is the record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from gateway_parts import Rig, Time
+
+from gateway.clock import GatewayClock
+from gateway.config import DlmsBus, DlmsDevice
+from gateway.dlms import PIECE_ROWS, DlmsReader
+from gateway.faults import PasswordUnusable
+from gateway.schedule import Due
+from gateway.settled import Positions, Settled
+from protocols.dlms.faults import AccessRefused, PasswordRefused
+from protocols.errors import AnotherMeter, LinkError
+from protocols.reading import How, MeterTime, Reading, Scaled, State
+from simulators.dlms.meters import DlmsMeters
+from simulators.record import Answered, Record, read
+
+PASSWORD = b"12345678"
+SUPPLY, PUMP = "50012345", "70098765"
+QUARTER_MS = 900_000
+AUTUMN_MS = 1_792_886_400_000  # 2026-10-25 00:00 UTC: the clocks of Budapest go back at 01:00 UTC
+HISTORY_ROWS = 200
+
+
+class Street:
+    """Two simulated meters, and readers of them, in a time that is passed by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.time, self.positions = folder, Time(), Positions({})
+        self.path = folder / "record.jsonl"
+        self.behind_ms = 0  # of the meters' clocks
+        self.password = folder / "password"
+        self.password.write_bytes(PASSWORD)
+        self.password.chmod(0o600)
+        self.clock = GatewayClock(self.time.sources())
+        self.record = Record(self.path)
+
+    async def start(self) -> None:
+        """Let the meters listen."""
+        self.meters = DlmsMeters(self.record, self.meter_ms, password=PASSWORD, history_rows=HISTORY_ROWS)
+        await self.meters.start()
+
+    def meter_ms(self) -> int:
+        """What the meters take for UTC."""
+        return self.time.wall_ms - self.behind_ms
+
+    def device(self, **changed: object) -> DlmsDevice:
+        """The meter with the password."""
+        fields: dict[str, object] = {"name": "pump", "cadence_s": 900, "client": 32, "auth": "lls"}
+        return DlmsDevice.model_validate(fields | {"password_file": self.password, "serial": PUMP} | changed)
+
+    def reader(self, device: DlmsDevice, port: int | None = None) -> DlmsReader:
+        """A reader with nothing remembered but the positions."""
+        url = f"tcp+hdlc://127.0.0.1:{port or self.meters.hdlc_port}"
+        if device.auth == "none":
+            url = f"tcp://127.0.0.1:{port or self.meters.wrapper_port}"
+        bus = DlmsBus(protocol="dlms", name="street", url=url, device=(device,))
+        return DlmsReader(bus, self.positions, self.clock)
+
+    def due(self, device: DlmsDevice) -> Due:
+        """The slot that is open now."""
+        slot_ms = self.time.wall_ms // QUARTER_MS * QUARTER_MS
+        return Due(device, slot_ms, slot_ms + QUARTER_MS)
+
+    async def visit(self, reader: DlmsReader, device: DlmsDevice) -> list[list[Reading]]:
+        """A visit as a poller makes it: what it shows, then rows piece by piece, each committed."""
+        await reader.read(self.due(device))
+        pieces = []
+        while piece := await reader.rows(device.name):
+            self.positions.committed(Settled.by(piece, {}).rows)
+            pieces.append(piece)
+        return pieces
+
+
+@pytest.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Street]:
+    """Two meters with 50 hours of rows."""
+    found = Street(tmp_path)
+    await found.start()
+    yield found
+    await found.meters.stop()
+    found.record.close()
+
+
+def rows_of(path: Path, meter: str) -> list[Answered]:
+    return [each for each in read(path) if each.meter == meter and each.kind == "row"]
+
+
+def shown(reading: Reading) -> dict[str, dict[str, int | str]]:
+    found = {}
+    for value in reading.values:
+        assert isinstance(value.number, Scaled)
+        key = str(value.key).removeprefix("dlms:")
+        found[key] = {"m": value.number.mantissa, "e": value.number.exponent, "unit": value.unit}
+    return found
+
+
+def times(pieces: Iterable[list[Reading]]) -> list[MeterTime]:
+    return [each.meter_time for piece in pieces for each in piece if each.meter_time is not None]
+
+
+async def test_what_a_meter_shows_becomes_one_reading_of_its_slot(street: Street) -> None:
+    """Registers and clock, exactly as the meter's own record has them, under who it says it is."""
+    device = street.device()
+    (found,) = await street.reader(device).read(street.due(device))
+    answer = next(each for each in read(street.path) if each.kind == "answer" and each.meter == PUMP)
+    assert (found.meter.manufacturer, found.meter.fabrication, found.how) == ("LGZ", PUMP, How.READ)
+    assert found.slot_ms == street.due(device).slot_ms
+    assert str(found.meter_time) == answer.values["8/0-0:1.0.0.255/2"]["time"]
+    *registers, clock = found.values
+    assert all(each.state is State.OK for each in found.values)
+    assert clock.number == found.meter_time
+    for value in registers:
+        assert isinstance(value.number, Scaled)
+        wanted = answer.values[str(value.key).removeprefix("dlms:")]
+        assert wanted == {"m": value.number.mantissa, "e": value.number.exponent, "unit": value.unit}
+    assert found.exchange.telegram
+    assert not found.exchange.keep
+
+
+@pytest.mark.parametrize("auth", ["none", "lls"])
+async def test_every_row_is_read_once_in_pieces_and_then_each_new_one(street: Street, auth: str) -> None:
+    """History first, oldest first; a visit within the same quarter brings none, the next quarter brings one."""
+    device = street.device() if auth == "lls" else DlmsDevice(name="supply", cadence_s=900, serial=SUPPLY)
+    serial, reader = device.serial or "", street.reader(device)
+    pieces = await street.visit(reader, device)
+    assert len(pieces) >= HISTORY_ROWS // PIECE_ROWS
+    assert await street.visit(reader, device) == []
+    street.time.pass_ms(QUARTER_MS)
+    ((fresh,),) = await street.visit(reader, device)
+    pieces.append([fresh])
+    recorded = rows_of(street.path, serial)
+    read_rows = [row for piece in pieces for row in piece]
+    assert [str(row.meter_time) for row in read_rows] == [row.time for row in recorded]
+    assert [shown(row) for row in read_rows] == [row.values for row in recorded]
+    assert {row.how for row in read_rows} == {How.PROFILE}
+    assert all(row.slot_ms is None and row.status_raw is not None for row in read_rows)
+
+
+async def test_a_new_process_reads_on_from_the_last_committed_row(street: Street) -> None:
+    """The last row comes along to be compared; nothing is missing between."""
+    device = street.device()
+    before = await street.visit(street.reader(device), device)
+    street.time.pass_ms(5 * QUARTER_MS)
+    ((overlap, *fresh),) = await street.visit(street.reader(device), device)
+    assert overlap.meter_time == times(before)[-1]
+    assert [str(row.meter_time) for row in fresh] == [row.time for row in rows_of(street.path, PUMP)][-5:]
+
+
+async def test_what_was_refused_is_read_again(street: Street) -> None:
+    """Rows in hand that a full buffer did not take are asked for anew."""
+    device, reader = street.device(), street.reader(street.device())
+    await reader.read(street.due(device))
+    first = await reader.rows("pump")
+    street.positions.took(Settled.by(first, {}).rows)
+    second = await reader.rows("pump")
+    assert times([second])[0].seconds > times([first])[-1].seconds
+    street.positions.refused(["pump"])
+    assert times([await street.reader(device).rows("pump")]) == []  # it has not seen the meter's clock yet
+    assert times([await reader.rows("pump")]) == times([first])
+
+
+async def test_no_row_is_missing_or_twice_when_clocks_go_back(tmp_path: Path) -> None:
+    """The change day of a meter with summer time has 100 rows: the hour that comes twice is two hours."""
+    street = Street(tmp_path)
+    street.time.pass_ms(AUTUMN_MS - street.time.wall_ms - 3_600_000)
+    await street.start()
+    device, reader = street.device(history_days=1), street.reader(street.device(history_days=1))
+    pieces = await street.visit(reader, device)
+    for _ in range(16):
+        street.time.pass_ms(QUARTER_MS)
+        pieces += await street.visit(reader, device)
+    await street.meters.stop()
+    street.record.close()
+    found = times(pieces)
+    assert len(set(found)) == len(found)
+    assert [str(each) for each in found][-16:] == [row.time for row in rows_of(street.path, PUMP)][-16:]
+    assert sum(str(each).startswith("2026-10-25T02:") for each in found) == 8
+
+
+async def test_rows_go_on_after_a_meters_clock_was_set_back(street: Street) -> None:
+    """Its rows bear times that were there before; from then on they are read."""
+    device = street.device()
+    reader = street.reader(device)
+    await street.visit(reader, device)
+    street.behind_ms = 3_600_000
+    for _ in range(3):
+        street.time.pass_ms(QUARTER_MS)
+        pieces = await street.visit(reader, device)
+        assert str(times(pieces)[-1]) <= str(reader._meters["pump"].clock)
+    assert str(times(pieces)[-1])[:13] == str(reader._meters["pump"].clock)[:13]
+
+
+async def test_another_meter_at_the_address_is_refused(street: Street) -> None:
+    """Its device id is compared at every visit."""
+    device = street.device(serial="70000000")
+    with pytest.raises(AnotherMeter, match=f"device id 70000000, got {PUMP}"):
+        await street.reader(device).read(street.due(device))
+
+
+async def test_a_wrong_password_and_a_register_that_is_not_there_are_named(street: Street) -> None:
+    """The technician reads which of the two it is, and no password."""
+    device = street.device()
+    street.password.write_bytes(b"87654321")
+    with pytest.raises(PasswordRefused) as caught:
+        await street.reader(device).read(street.due(device))
+    assert "87654321" not in str(caught.value)
+    street.password.write_bytes(PASSWORD)
+    odd = street.device(registers=["1-0:99.99.0.255"])
+    with pytest.raises(AccessRefused, match=r"1-0:99\.99\.0\.255"):
+        await street.reader(odd).read(street.due(odd))
+
+
+async def test_a_password_file_that_others_may_read_is_not_used(street: Street) -> None:
+    """Nothing is asked of the meter then."""
+    street.password.chmod(0o644)
+    device = street.device()
+    with pytest.raises(PasswordUnusable, match="0600"):
+        await street.reader(device).read(street.due(device))
+
+
+async def test_nobody_at_the_address_is_a_fault_of_the_line(street: Street) -> None:
+    """Nothing listens at the port."""
+    device = street.device()
+    with pytest.raises(LinkError):
+        await street.reader(device, port=1).read(street.due(device))
+
+
+async def test_the_buffer_keeps_where_the_profile_ended(street: Street, tmp_path: Path) -> None:
+    """With the rows, in one commit; a start finds it again."""
+    device, reader = street.device(), street.reader(street.device())
+    rig = Rig(tmp_path / "state", time=street.time) if (tmp_path / "state").mkdir() is None else None
+    assert rig is not None
+    await reader.read(street.due(device))
+    piece = await reader.rows("pump")
+    rig.sealer.take(piece)
+    await rig.sealer.flush()
+    assert rig.buffer.known().rows == {"pump": piece[-1].meter_time}

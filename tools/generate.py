@@ -1,0 +1,275 @@
+"""Writes what is made from the classes: the catalogue of errors, its page, examples and schemas of the configurations.
+
+python tools/generate.py           write them
+python tools/generate.py --check   say which are out of step, and fail if any is
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from collector.config import File  # noqa: E402 - the checkout's own packages
+from gateway import config as gateway  # noqa: E402
+from protocols.catalogue import WHO, Entry  # noqa: E402
+from protocols.errors import PlombaError  # noqa: E402
+from protocols.settings.words import expected, slot_of  # noqa: E402
+
+PACKAGES = ("protocols", "gateway", "collector", "simulators")
+WIDTH = 116
+EXAMPLE = "..."  # stands for what is only known when it happens
+
+GATEWAY_HEADER = """#:schema ./gateway.schema.json
+
+A gateway: copy this file to /etc/plomba/gateway.toml, fill it in, and run
+
+    plomba-gateway check --config /etc/plomba/gateway.toml
+    plomba-gateway check --config /etc/plomba/gateway.toml --online
+
+A line that begins with # and a key shows a default, or a key that may be given; remove the # to change it.
+Paths are relative to this file. Passwords never stand here. Order matters in one respect: keys without a table
+come first, and every key below a [table] belongs to that table.
+Made from the classes that load it (tools/generate.py): change those."""
+COLLECTOR_HEADER = """#:schema ./collector.schema.json
+
+A collector: copy this file to /etc/plomba/collector.toml, fill it in, and run
+
+    plomba-collector check --config /etc/plomba/collector.toml
+
+A line that begins with # and a key shows a default, or a key that may be given; remove the # to change it.
+Paths are relative to this file. Made from the classes that load it (tools/generate.py): change those."""
+
+# Of errors that are made from values alone: what was expected and what came.
+MESSAGES = {
+    "AnotherMeter": ("id 1A7F2044", "1A7F2045"),
+    "BadConfiguration": ("a whole number from 1 to 250", "0"),
+    "ConfigurationUnreadable": ("a settings file", "no such file"),
+    "TrustHashDiffers": ("5b1f...", "90ac..."),
+    "FingerprintError": ("3a7c-...", "91d0-..."),
+}
+
+# The meters of the example: per bus its class, what differs from the fields' examples, and its meters likewise.
+BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
+    (
+        gateway.MbusBus,
+        "M-Bus: one line, one serial port. 'check' forecasts how much of its time the meters need.",
+        {"name": "riser"},
+        ({"name": "heat", "address": 1}, {"name": "water", "address": 2, "id": "20448817", "manufacturer": "ZRI"}),
+    ),
+    (
+        gateway.DlmsBus,
+        "DLMS/COSEM over TCP with the wrapper. This meter wants a password: it lies in a file of its own.",
+        {"name": "main supply", "url": "tcp://192.0.2.10:4059"},
+        ({"name": "main meter", "client": 32, "auth": "lls", "password_file": "secrets/main-meter"},),
+    ),
+    (
+        gateway.DlmsBus,
+        "DLMS/COSEM with HDLC frames: a serial server in front of the meter, as most optical heads and RS-485 have.",
+        {"name": "solar", "url": "tcp+hdlc://192.0.2.11:4001"},
+        ({"name": "solar meter", "physical": 17, "registers": ["1-0:2.8.0.255"]},),
+    ),
+    (
+        gateway.ModbusBus,
+        "Modbus over TCP: the model names the registers.",
+        {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
+        ({"name": "lift", "unit": 1}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
+    ),
+)
+
+
+def main() -> int:
+    """Write or check."""
+    made = {ROOT / name: text for name, text in everything()}
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of step: run tools/generate.py\n")
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[path], encoding="utf-8")
+        sys.stderr.write(f"{path.relative_to(ROOT)} written\n")
+    return 0
+
+
+def everything() -> Iterator[tuple[str, str]]:
+    """Name and text of every file that is made."""
+    entries = catalogue()
+    yield "protocols/catalogue.json", _json([asdict(each) for each in entries])
+    yield "docs/errors.md", errors_page(entries)
+    yield "config/gateway.schema.json", schema(gateway.Configuration, "Plomba gateway")
+    yield "config/collector.schema.json", schema(File, "Plomba collector")
+    yield "config/gateway.example.toml", gateway_example()
+    yield "config/collector.example.toml", collector_example()
+
+
+def catalogue() -> list[Entry]:
+    """All errors that any module defines."""
+    sources = [
+        importlib.import_module(module.name)
+        for package in PACKAGES
+        for module in pkgutil.walk_packages([str(ROOT / package)], prefix=f"{package}.")
+        if not module.name.endswith("__main__")
+    ]
+    examples = _examples([ast.parse(inspect.getsource(each)) for each in sources])
+    return [_entry(code, kind, examples) for code, kind in sorted(PlombaError.registry.items())]
+
+
+def _entry(code: str, kind: type[PlombaError], examples: dict[str, tuple[str, str]]) -> Entry:
+    meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
+    wanted, got = MESSAGES.get(kind.__name__) or examples.get(kind.__name__, ("what is described above", EXAMPLE))
+    return Entry(
+        code, kind.__name__, meaning, WHO[code[4]], kind.do, f"{code}: expected {wanted}, got {got}; {kind.do}"
+    )
+
+
+def _examples(trees: list[ast.Module]) -> dict[str, tuple[str, str]]:
+    """Expected and got of the first place where each error is made with words, by the class's name."""
+    found: dict[str, tuple[str, str]] = {}
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and len(node.args) >= 2:
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                words = _words(node.args[0]), _words(node.args[1])
+                if name[:1].isupper() and words[0] != EXAMPLE:
+                    found.setdefault(name, words)
+    return found
+
+
+def _words(node: ast.expr) -> str:
+    """The text of an expression as far as it is written down."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else EXAMPLE for each in node.values)
+    return EXAMPLE
+
+
+def errors_page(entries: list[Entry]) -> str:
+    """The page of the documentation."""
+    lines = [
+        "# Error codes",
+        "",
+        "Made by tools/generate.py. `plomba-gateway explain CODE` and `plomba-collector explain",
+    ]
+    lines += ["CODE` print the same.", ""]
+    for letter, who in WHO.items():
+        lines += [f"## PLB-{letter}: {who.partition(':')[0]}", ""]
+        for each in entries:
+            if each.code[4] == letter:
+                lines += [
+                    f"### {each.code}",
+                    "",
+                    each.meaning,
+                    "",
+                    f"* **Do**: {each.do}",
+                    f"* **Example**: `{each.example}`",
+                    "",
+                ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def schema(model: type[BaseModel], title: str) -> str:
+    """A JSON schema for editors and other checkers."""
+    made = model.model_json_schema()
+    made["title"] = title
+    return _json({"$schema": "https://json-schema.org/draft/2020-12/schema", **made})
+
+
+def gateway_example() -> str:
+    """The gateway's example."""
+    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "bus"))
+    lines = [*_comment(GATEWAY_HEADER), "", *top]
+    for name in ("broker", "buffer", "seal"):
+        table = slot_of(gateway.Configuration.model_fields[name].annotation).kind
+        lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
+    said: set[str] = set()
+    for kind, words, values, devices in BUSES:
+        lines += ["", *_comment(words), "[[bus]]", *_keys(kind, values, skip=("device",), said=said)]
+        device = slot_of(kind.model_fields["device"].annotation).kind.__args__[0]
+        for number, mine in enumerate(devices):
+            lines += ["", "[[bus.device]]", *_keys(device, mine, said=said, optional=number == 0)]
+    return "\n".join(lines) + "\n"
+
+
+def collector_example() -> str:
+    """The collector's example."""
+    top = _keys(File, {}, skip=("broker", "acknowledge", "limits", "http"))
+    lines = [*_comment(COLLECTOR_HEADER), "", *top]
+    for name in ("broker", "acknowledge", "limits", "http"):
+        table = slot_of(File.model_fields[name].annotation).kind
+        lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(
+    model: type[BaseModel],
+    values: dict[str, Any],
+    skip: tuple[str, ...] = (),
+    said: set[str] | None = None,
+    optional: bool = True,
+) -> list[str]:
+    """The keys of a table, each with its description where it was not said before."""
+    lines, told = [], set() if said is None else said
+    for name, field in model.model_fields.items():
+        given = name in values or field.is_required()
+        if name in skip or (not given and not optional):
+            continue
+        if f"{field.description}" not in told:
+            lines += _comment(f"{field.description} {_limits(field, name, given)}".strip())
+            told.add(f"{field.description}")
+        shown = _toml(values.get(name, _sample(field)))
+        lines.append(f"{name} = {shown}" if given else f"# {name} = {shown}")
+    return lines
+
+
+def _limits(field: FieldInfo, name: str, given: bool) -> str:
+    words = expected(slot_of(field.annotation, field), (name,))
+    bounds = f"({words})" if words.startswith("a whole number") or (words.startswith("one of") and "," in words) else ""
+    known = given and not field.is_required() and field.default is not None
+    return f"{bounds} Default: {_toml(field.default)}.".strip() if known else bounds
+
+
+def _sample(field: FieldInfo) -> Any:
+    if not field.is_required() and field.default is not None and field.default != ():
+        return field.default
+    return field.examples[0] if field.examples else field.default
+
+
+def _comment(text: str) -> list[str]:
+    lines: list[str] = []
+    for each in inspect.cleandoc(text).split("\n"):
+        wrapped = textwrap.wrap(each, WIDTH, subsequent_indent=" " * (len(each) - len(each.lstrip()))) or [""]
+        lines += [line if line.startswith("#:") else f"# {line}".rstrip() for line in wrapped]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
