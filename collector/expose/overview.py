@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.expose import views
+from collector.expose import views, words
 from collector.expose.gateways import Common
 from collector.expose.health import Health
 from collector.expose.queries import NO_LIMIT, PAGE_EVENTS, PAGE_GATEWAYS, PAGE_METERS, PAGE_REFUSALS, Look
@@ -40,13 +40,15 @@ def status(
     common = Common.of(look.store)
     late = look.late(list(common.times))
     altered = [each for each in meters if each.seal == "altered"]
+    cases = sum(look.store.cases.open_by_kind().values())
     count, known = look.store.series.meters(), len(common.register)
     wrong = (
         *([_altered(altered)] if altered else []),
         *health.reasons(),
+        *(words.held(each.kind) for each in common.cases if not each.gateway),
         *_gateways(gateways),
         *([_late(late, meters)] if late else []),
-        *_doubts(gateways, len(common.cases)),
+        *_doubts(gateways, cases),
         *_refused(look),
     )
     return views.Status(
@@ -60,7 +62,7 @@ def status(
         altered=len(altered),
         gateways=known,
         readings=sum(common.readings.values()),
-        open_cases=len(common.cases),
+        open_cases=cases,
         refused=refused(common),
     )
 

@@ -55,10 +55,11 @@ class Look:
         return views.Gateways(gateways=found, next=found[-1].name if len(contacts) > limit else None)
 
     def meters(self, after: str, limit: int) -> views.Meters:
-        """The next meters by id, each with its newest readings, whose seals are verified now."""
+        """The next meters by id, in the order of their names, with their newest readings; seals are verified now."""
         series = self.store.series.page(after, limit + 1)
         found = [self._meter(list(mine)) for _, mine in groupby(series, lambda each: each.name)]
-        return views.Meters(meters=tuple(found[:limit]), next=found[limit - 1].id if len(found) > limit else None)
+        shown = sorted(found[:limit], key=lambda each: (each.gateway, each.device, each.sub or "", each.id))
+        return views.Meters(meters=tuple(shown), next=found[limit - 1].id if len(found) > limit else None)
 
     def meter(self, name: str) -> views.MeterView:
         """One meter.
@@ -82,7 +83,11 @@ class Look:
         if not series:
             raise NoSuchMeterError("the id of a meter", name, "the store")
         rows = self.store.readings.newest_first(series[0].meter, int(how), _cursor(before), limit + 1)
-        shown = [reading_view(row, self.attestor, self.now_ms) for _, row in rows[:limit]]
+        meter = series[0].meter
+        shown = [
+            reading_view(row, (meter, int(how), moment, part), self.attestor, self.now_ms)
+            for (moment, part, _), row in rows[:limit]
+        ]
         (moment, part, variant), _ = rows[limit - 1] if len(rows) > limit else (("", 0, 0), None)
         return views.Readings(
             readings=tuple(each for each in shown if each is not None),
@@ -151,7 +156,8 @@ class Look:
         )
 
     def _series(self, series: Series) -> views.Series:
-        row = self.store.readings.at(series.meter, series.how, series.moment, series.part)
+        key = (series.meter, series.how, series.moment, series.part)
+        row = self.store.readings.at(*key)
         usual = usual_ms(series.recent)
         how: HowName = how_name(series.how)
         return views.Series(
@@ -160,7 +166,7 @@ class Look:
             stored=series.stored,
             since=_since(series),
             usual_s=None if usual is None else usual // 1000,
-            newest=None if row is None else reading_view(row, self.attestor, self.now_ms),
+            newest=None if row is None else reading_view(row, key, self.attestor, self.now_ms),
         )
 
     def _late_since(self, series: list[Times]) -> int | None:

@@ -7,7 +7,7 @@ from typing import Literal, cast
 from collector.attest import Attestor
 from collector.expose import views, words
 from collector.shown import kind_of, maybe_time, shown, state_name, utc
-from collector.store.readings import ReadingRow
+from collector.store.readings import ReadingRow, identity
 from protocols import quantities
 from protocols.errors import PlombaError
 from protocols.quantities import Rank
@@ -17,6 +17,7 @@ from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 MAIN = 6  # main values of a reading at most: more of them are no longer main
 VALUE = 520  # characters of a value: 256 octets in hex fit
 
+Key = tuple[bytes, int, str, int]  # (meter, how, moment, part): what a reading is stored under
 HowName = Literal["read", "profile", "storage", "push", "event_log"]
 _KINDS = Literal["number", "float32", "text", "time", "raw"]
 _STATES = Literal["ok", "invalid", "recurring", "error-state", "unknown"]
@@ -36,12 +37,16 @@ def decoded(row: ReadingRow) -> SealedReading | None:
         return None
 
 
-def reading_view(row: ReadingRow, attestor: Attestor, now_ms: int) -> views.Reading | None:
-    """A stored reading as it is shown; None when nothing of it can be read any more."""
+def reading_view(row: ReadingRow, key: Key, attestor: Attestor, now_ms: int) -> views.Reading | None:
+    """A stored reading as it is shown; None when nothing of it can be read any more.
+
+    A leaf that stands under another identity than its own is not what was sealed for that one.
+    """
     reading = decoded(row)
     if reading is None:
         return None
     place = row.place
+    holds = attestor.holds(row) and identity(place.gateway, reading) == key
     return views.Reading(
         gateway=place.gateway,
         how=how_name(reading.how),
@@ -55,7 +60,7 @@ def reading_view(row: ReadingRow, attestor: Attestor, now_ms: int) -> views.Read
         status=words.status(reading.status),
         status_raw=reading.status_raw,
         values=_values(reading, f"{place.batch.hex()}:{place.leaf}"),
-        seal="holds" if attestor.holds(row) else "altered",
+        seal="holds" if holds else "altered",
         held=row.held,
         conflict=row.conflict,
         proof=_proof(row),

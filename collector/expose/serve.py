@@ -50,7 +50,8 @@ class PageServer:
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         origin = Origin(config.collector, config.store, health, now_ms)
-        app = make_app(Site(origin, shared_s), (http.host, *http.names))
+        self.site = Site(origin, shared_s)
+        app = make_app(self.site, (http.host, *http.names))
         self._http = http
         self._server = _Server(
             uvicorn.Config(

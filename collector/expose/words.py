@@ -46,6 +46,9 @@ EVENTS = {
     "write-recovered": "gateway's disk takes readings again",
 }
 
+# of the first parameter of an event
+UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
+
 
 def held(kind: str) -> str:
     """Why something is held."""
@@ -70,7 +73,7 @@ def told(record: Record) -> str:
     """A record as a sentence."""
     match record:
         case Event():
-            said = [_parameter(each) for each in record.parameters if each is not None]
+            said = _said(record)
             text = EVENTS.get(record.code, record.code) + (": " + ", ".join(said) if said else "")
         case Lost():
             text = f"batches {record.first} to {record.last} declared lost: {record.reason}"
@@ -89,3 +92,10 @@ def _parameter(value: int | str | bytes) -> str:
     if isinstance(value, bytes):
         return value.hex()[:16]
     return str(value)
+
+
+def _said(event: Event) -> list[str]:
+    """The parameters, the first with its unit where the code gives it one."""
+    said = [_parameter(each) for each in event.parameters if each is not None]
+    unit = UNITS.get(event.code, "")
+    return [said[0] + unit, *said[1:]] if said else []

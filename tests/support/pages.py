@@ -114,7 +114,7 @@ def events() -> list[Event]:
 
 
 def fill(bench: Bench, slots: int = 6) -> None:
-    """Six meters of three protocols at house-1, read in every slot; a hello and some events; house-2 is never heard."""
+    """Six meters of three protocols at house-1, read in every slot; some events; a hello of both gateways."""
     chain = bench.chain
     for slot in range(slots):
         bench.now_ms = NOW_MS + slot * SLOT_MS + 5_000
@@ -123,6 +123,7 @@ def fill(bench: Bench, slots: int = 6) -> None:
         bench.take(chain.seal([*spots, power(slot), pump(slot), profile(slot)]))
     bench.take(chain.seal(records=events()))
     bench.greet(chain.hello())
+    bench.greet(bench.chains["house-2"].hello(), "house-2")
 
 
 class Served:
@@ -134,6 +135,7 @@ class Served:
         self.config = Config("utility", store, folder, "localhost", 8883, None, 604_800, 64, 50, 100, self.http)
         self.health = Health(linked=True)
         self.server = PageServer(self.config, self.http, self.health, shared_s, lambda: bench.now_ms)
+        self.site = self.server.site
         self.url = self.server.url
         self._ended = threading.Event()
         self._loop = asyncio.new_event_loop()
