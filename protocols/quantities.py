@@ -7,14 +7,13 @@ as the meter names it. Words are for people: nothing is decided by them.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import functools
 from enum import IntEnum
-from importlib.util import find_spec
 
 from protocols import obis
 from protocols.reading import Identity, NativeKey, Protocol
 
+REGISTERS = 4_096  # of Modbus meters whose names are remembered
 FUNCTIONS = ("", "maximum", "minimum", "in error state")  # of an M-Bus record
 _EXTENSION = 0x80
 
@@ -250,11 +249,14 @@ def _electricity(c: int, d: int) -> Quantity:
     return words, Rank.OTHER if base else Rank.ENERGY if total else Rank.POWER
 
 
+@functools.lru_cache(REGISTERS)
 def _modbus(key: NativeKey, identity: Identity, address: int) -> Quantity:
-    known = _models()
-    words = "" if known is None else known(key, identity) or ""
-    place = next((each for word, each in _WORDS if word in words), Rank.OTHER) if words else Rank.OTHER
-    return words or f"register {address}", place
+    from protocols.models.modbus import label as of_model  # noqa: PLC0415 - reads the models' files: only for Modbus
+
+    words = of_model(identity, key)
+    if words is None:
+        return f"register {address}", Rank.OTHER
+    return words, next((each for word, each in _WORDS if word in words), Rank.OTHER)
 
 
 # A model's words in the order in which they decide: "power factor" is no power.
@@ -263,6 +265,9 @@ _WORDS = (
     ("tariff", Rank.OTHER),
     ("maximum", Rank.OTHER),
     ("demand", Rank.OTHER),
+    ("power L", Rank.OTHER),  # of one phase
+    ("import L", Rank.OTHER),
+    ("export L", Rank.OTHER),
     ("energy", Rank.ENERGY),
     ("volume", Rank.VOLUME),
     ("power", Rank.POWER),
@@ -272,13 +277,3 @@ _WORDS = (
     ("current", Rank.ELECTRIC),
     ("frequency", Rank.ELECTRIC),
 )
-
-
-def _models() -> Callable[[NativeKey, Identity], str | None] | None:
-    """The models' own names of registers, where this version has them."""
-    if find_spec("protocols.models") is None:
-        return None
-    found: Callable[[NativeKey, Identity], str | None] | None = getattr(
-        importlib.import_module("protocols.models"), "label", None
-    )
-    return found

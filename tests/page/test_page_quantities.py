@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocols import obis
+from protocols.models.modbus import load
 from protocols.quantities import Rank, label, rank
 from protocols.reading import Identity, NativeKey, Protocol
 
@@ -60,3 +61,15 @@ def test_a_modbus_register_without_a_model_keeps_its_number() -> None:
     """No model, no guess."""
     key, who = NativeKey.modbus(1, 52, "input.float32.abcd"), Identity(Protocol.MODBUS)
     assert label(key, who) == "register 52"
+
+
+def test_a_modbus_register_of_a_known_model_has_the_models_name() -> None:
+    """Found by the sealed identity; phases are no main values."""
+    model = load("eastron-sdm630-modbus")
+    who = Identity(Protocol.MODBUS, model.sealed_as)
+    ranks = {each.label: rank(NativeKey.modbus(7, each.address, each.type), who) for each in model.registers}
+    names = [label(NativeKey.modbus(7, each.address, each.type), who) for each in model.registers]
+    assert names == list(ranks)
+    assert ranks["active energy import"] == Rank.ENERGY
+    assert (ranks["active power"], ranks["active power L1"]) == (Rank.POWER, Rank.OTHER)
+    assert ranks["voltage L1-N"] == Rank.ELECTRIC
