@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus
+from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, ModbusDevice
 from protocols.mbus.timing import Timing
 
 MEAN_BYTES = 98  # of an M-Bus answer, over the corpus (FACTS 2)
@@ -17,7 +17,7 @@ ROUND_TRIP_MS = 250  # assumed of one question over TCP: a serial server at 9600
 DLMS_OPENING = 4  # AARQ, release, device id, clock
 HDLC_OPENING = 2  # SNRM, DISC
 PROFILE_TURNS = 2  # the rows of a visit in two blocks
-MODBUS_TURNS = 4  # register blocks of a usual model, its identity included
+MODBUS_IDENTITY = 2  # serial number and identification code
 FULL_PERMILLE = 1_000
 BUSY_PERMILLE = 800  # above it one repeated question makes a slot late
 
@@ -78,7 +78,16 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
         return ROUND_TRIP_MS * (turns + (HDLC_OPENING if bus.url.startswith("tcp+hdlc") else 0))
-    return ROUND_TRIP_MS * MODBUS_TURNS
+    return ROUND_TRIP_MS * (_blocks(device.model) if isinstance(device, ModbusDevice) else 1)
+
+
+def _blocks(model: str) -> int:
+    """The questions that a Modbus model's registers need, and those for who it is."""
+    from protocols.modbus.blocks import plan  # noqa: PLC0415
+    from protocols.models import modbus  # noqa: PLC0415
+
+    found = modbus.load(model)
+    return MODBUS_IDENTITY + len(plan(found.registers, found.largest_block, found.largest_gap))
 
 
 def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:

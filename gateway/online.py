@@ -43,8 +43,8 @@ async def devices(configuration: Configuration, clock: GatewayClock) -> AsyncIte
     for bus in configuration.bus:
         try:
             found = reader(bus, Positions({}), clock, False)
-        except NotImplementedError:
-            yield Finding(Mark.HINT, f"bus {bus.name}", f"this version does not read {bus.protocol} yet")
+        except PlombaError as error:  # a model or a device that cannot be read as it is configured
+            yield failed(f"bus {bus.name}", error)
             continue
         try:
             async for each in _bus(configuration, bus, found, clock):

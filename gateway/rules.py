@@ -147,7 +147,7 @@ def _twice(document: Document, entries: list[Entry], key: str, words: str, same:
             path = (*entry.path, key)
             at = document.places.of((*other.path, key)).line
             shown = document.written(path)
-            got = f"{'it' if shown == 'nothing' else shown} a second time"
+            got = f"{'its default' if shown == 'nothing' else shown} a second time"
             where = f"the first is in line {at}" if document.lines else "the first stands above it"
             yield document.problem(path, words, got, do=f"{where}: change one of the two")
 

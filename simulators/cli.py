@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from protocols.errors import PlombaError
 from simulators.house import House, Ports
 from simulators.mbus.faults import Faults
 from simulators.site import check
@@ -94,7 +95,7 @@ def demo(*, run_folder: Path | None, once: bool, hurry: bool) -> None:
     folder = run_folder or Path(tempfile.mkdtemp(prefix="plomba-demo-"))
     try:
         asyncio.run(_told(Site(folder), Say(), HURRY if hurry else Pace(), once))
-    except PartError as error:
+    except (PartError, PlombaError) as error:
         raise click.ClickException(str(error)) from error
     finally:
         if run_folder is None:

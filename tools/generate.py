@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,6 +33,7 @@ from protocols.settings.words import expected, slot_of  # noqa: E402
 
 PACKAGES = ("protocols", "gateway", "collector", "simulators")
 WIDTH = 116
+UNSAID = ("an answer with values", "a refusal by the meter")  # where the words come from a table: all are of meters
 EXAMPLE = "..."  # stands for what is only known when it happens
 
 GATEWAY_HEADER = """#:schema ./gateway.schema.json
@@ -126,29 +128,36 @@ def catalogue() -> list[Entry]:
         for module in pkgutil.walk_packages([str(ROOT / package)], prefix=f"{package}.")
         if not module.name.endswith("__main__")
     ]
-    examples = _examples([ast.parse(inspect.getsource(each)) for each in sources])
+    examples = _examples(sources)
     return [_entry(code, kind, examples) for code, kind in sorted(PlombaError.registry.items())]
 
 
 def _entry(code: str, kind: type[PlombaError], examples: dict[str, tuple[str, str]]) -> Entry:
     meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
-    wanted, got = MESSAGES.get(kind.__name__) or examples.get(kind.__name__, ("what is described above", EXAMPLE))
+    wanted, got = MESSAGES.get(kind.__name__) or examples.get(code, UNSAID)
     return Entry(
         code, kind.__name__, meaning, WHO[code[4]], kind.do, f"{code}: expected {wanted}, got {got}; {kind.do}"
     )
 
 
-def _examples(trees: list[ast.Module]) -> dict[str, tuple[str, str]]:
-    """Expected and got of the first place where each error is made with words, by the class's name."""
+def _examples(modules: list[ModuleType]) -> dict[str, tuple[str, str]]:
+    """Expected and got of the first place where each error is made with words, by its code."""
     found: dict[str, tuple[str, str]] = {}
-    for tree in trees:
-        for node in ast.walk(tree):
+    for module in modules:
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Call) and len(node.args) >= 2:
-                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                kind = _named(module, node.func)
                 words = _words(node.args[0]), _words(node.args[1])
-                if name[:1].isupper() and words[0] != EXAMPLE:
-                    found.setdefault(name, words)
+                if isinstance(kind, type) and issubclass(kind, PlombaError) and words[0] != EXAMPLE:
+                    found.setdefault(kind.code, words)
     return found
+
+
+def _named(module: ModuleType, node: ast.expr) -> object:
+    """What a name or a dotted name means in a module; None where it is no such name."""
+    if isinstance(node, ast.Attribute):
+        return getattr(_named(module, node.value), node.attr, None)
+    return getattr(module, node.id, None) if isinstance(node, ast.Name) else None
 
 
 def _words(node: ast.expr) -> str:

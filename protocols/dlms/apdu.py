@@ -63,6 +63,9 @@ class Released:
 Answer = AssociationResponse | Released | get.Got | get.Refused | get.Block | ExceptionResponse | ConfirmedServiceError
 
 
+TAGS = frozenset({get.RESPONSE, association.AARE, association.RLRE, EXCEPTION, association.CONFIRMED_SERVICE_ERROR})
+
+
 def answer_from_bytes(octets: bytes) -> Answer:
     """The answer of a meter that `octets` are.
 
@@ -82,7 +85,12 @@ def answer_from_bytes(octets: bytes) -> Answer:
         return ExceptionResponse(*_numbers(octets, 2))
     if tag == association.CONFIRMED_SERVICE_ERROR:
         return ConfirmedServiceError(*_numbers(octets, 3))
-    raise NotSupported("an answer to GET or to an association", octets[:SHOWN].hex(), "answer")
+    raise not_supported(octets)
+
+
+def not_supported(octets: bytes) -> NotSupported:
+    """The error that an APDU with another tag than `TAGS` is."""
+    return NotSupported("an answer to GET or to an association", octets[:SHOWN].hex(), "answer")
 
 
 def _numbers(octets: bytes, count: int) -> tuple[int, ...]:

@@ -56,12 +56,14 @@ class Column:
 class Row:
     """One row: its clock as sent (None where it is null and nothing stood before), status word and values.
 
-    `time` is the row's time; `repeated` says that it was null and is reckoned from the row before.
+    `time` is the row's time; `repeated` says that it was null and is reckoned from the row before. `invalid` says that
+    the meter calls this time wrong, or the one that it is reckoned from.
     """
 
     clock: Clock | None
     time: MeterTime | None
     repeated: bool
+    invalid: bool
     status: int | None
     values: tuple[Value, ...]
 
@@ -108,14 +110,13 @@ def rows(
     """
     meanings = tuple((each, Meaning.of(each.attribute, scalers.get(each.attribute))) for each in captured)
     found: list[Row] = []
-    previous: MeterTime | None = None
+    previous: Row | None = None
     for each in axdr.members_of(data, "profile buffer"):
         cells = axdr.members_of(each, "profile row")
         if len(cells) != len(captured):
             raise ColumnsDiffer(f"{len(captured)} columns", str(len(cells)), f"row {len(found) + 1}")
-        row = _row(cells, meanings, _next(previous, period_s))
-        previous = row.time
-        found.append(row)
+        previous = _row(cells, meanings, previous, period_s)
+        found.append(previous)
     return tuple(found)
 
 
@@ -129,31 +130,32 @@ def _column(data: Data) -> Column:
     return Column(attribute, axdr.whole(part, where))
 
 
-def _next(previous: MeterTime | None, period_s: int) -> MeterTime | None:
-    """The time after `previous`; None where there is none, or the profile captures without a period."""
-    if previous is None or period_s <= 0:
-        return None
-    return replace(previous, seconds=previous.seconds + period_s)
-
-
-def _row(cells: tuple[Data, ...], meanings: tuple[tuple[Column, Meaning], ...], following: MeterTime | None) -> Row:
+def _row(
+    cells: tuple[Data, ...], meanings: tuple[tuple[Column, Meaning], ...], previous: Row | None, period_s: int
+) -> Row:
     clock: Clock | None = None
     time: MeterTime | None = None
     status: int | None = None
-    repeated = False
+    repeated = invalid = False
     values = []
     for cell, (column, meaning) in zip(cells, meanings, strict=True):
-        if column.is_clock:
-            if cell.tag is Tag.NULL:
-                time, repeated = following, True
-            else:
-                clock = clocks.from_data(cell, "profile row")
-                time = clock.time
+        if column.is_clock and cell.tag is Tag.NULL:
+            time, repeated, invalid = _next(previous, period_s), True, previous is not None and previous.invalid
+        elif column.is_clock:
+            clock = clocks.from_data(cell, "profile row")
+            time, invalid = clock.time, clock.invalid
         elif column.is_status:
             status = _status(cell)
         else:
             values.append(meaning.value(cell))
-    return Row(clock, time, repeated, status, tuple(values))
+    return Row(clock, time, repeated, invalid, status, tuple(values))
+
+
+def _next(previous: Row | None, period_s: int) -> MeterTime | None:
+    """The time after that of `previous`; None where there is none, or the profile captures without a period."""
+    if previous is None or previous.time is None or period_s <= 0:
+        return None
+    return replace(previous.time, seconds=previous.time.seconds + period_s)
 
 
 def _status(cell: Data) -> int | None:

@@ -1,7 +1,7 @@
 """The client's side of an association: a state machine without I/O.
 
-The tables `STEPS` and `ANSWERS` are the protocol: a link where the framing has one, AARQ and AARE, GET with as many
-blocks as it takes, RLRQ and RLRE, and the link's end. Rules:
+The tables of `states` are the protocol: a link where the framing has one, AARQ and AARE, GET with as many blocks as it
+takes, RLRQ and RLRE, and the link's end. Rules:
 
 * One question at a time. Its answer is told by invoke-id and block number (below: by wPort, or address and N(S)/N(R)):
   what does not match is discarded and counted, never taken.
@@ -13,11 +13,18 @@ blocks as it takes, RLRQ and RLRE, and the link's end. Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Framing
-from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
+from protocols.dlms.apdu import (
+    TAGS,
+    Answer,
+    ConfirmedServiceError,
+    ExceptionResponse,
+    Released,
+    answer_from_bytes,
+    not_supported,
+)
 from protocols.dlms.association import RELEASE_REQUEST, AssociationRequest, AssociationResponse
 from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
 from protocols.dlms.data import Data
@@ -33,6 +40,7 @@ from protocols.dlms.faults import (
 )
 from protocols.dlms.get import Block, GetNext, GetNormal, Got, Refused, Selection, invoke_of
 from protocols.dlms.objects import Attribute
+from protocols.dlms.states import ANSWERS, STEPS, Event, State
 from protocols.errors import MeterError
 
 TIMEOUT_MS = 5_000  # for one answer, repetitions included
@@ -41,71 +49,6 @@ MAX_TURNS = 1_024  # frames that only ask for more, in one answer: 64 KB in fram
 MAX_BLOCKS = 16_384  # of one answer
 MAX_BYTES = 4 * 1024 * 1024  # of one answer: a year of quarter-hours with eight columns takes 2 MB
 INVOKE_IDS = 16
-
-
-class State(Enum):
-    """Where the session stands."""
-
-    IDLE = auto()
-    LINKING = auto()
-    ASSOCIATING = auto()
-    ASSOCIATED = auto()
-    ASKING = auto()
-    RELEASING = auto()
-    UNLINKING = auto()
-    LINKED = auto()  # a link, and no association: the meter refused it
-    ENDED = auto()
-
-
-class Event(Enum):
-    """What happened."""
-
-    ASSOCIATE = auto()
-    GET = auto()
-    RELEASE = auto()
-    ABANDON = auto()  # release, while an answer is awaited on a link
-    LINKED = auto()
-    ACCEPTED = auto()
-    ANSWERED = auto()
-    REFUSED = auto()
-    RELEASED = auto()
-    UNLINKED = auto()
-    SILENCE = auto()  # no repetition is left
-    LOST = auto()  # the meter ended the link, or the stream ended
-
-
-STEPS: dict[tuple[State, Event], State] = {
-    (State.IDLE, Event.ASSOCIATE): State.LINKING,
-    (State.LINKING, Event.LINKED): State.ASSOCIATING,
-    (State.ASSOCIATING, Event.ACCEPTED): State.ASSOCIATED,
-    (State.ASSOCIATING, Event.REFUSED): State.LINKED,
-    (State.ASSOCIATING, Event.SILENCE): State.LINKED,
-    (State.ASSOCIATED, Event.GET): State.ASKING,
-    (State.ASKING, Event.ANSWERED): State.ASSOCIATED,
-    (State.ASKING, Event.REFUSED): State.ASSOCIATED,
-    (State.ASKING, Event.SILENCE): State.ASSOCIATED,
-    (State.ASSOCIATED, Event.RELEASE): State.RELEASING,
-    (State.ASKING, Event.RELEASE): State.RELEASING,  # the question was given up
-    (State.ASKING, Event.ABANDON): State.UNLINKING,  # ... on a link whose numbers are open
-    (State.RELEASING, Event.RELEASED): State.UNLINKING,
-    (State.RELEASING, Event.REFUSED): State.UNLINKING,
-    (State.RELEASING, Event.SILENCE): State.UNLINKING,
-    (State.LINKING, Event.RELEASE): State.UNLINKING,
-    (State.ASSOCIATING, Event.RELEASE): State.RELEASING,
-    (State.ASSOCIATING, Event.ABANDON): State.UNLINKING,
-    (State.LINKED, Event.RELEASE): State.UNLINKING,
-    (State.UNLINKING, Event.UNLINKED): State.ENDED,
-    (State.UNLINKING, Event.RELEASE): State.UNLINKING,
-    (State.RELEASING, Event.RELEASE): State.UNLINKING,
-    (State.IDLE, Event.RELEASE): State.UNLINKING,
-    (State.ENDED, Event.RELEASE): State.UNLINKING,  # a meter that fell silent may still hold the link
-}
-# Which answers count in which state; any other is discarded.
-ANSWERS: dict[State, tuple[type[Answer], ...]] = {
-    State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
-    State.ASKING: (Got, Refused, Block, ExceptionResponse, ConfirmedServiceError),
-    State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +236,9 @@ class Session:
         if invoke is not None and (question is None or invoke != question.invoke):
             asked = "none" if question is None else str(question.invoke)
             self._discard(WrongInvokeId(f"invoke-id {asked}", str(invoke), self._where()))
+            return
+        if octets[:1] and octets[0] not in TAGS:  # a notification in between, or a ciphered APDU: answers nothing
+            self._discard(not_supported(octets))
             return
         try:
             answer = answer_from_bytes(octets)

@@ -19,8 +19,9 @@ from simulators.record import Record
 
 HOST = "127.0.0.1"
 HISTORY_ROWS = 192  # two days
-PAUSE_S = 0.2  # of the client, after which a frame behind a false start is looked for
+PAUSE_S = 0.5  # of the client, after which a frame behind a false start is looked for
 IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
+STOP_S = 2.0  # for a connection that is being served to end
 READ_SIZE = 4096
 
 
@@ -32,6 +33,7 @@ class Outlet:
         self.frozen = False
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -48,16 +50,18 @@ class Outlet:
             self._server.close()
             if self._writer is not None:
                 self._writer.close()
+            if self._serving is not None:  # it hears the end of its connection
+                await asyncio.wait({self._serving}, timeout=STOP_S)
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._writer is None and not self.frozen:
-                self._writer = writer
+                self._writer, self._serving = writer, asyncio.current_task()
                 try:
                     await self._talk(reader, writer)
                 finally:
-                    self._writer = None
+                    self._writer = self._serving = None
         except ConnectionError:
             pass  # the client is gone: nothing is left to answer
         finally:

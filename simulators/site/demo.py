@@ -14,6 +14,7 @@ from simulators.site.setup import GATEWAY, SLOW_DEVICE, Site
 
 FIRST_S = 30.0  # the first reading must be stored by then
 WAIT_S = 30.0  # what a step waits for must have come by then
+FOREVER_S = 3600.0
 LOOK_S = 1.0  # between two looks at what is stored
 
 
@@ -59,11 +60,11 @@ async def demo(site: Site, say: Say, pace: Pace, once: bool) -> None:
 
 async def _story(site: Site, say: Say, pace: Pace) -> None:
     say.line("  Watch the page while this happens:")
-    await _watch(site, say, pace.begin_s, "all is well")
+    await _watch(site, say, pace.begin_s)
     await _cut(site, say, pace)
-    await _watch(site, say, pace.between_s, "all is well")
+    await _watch(site, say, pace.between_s)
     await _forge(site, say)
-    await _watch(site, say, pace.between_s, "all is well")
+    await _watch(site, say, pace.between_s)
     await _flip(site, say, pace)
     say.line("  That is the story. The site goes on; look around:")
     for text in _commands(site):
@@ -72,26 +73,29 @@ async def _story(site: Site, say: Say, pace: Pace) -> None:
 
 async def _cut(site: Site, say: Say, pace: Pace) -> None:
     """The link is cut: nothing arrives, nothing is lost."""
-    before = await site.shown()
+    before = await site.seen()
     say.line(f"  1. The link to the collector is cut for {pace.cut_s:.0f} s. The gateway reads and seals on.")
     site.link.cut()
     until = time.monotonic() + pace.cut_s
-    waiting = 0
+    most = 0
     while time.monotonic() < until:
-        waiting = (await site.not_stored()).readings
-        say.progress(f"     {waiting} readings wait on the gateway, sealed; the page shows the last contact")
+        most = max(most, (await site.not_stored()).readings)
+        say.progress(f"     {most} readings wait on the gateway, sealed; the page shows the last contact")
         await asyncio.sleep(LOOK_S)
     site.link.mend()
     say.progress("     the link is back ...")
     await _until(lambda: _drained(site), "the gateway knows everything to be stored")
-    after = await site.shown()
-    say.line(f"     It is back: {after - before} readings of that time are stored. Lost: none. Twice: none.")
+    after = await site.seen()
+    if after.gaps or after.conflicts:
+        raise PartError(f"expected nothing lost, got {after.gaps} batches missing, {after.conflicts} conflicts")
+    came = after.readings - before.readings
+    say.line(f"     It is back: {came} readings came late, the most that waited were {most}; no batch is missing.")
 
 
 async def _forge(site: Site, say: Say) -> None:
     """A message with a flipped byte is refused by name."""
     say.line("  2. Somebody with the gateway's own TLS key sends a batch again, with one bit turned on the way.")
-    refused = await site.refusals()
+    refused = (await site.seen()).refused
     exported = await site.export_newest()
     await tamper.send(tamper.spoiled(exported), GATEWAY, site.folder / "gateway" / "keys", site.broker_port)
     await _until(lambda: _more(site, refused), "the collector refuses the forged batch")
@@ -106,31 +110,34 @@ async def _flip(site: Site, say: Say, pace: Pace) -> None:
     say.progress("     waiting for a fresh reading to alter ...")
     await _until(lambda: _newer(site, last), f"a reading of {SLOW_DEVICE} comes")
     flipped = tamper.flip_newest(store, SLOW_DEVICE)
+    await _until(lambda: _altered(site, True), "the collector names the altered reading")
     until = time.monotonic() + pace.flip_s
     while (left := until - time.monotonic()) > 0:
         say.progress(f"     the page says that it is not what was sealed; put back in {left:.0f} s")
         await asyncio.sleep(min(LOOK_S, left))
     tamper.put_back(store, flipped)
-    say.line("     It was named as altered at once, and is put back: its seal holds again.")
+    await _until(lambda: _altered(site, False), "every seal holds again")
+    say.line("     It was named as altered; now the bit is put back, and its seal holds again.")
 
 
 async def _go_on(site: Site, say: Say) -> None:
     while True:
-        await _watch(site, say, 3600.0, "running, Ctrl-C ends it")
+        await _watch(site, say, FOREVER_S)
 
 
-async def _watch(site: Site, say: Say, seconds: float, mood: str) -> None:
-    """Show how many readings are stored while time passes."""
+async def _watch(site: Site, say: Say, seconds: float) -> None:
+    """Show what the collector says while time passes."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         site.check_alive()
-        say.progress(f"     {await site.shown()} readings stored; {mood}")
+        seen = await site.seen()
+        say.progress(f"     {seen.readings} readings stored; {seen.statement}")
         await asyncio.sleep(min(LOOK_S, left))
 
 
 async def _first(site: Site) -> None:
     until = time.monotonic() + FIRST_S
-    while not await site.shown():
+    while not (await site.seen()).readings:
         site.check_alive()
         if time.monotonic() > until:
             raise PartError(f"no reading was stored within {FIRST_S:.0f} s: see the logs in {site.folder}")
@@ -164,7 +171,11 @@ async def _drained(site: Site) -> bool:
 
 
 async def _more(site: Site, than: int) -> bool:
-    return await site.refusals() > than
+    return (await site.seen()).refused > than
+
+
+async def _altered(site: Site, wanted: bool) -> bool:
+    return bool((await site.seen()).altered) is wanted
 
 
 async def _newer(site: Site, than_ms: int) -> bool:

@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 import socket
+import time
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ CADENCE_S = 5
 
 SLOW_DEVICE = "solar"  # whose readings stay the newest for a while
 SLOW_CADENCE_S = 30
+READY_S = 20.0  # for the collector to be linked to the broker
 ASK_S = 5.0  # for one answer of the collector's API
 
 _GATEWAY_TOML = """\
@@ -112,6 +114,22 @@ class Waiting:
     readings: int
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the collector says of itself, in counts and in a sentence.
+
+    Readings stored, messages refused, newest readings that are altered, batches missing, readings that came twice and
+    differed.
+    """
+
+    readings: int = 0
+    refused: int = 0
+    altered: int = 0
+    gaps: int = 0
+    conflicts: int = 0
+    statement: str = "no answer from the collector"
+
+
 class Site:
     """The folder, the parts and the link of one site; `folder` is emptied if an earlier demo made it."""
 
@@ -169,9 +187,20 @@ class Site:
             await asyncio.gather(*(run(*command, folder=self.folder) for command in commands))
 
     async def start(self) -> None:
-        """Start all parts."""
-        for name in ("broker", "collector", "meters", "gateway"):
+        """Start all parts, the gateway when the collector listens: it then hears the gateway's first word.
+
+        Raises:
+            PartError: one ended by itself, or the collector was not ready in time.
+        """
+        for name in ("broker", "collector", "meters"):
             await self.part(name).start()
+        until = time.monotonic() + READY_S
+        while not await self._ready():
+            self.check_alive()
+            if time.monotonic() > until:
+                raise PartError(f"the collector was not ready within {READY_S:.0f} s: see {self.folder}/collector.log")
+            await asyncio.sleep(0.05)
+        await self.part("gateway").start()
 
     async def stop(self) -> None:
         """Stop all parts, the gateway first so that it seals what it has in hand."""
@@ -183,15 +212,20 @@ class Site:
         """How many values the collector shows."""
         return len(await self.readings())
 
-    async def shown(self) -> int:
-        """How many readings the collector's page counts; 0 while nobody answers there."""
-        status = await self._asked("status")
-        return 0 if status is None else int(status["readings"])
-
-    async def refusals(self) -> int:
-        """How many messages the collector has refused."""
-        status = await self._asked("status")
-        return 0 if status is None else int(status["refused"])
+    async def seen(self) -> Seen:
+        """What the collector's API says; nothing while nobody answers there."""
+        status, gateways = await self._asked("status"), await self._asked("gateways")
+        if status is None or gateways is None:
+            return Seen()
+        mine = gateways["gateways"]
+        return Seen(
+            int(status["readings"]),
+            sum(status["refused"].values()),
+            int(status["altered"]),
+            sum(int(each["gaps"]) for each in mine),
+            sum(int(each["conflicts"]) for each in mine),
+            str(status["statement"]),
+        )
 
     async def export_newest(self) -> bytes:
         """The newest batch that the gateway holds, as it exports it."""
@@ -201,6 +235,18 @@ class Site:
         place = ("--seq", str(newest["seq"]), "--epoch", newest["epoch"])
         await run(program("plomba-gateway"), "export", *config, *place, "--out", str(out), folder=self.folder)
         return out.read_bytes()
+
+    async def _ready(self) -> bool:
+        """Whether the collector says that it is."""
+
+        def ask() -> bool:
+            try:
+                with urllib.request.urlopen(f"{self.page}readyz", timeout=ASK_S):  # noqa: S310 - http, and loopback
+                    return True
+            except OSError:
+                return False
+
+        return await asyncio.to_thread(ask)
 
     async def _asked(self, what: str) -> dict[str, Any] | None:
         """What the collector's API says; None while nobody answers there."""

@@ -162,3 +162,10 @@ def test_a_row_with_other_columns_is_an_error() -> None:
     """The profile was set up anew: its scalers would go to the wrong column."""
     with pytest.raises(ColumnsDiffer, match="row 2"):
         rows_of((data.octet_string(SPRING), ZERO, SEVEN), (data.octet_string(SPRING), SEVEN))
+
+
+def test_a_row_at_a_wrong_time_says_so() -> None:
+    """As does one whose time is reckoned from it; the next good clock ends that."""
+    wrong = data.octet_string(SPRING[:11] + b"\x01")
+    rows = rows_of((wrong, ZERO, SEVEN), (NULL, ZERO, SEVEN), (data.octet_string(SPRING), ZERO, SEVEN))
+    assert [each.invalid for each in rows] == [True, True, False]

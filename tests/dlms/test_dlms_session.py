@@ -18,6 +18,7 @@ from protocols.dlms.faults import (
     FrameRejected,
     LinkEnded,
     NoAnswer,
+    NotSupported,
     StreamEnded,
     TooMuch,
     WrongAddress,
@@ -29,7 +30,8 @@ from protocols.dlms.get import AccessResult, Block, Got, Selection
 from protocols.dlms.hdlc import DM, FRMR, POLL_FINAL, Frame, client_address, server_address
 from protocols.dlms.objects import Attribute
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
-from protocols.dlms.session import MAX_FOREIGN, STEPS, Done, Event, Failed, Send, Session, State
+from protocols.dlms.session import MAX_FOREIGN, MAX_TURNS, Done, Failed, Send, Session
+from protocols.dlms.states import STEPS, Event, State
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError, PlombaError
 
@@ -466,3 +468,47 @@ def test_endless_blocks_end() -> None:
         for number in range(10, 100):
             session.received(wrapped(Block(1, number, False, piece[:60_000]).to_bytes()))
         assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]
+
+
+def test_endless_segments_end() -> None:
+    """A meter that always has one more segment is named after a bounded number of turns."""
+    session = asked(associated(Framing.HDLC))
+    for turn in range(MAX_TURNS + 10):
+        step = session.next()
+        if isinstance(step, Failed):
+            break
+        control = 0x60 | POLL_FINAL | (turn + 2) % 8 << 1
+        part = Frame(client_address(32), server_address(1, None), control, b"x", True)
+        session.received(part.to_bytes())
+    assert isinstance(error_of(session.next()), TooMuch)  # type: ignore[arg-type]
+
+
+def test_a_meter_that_fell_silent_is_still_disconnected() -> None:
+    """After the last repetition the session has ended, and its release sends DISC all the same."""
+    session = asked(associated(Framing.HDLC))
+    for _ in range(2):
+        session.timed_out()
+        session.next()
+    assert session.state is State.ENDED
+    session.release()
+    step = session.next()
+    assert isinstance(step, Send)
+    assert step.octets == Frame(server_address(1, None), client_address(32), 0x53).to_bytes()
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_notification_in_between_is_passed_over(framing: Framing) -> None:
+    """A push that comes before the answer is counted, and the answer still counts; alone it is the named reason."""
+    push, answer = bytes.fromhex("0f000000010000"), Got(1, VALUES[SHORT]).to_bytes()
+    wire = associated(framing)
+    session = asked(wire)
+    if framing is Framing.WRAPPER:
+        session.received(wrapped(push) + wrapped(answer))
+    else:
+        session.received(frame(0x64, b"\xe6\xe7\x00" + push) + frame(0x66, b"\xe6\xe7\x00" + answer))
+    assert data_of(wire.run()) == VALUES[SHORT]
+    assert session.foreign == 1
+    if framing is Framing.WRAPPER:
+        asked(wire).received(wrapped(push))
+        session.timed_out()
+        assert isinstance(error_of(wire.run()), NotSupported)

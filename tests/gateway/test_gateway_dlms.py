@@ -92,7 +92,7 @@ def rows_of(path: Path, meter: str) -> list[Answered]:
 
 
 def shown(reading: Reading) -> dict[str, dict[str, int | str]]:
-    found = {}
+    found: dict[str, dict[str, int | str]] = {}
     for value in reading.values:
         assert isinstance(value.number, Scaled)
         key = str(value.key).removeprefix("dlms:")
@@ -234,8 +234,8 @@ async def test_nobody_at_the_address_is_a_fault_of_the_line(street: Street) -> N
 async def test_the_buffer_keeps_where_the_profile_ended(street: Street, tmp_path: Path) -> None:
     """With the rows, in one commit; a start finds it again."""
     device, reader = street.device(), street.reader(street.device())
-    rig = Rig(tmp_path / "state", time=street.time) if (tmp_path / "state").mkdir() is None else None
-    assert rig is not None
+    (tmp_path / "state").mkdir()
+    rig = Rig(tmp_path / "state", time=street.time)
     await reader.read(street.due(device))
     piece = await reader.rows("pump")
     rig.sealer.take(piece)

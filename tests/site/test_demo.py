@@ -1,0 +1,93 @@
+"""The demo as a newcomer runs it: it tells its story, ends when it is told to, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).parent / "plomba-simulator"
+STORY = ("1. The link", "no batch is missing", "Refused, and shown", "It was named as altered", "everything is stopped")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Nothing but a path, and a place for temporary folders."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+
+
+def left(home: Path) -> list[str]:
+    """The command lines of processes that name the folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = each.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(home) in line:
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for temporary folders; its path is short and of this test alone."""
+    with tempfile.TemporaryDirectory(prefix="demo-test-") as folder:
+        yield Path(folder)
+
+
+def started(home: Path) -> subprocess.Popen[str]:
+    """A demo that runs, with the address of its page said."""
+    command = (str(COMMAND), "demo", "--hurry")
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment(home)
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "http://127.0.0.1:" in line:
+            return process
+    raise AssertionError("the demo ended before it named its page")
+
+
+@pytest.mark.slow
+def test_the_story_is_told_and_each_of_its_claims_was_looked_at(home: Path) -> None:
+    """Cut, forged, altered; at the end nothing is left, neither process nor folder."""
+    command = (str(COMMAND), "demo", "--once", "--hurry")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(home), timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [part for part in STORY if part not in done.stderr] == []
+    assert re.search(r"The page:\s+http://127\.0\.0\.1:\d+/", done.stderr)
+    assert done.stdout == ""
+    assert list(home.iterdir()) == []
+    assert left(home) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_the_demo_leaves_nothing_behind(home: Path, number: signal.Signals) -> None:
+    """Ctrl-C, a kill, a closed terminal: the exit code is 0."""
+    process = started(home)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, "everything is stopped" in said) == (0, True), said
+    assert list(home.iterdir()) == []
+    assert left(home) == []
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_killed_takes_its_parts_with_it(home: Path) -> None:
+    """Kill -9: the kernel tells the parts; only the folder stays."""
+    process = started(home)
+    process.kill()
+    process.communicate(timeout=10)
+    until = time.monotonic() + 20
+    while left(home) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left(home) == []
