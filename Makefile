@@ -1,7 +1,7 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services generate demo test check demo-check soak bench clean
+.PHONY: help setup lock services generate demo test check demo-check picture soak bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -46,6 +46,9 @@ demo: .venv/.runtime ## a whole site on this machine, its page and a story to wa
 
 demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
 	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))
+
+picture: .venv/.ready services ## make the README's picture of the page anew, from a running demo
+	@PLOMBA_PICTURE=docs/page.png $(BIN)/pytest tests/site/test_demo.py -k page_of_a_running_demo
 
 soak: .venv/.ready ## the full counts: ten demo-checks with kills, every bit of 20 batches (about 15 minutes)
 	@$(BIN)/python tests/soak/soak.py

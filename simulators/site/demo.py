@@ -89,7 +89,7 @@ async def _cut(site: Site, say: Say, pace: Pace) -> None:
     if after.gaps or after.conflicts:
         raise PartError(f"expected nothing lost, got {after.gaps} batches missing, {after.conflicts} conflicts")
     came = after.readings - before.readings
-    say.line(f"     It is back: {came} readings came late, the most that waited were {most}; no batch is missing.")
+    say.line(f"     It is back: {came} readings came since the cut, up to {most} of them waited; no batch is missing.")
 
 
 async def _forge(site: Site, say: Say) -> None:

@@ -91,6 +91,7 @@ cadence_s = {slow_cadence}
 model = "carlo-gavazzi-em340"
 serial = "{solar}"
 """
+_MBUS_NAMES = {1: "heat-main", 2: "heat-annex", 3: "hot-water"}
 _REGISTERS = ("1-0:1.8.0.255", "1-0:2.8.0.255", "1-0:3.8.0.255", "1-0:4.8.0.255", "1-0:1.7.0.255", "1-0:32.7.0.255")
 _COLLECTOR_TOML = """\
 collector = "{collector}"
@@ -297,7 +298,7 @@ class Site:
         text = _GATEWAY_TOML.format(gateway=GATEWAY, port=self.link.port, line=self.folder / "meters" / "bus0")
         for plate in cellar():
             text += _DEVICE_TOML.format(
-                name=f"meter-{plate.address}",
+                name=_MBUS_NAMES[plate.address],
                 address=plate.address,
                 cadence=CADENCE_S,
                 id=plate.number,

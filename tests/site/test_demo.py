@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from picture import take_picture
 
 COMMAND = Path(sys.executable).parent / "plomba-simulator"
 STORY = ("1. The link", "no batch is missing", "Refused, and shown", "It was named as altered", "everything is stopped")
@@ -43,16 +46,16 @@ def home() -> Iterator[Path]:
         yield Path(folder)
 
 
-def started(home: Path) -> subprocess.Popen[str]:
-    """A demo that runs, with the address of its page said."""
+def started(home: Path) -> tuple[subprocess.Popen[str], str]:
+    """A demo that runs, and the address of its page."""
     command = (str(COMMAND), "demo", "--hurry")
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment(home)
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "http://127.0.0.1:" in line:
-            return process
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            return process, found.group()
     raise AssertionError("the demo ended before it named its page")
 
 
@@ -73,7 +76,7 @@ def test_the_story_is_told_and_each_of_its_claims_was_looked_at(home: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whoever_ends_the_demo_leaves_nothing_behind(home: Path, number: signal.Signals) -> None:
     """Ctrl-C, a kill, a closed terminal: the exit code is 0."""
-    process = started(home)
+    process, _ = started(home)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, "everything is stopped" in said) == (0, True), said
@@ -84,10 +87,36 @@ def test_whoever_ends_the_demo_leaves_nothing_behind(home: Path, number: signal.
 @pytest.mark.slow
 def test_a_demo_that_is_killed_takes_its_parts_with_it(home: Path) -> None:
     """Kill -9: the kernel tells the parts; only the folder stays."""
-    process = started(home)
+    process, _ = started(home)
     process.kill()
     process.communicate(timeout=10)
     until = time.monotonic() + 20
     while left(home) and time.monotonic() < until:
         time.sleep(0.1)
     assert left(home) == []
+
+
+@pytest.mark.slow
+def test_the_page_of_a_running_demo_shows_six_meters_with_seals_that_hold(home: Path) -> None:
+    """The README's picture is made here: PLOMBA_PICTURE names the file that takes it (make picture)."""
+    process, url = started(home)
+    out = Path(os.environ.get("PLOMBA_PICTURE", home / "page.png"))
+    try:
+        _until_all_are_read(url)
+        take_picture(url, out, height=1_280)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.stat().st_size > 50_000
+
+
+def _until_all_are_read(url: str) -> None:
+    until = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(f"{url}api/v1/status", timeout=10) as answer:  # noqa: S310 - http, loopback
+            status = json.load(answer)
+        if status["meters"] == 6 and status["well"]:
+            return
+        assert time.monotonic() < until, status
+        time.sleep(0.3)

@@ -22,15 +22,15 @@ HEIGHT = 900
 
 
 def take_picture(
-    url: str, out: Path, width: int = 1440, scheme: Literal["light", "dark"] = "light", whole: bool = True
+    url: str, out: Path, width: int = 1440, scheme: Literal["light", "dark"] = "light", height: int | None = None
 ) -> None:
-    """Write a PNG of the page at `url`; `whole`: all of it, not only the first screen."""
+    """Write a PNG of the page at `url`, all of it or its first `height` pixels."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": width, "height": height or HEIGHT}, color_scheme=scheme)
         page.goto(url, wait_until="load")
         page.wait_for_selector("#statement", timeout=10_000)
-        page.screenshot(path=out, full_page=whole)
+        page.screenshot(path=out, full_page=height is None)
         browser.close()
 
 
