@@ -87,7 +87,8 @@ class Sealing(_Table):
     """What goes under the seal beside values and hashes."""
 
     keep_telegrams: bool = Field(
-        default=True, description="Keep the raw answers of the meters; their hashes are sealed in any case."
+        default=True,
+        description="Keep the raw telegrams of M-Bus meters; of all meters the hash of the answer is sealed in any case.",
     )
 
 
