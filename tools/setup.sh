@@ -51,6 +51,7 @@ install() {
     by_uv "$@" || by_pip "$@" || fail "expected to install $*, got the error above"
 }
 
+printf 'making .venv: what the project needs is downloaded and checked (only when it has changed)\n' >&2
 [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null || make_environment
 by_pip --require-hashes -r requirements/build.txt || fail "expected to install requirements/build.txt, got the error above"
 install --require-hashes -r "$requirements"
