@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import dlms
 import mbus
 import sealing
 import starting
@@ -15,7 +16,7 @@ import storing
 def main() -> None:
     """Measure, print, keep."""
     found = []
-    for figures in (mbus.figures, sealing.figures, storing.figures, starting.figures):
+    for figures in (mbus.figures, dlms.figures, sealing.figures, storing.figures, starting.figures):
         for figure in figures():
             print(f"{figure.name:45} {figure.value:12,.2f} {figure.unit:4} x {figure.ratio:.2f} of {figure.beside}")
             found.append({**asdict(figure), "value": round(figure.value, 3), "ratio": round(figure.ratio, 3)})

@@ -200,8 +200,7 @@ def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> 
 
 
 def _row_reading(row: Row, identity: Identity, device: str, made: Exchange) -> Reading:
-    doubtful = row.clock is not None and row.clock.invalid
-    doubtful = doubtful or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
+    doubtful = row.invalid or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
     values = tuple(
         replace(each, state=State.INVALID) if doubtful and each.state is State.OK else each for each in row.values
     )
