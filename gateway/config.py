@@ -88,7 +88,7 @@ class Sealing(_Table):
 
     keep_telegrams: bool = Field(
         default=True,
-        description="Keep the raw telegrams of M-Bus meters; of all meters the hash of the answer is sealed in any case.",
+        description="Keep the raw telegrams of M-Bus meters; the hash of every answer is sealed in any case.",
     )
 
 
