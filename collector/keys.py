@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from collector import files
 from collector.faults import FileThereError
-from protocols.transports.keyfiles import read_box, read_signing, write_private
+from protocols.transports.keyfiles import claim, read_box, read_signing, write_private
 from protocols.transports.tls import load_tls_key, make_csr, make_tls_key
 from protocols.uplink import limits
 from protocols.uplink.keys import BoxKey, PublicKey, SigningKey
@@ -79,8 +79,9 @@ def make(collector: str, folder: Path) -> WorkerPublic:
 
     Raises:
         KeyFileError, FileThereError: a file that is there cannot be used.
+        KeysOfAnother: the folder is a gateway's or another collector's.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    claim(folder, f"collector {collector}")
     if (folder / PUBLIC).exists():
         raise FileThereError("a folder without keys", "one with keys: they are never overwritten", str(folder))
     for name in (ACK, SEAL):

@@ -78,9 +78,12 @@ def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
 def keys(path: Path) -> None:
     """Make the sealing, box and TLS key; what is there is never overwritten."""
     from gateway import enrol  # noqa: PLC0415
+    from protocols.transports.keyfiles import claim  # noqa: PLC0415
     from protocols.uplink.keys import fingerprint  # noqa: PLC0415
 
-    folder = _read(path).keys_folder
+    configuration = _read(path)
+    folder = configuration.keys_folder
+    claim(folder, f"gateway {configuration.gateway}")
     made = enrol.make_keys(folder)
     click.echo(f"made {', '.join(made)} in {folder}" if made else f"all keys were in {folder} already", err=True)
     click.echo(fingerprint(enrol.read_keys(folder).sealing.public.octets))

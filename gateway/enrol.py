@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from gateway.config import Configuration, configuration_hash
 from gateway.faults import NotEnrolled, TrustHashDiffers, WrongCertificate
 from gateway.files import write_whole
-from protocols.transports.keyfiles import read_box, read_signing, write_private
+from protocols.transports.keyfiles import claim, read_box, read_signing, write_private
 from protocols.transports.tls import load_tls_key, make_csr
 from protocols.uplink import limits, request, trust
 from protocols.uplink.keys import BoxKey, SigningKey
@@ -90,12 +90,14 @@ def accept(configuration: Configuration, enrolment: bytes, trust_hash: str | Non
         TrustHashDiffers: not the document that the operator named.
         StaleError, SignerError, SignatureError: not signed, or not the next one after ours.
         WrongCertificate: not for our TLS key and name.
+        KeysOfAnother: the folder of keys is not this gateway's.
     """
     fields = Fields(unpack(enrolment, ENROLMENT_BYTES, "enrolment"), "enrolment", 3)
     fields.integer("version", ENROLMENT_VERSION, ENROLMENT_VERSION)
     octets = fields.octets("trust", limit=2 * limits.SMALL_HEADER)
     certificate = fields.octets("certificate", limit=ENROLMENT_BYTES)
     folder = configuration.keys_folder
+    claim(folder, f"gateway {configuration.gateway}")
     ours = (folder / TRUST).read_bytes() if (folder / TRUST).exists() else None
     found = trust.read(octets, None if ours in (None, octets) else trust.read(ours))
     digits = (trust_hash or found.hash.hex()).replace(" ", "").lower()

@@ -96,10 +96,9 @@ def demo(*, run_folder: Path | None, once: bool, hurry: bool) -> None:
     try:
         asyncio.run(_told(Site(folder), Say(), HURRY if hurry else Pace(), once))
     except (PartError, PlombaError) as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        if run_folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
+        raise click.ClickException(f"{error}; the site's files stay for a look in {folder}") from error
+    if run_folder is None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @main.command("demo-check")

@@ -14,10 +14,38 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from protocols.errors import ConfigurationError
 from protocols.uplink.faults import KeyFileError
 from protocols.uplink.keys import BoxKey, SigningKey
 
+OWNER = "owner"  # file in a folder of keys: whose they are
+OWNER_BYTES = 256
+
 Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey
+
+
+class KeysOfAnother(ConfigurationError):  # noqa: N818 - named after what is wrong
+    """A folder of keys belongs to another gateway or collector: keys are never shared."""
+
+    code = "PLB-C102"
+    do = "give every gateway and collector a keys_folder of its own; remove the file 'owner' in it if it was renamed"
+
+
+def claim(folder: Path, owner: str) -> None:
+    """Make the folder of keys and note whose it is, as "gateway boiler-room-7".
+
+    Raises:
+        KeysOfAnother: it is somebody else's.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / OWNER
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"{owner}\n")
+    except FileExistsError:
+        found = path.read_bytes()[:OWNER_BYTES].decode(errors="replace").strip()
+        if found != owner:
+            raise KeysOfAnother(f"a folder for keys of {owner}", f"one of {found}", str(folder)) from None
 
 
 def write_private(path: Path, key: Private) -> None:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from gateway import enrol
 from gateway.config import Configuration, configuration_from, configuration_hash
 from gateway.faults import TrustHashDiffers, WrongCertificate
+from protocols.transports.keyfiles import KeysOfAnother, claim
 from protocols.uplink import request, trust
 from protocols.uplink.faults import SignerError, StaleError
 from protocols.uplink.keys import BoxKey, SigningKey
@@ -153,3 +154,11 @@ def test_an_altered_document_is_refused(configuration: Configuration) -> None:
     packet = signed.replace(document.to_bytes(), forged.to_bytes())
     with pytest.raises(Exception, match="PLB-X101"):
         enrol.accept(configuration, packet, None)
+
+
+def test_a_folder_of_keys_belongs_to_one_gateway_or_collector(tmp_path: Path) -> None:
+    """Two configurations side by side with the same `keys_folder` would share private keys."""
+    claim(tmp_path / "keys", "gateway boiler-room-7")
+    claim(tmp_path / "keys", "gateway boiler-room-7")
+    with pytest.raises(KeysOfAnother, match="one of gateway boiler-room-7"):
+        claim(tmp_path / "keys", "collector utility-1")
