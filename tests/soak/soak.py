@@ -22,6 +22,7 @@ from protocols.uplink.proof import Keyring
 
 SEEDS = range(1, 11)
 BATCHES = 20
+ROWS = ("rows_produced", "rows_stored")  # of load profiles
 COMMAND = Path(sys.executable).parent / "plomba-simulator"
 
 
@@ -32,7 +33,7 @@ def main() -> int:
         runs = [_demo_check(seed, Path(folder) / str(seed)) for seed in SEEDS]
         flips, found, batches = _flip_all(Path(folder))
     sums = {name: sum(run[name] for run in runs) for name in ("readings_produced", "readings_stored", "lost", "twice")}
-    sums |= {name: sum(run[name] for run in runs) for name in ("altered", "seal_failures", "kills", "excused")}
+    sums |= {name: sum(run[name] for run in runs) for name in (*ROWS, "altered", "seal_failures", "kills", "excused")}
     holds = all(run["result"] == "held" for run in runs) and flips == found and batches == BATCHES
     shown = {"result": "held" if holds else "failed", "runs": len(runs), **sums}
     seconds = round(time.monotonic() - began)
