@@ -9,14 +9,30 @@ import pytest
 from gateway_parts import Rig, Time
 
 from gateway.clock import GatewayClock
-from gateway.config import DlmsBus, DlmsDevice
+from gateway.config import SMALLEST_BUFFER, DlmsBus, DlmsDevice
 from gateway.dlms import PIECE_ROWS, DlmsReader
-from gateway.faults import PasswordUnusable
-from gateway.schedule import Due
+from gateway.faults import PasswordUnusable, RowWithoutTime
+from gateway.poll import BusPoller
+from gateway.schedule import Due, Schedule
 from gateway.settled import Positions, Settled
 from protocols.dlms.faults import AccessRefused, PasswordRefused
+from protocols.dlms.profile import Row
 from protocols.errors import AnotherMeter, LinkError
-from protocols.reading import How, MeterTime, Reading, Scaled, State
+from protocols.reading import (
+    Exchange,
+    How,
+    Identity,
+    MeterTime,
+    NativeKey,
+    Precision,
+    Protocol,
+    Reading,
+    Scaled,
+    State,
+    TimeQuality,
+    Value,
+)
+from protocols.uplink.records import Event
 from simulators.dlms.meters import DlmsMeters
 from simulators.record import Answered, Record, read
 
@@ -25,6 +41,7 @@ SUPPLY, PUMP = "50012345", "70098765"
 QUARTER_MS = 900_000
 AUTUMN_MS = 1_792_886_400_000  # 2026-10-25 00:00 UTC: the clocks of Budapest go back at 01:00 UTC
 HISTORY_ROWS = 200
+NO_EXCHANGE = Exchange(AUTUMN_MS, 0, 0, TimeQuality(synchronised=True), b"", keep=False)
 
 
 class Street:
@@ -241,3 +258,139 @@ async def test_the_buffer_keeps_where_the_profile_ended(street: Street, tmp_path
     rig.sealer.take(piece)
     await rig.sealer.flush()
     assert rig.buffer.known().rows == {"pump": piece[-1].meter_time}
+
+
+class Sink:
+    """Keeps what a poller brings; a piece that is taken lets `pass_ms` go by, as a slow disk does."""
+
+    def __init__(self, street: Street, pass_ms: int = 0) -> None:
+        self.street, self.pass_ms = street, pass_ms
+        self.taken: list[list[Reading]] = []
+        self.events: list[Event] = []
+
+    def take(self, found: list[Reading]) -> None:
+        """Rows count as committed at once."""
+        self.taken.append(found)
+        self.street.positions.committed(Settled.by(found, {}).rows)
+        if found[0].how is How.PROFILE:
+            self.street.time.pass_ms(self.pass_ms)
+
+    def note(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    async def round_over(self) -> None:
+        """Nothing is sealed here."""
+
+
+def poller(street: Street, sink: Sink, device: DlmsDevice) -> BusPoller:
+    schedule = Schedule([device], {})
+    return BusPoller("street", street.reader(device), schedule, street.clock, sink)
+
+
+async def test_a_round_reads_what_is_due_and_then_all_rows(street: Street) -> None:
+    """The spot reading first, its rows piece by piece; the next round of the same slot brings nothing."""
+    sink = Sink(street)
+    polling = poller(street, sink, street.device())
+    await polling._round()
+    kinds = [found[0].how for found in sink.taken]
+    assert kinds[0] is How.READ
+    assert set(kinds[1:]) == {How.PROFILE}
+    assert sum(len(found) for found in sink.taken[1:]) == len(rows_of(street.path, PUMP))
+    before = len(sink.taken)
+    await polling._round()
+    assert len(sink.taken) == before
+
+
+async def test_what_becomes_due_goes_before_further_rows(street: Street) -> None:
+    """A back-fill of days does not cost a slot: after each piece the schedule is asked."""
+    sink = Sink(street, QUARTER_MS)
+    polling = poller(street, sink, street.device())
+    await polling._round()
+    await polling._round()
+    kinds = [found[0].how for found in sink.taken]
+    assert kinds[:4] == [How.READ, How.PROFILE, How.READ, How.PROFILE]
+
+
+async def test_a_meter_that_captured_nothing_is_not_searched_from_the_beginning_again(tmp_path: Path) -> None:
+    """Days without rows are asked for once."""
+    street = Street(tmp_path)
+    street.meters = DlmsMeters(street.record, street.meter_ms, password=PASSWORD, history_rows=0)
+    await street.meters.start()
+    device = street.device(history_days=10)
+    reader = street.reader(device)
+    assert await street.visit(reader, device) == []
+    searched, clock = reader._meters["pump"].searched, reader._meters["pump"].clock
+    await street.meters.stop()
+    street.record.close()
+    assert searched is not None
+    assert clock is not None
+    assert 0 <= clock.seconds - searched.seconds <= PIECE_ROWS * 900
+
+
+def row(time: MeterTime | None, *, invalid: bool = False, status: int = 0) -> Row:
+    value = Value(NativeKey.dlms(3, bytes([1, 0, 1, 8, 0, 255]), 2), "Wh", Scaled(5), State.OK)
+    return Row(None, time, repeated=False, invalid=invalid, status=status, values=(value,))
+
+
+@pytest.mark.parametrize(
+    ("made", "state"),
+    [
+        (row(MeterTime(900, Precision.SECOND)), State.OK),
+        (row(MeterTime(900, Precision.SECOND), invalid=True), State.INVALID),
+        (row(MeterTime(900, Precision.SECOND), status=0x02), State.INVALID),
+        (row(MeterTime(900, Precision.SECOND), status=0x04), State.INVALID),
+        (row(MeterTime(900, Precision.SECOND), status=0x08), State.OK),
+    ],
+)
+async def test_a_row_that_the_meter_calls_invalid_keeps_its_numbers_and_is_marked(
+    street: Street, made: Row, state: State
+) -> None:
+    """Clock status, or the status word's bits for clock and data; summer time is no fault."""
+    reader = street.reader(street.device())
+    (found,) = reader._handed_on(reader._meters["pump"], Identity(Protocol.DLMS), [made], NO_EXCHANGE)
+    assert [(each.number, each.state) for each in found.values] == [(Scaled(5), state)]
+
+
+async def test_a_row_without_a_time_is_told_after_the_others_were_taken(street: Street) -> None:
+    """It has no place in which it could be met again, so it is not sealed; silence would be a lie."""
+    reader = street.reader(street.device())
+    good = row(MeterTime(900, Precision.SECOND))
+    found = reader._handed_on(reader._meters["pump"], Identity(Protocol.DLMS), [row(None), good], NO_EXCHANGE)
+    assert [each.meter_time for each in found] == [good.time]
+    with pytest.raises(RowWithoutTime, match="1 without"):
+        await reader.rows("pump")
+    assert await reader.rows("pump") == []
+
+
+async def test_a_sealer_tells_what_was_taken_committed_and_refused(street: Street, tmp_path: Path) -> None:
+    """Rows that a full buffer refuses are read again; those on the disk are not."""
+    (tmp_path / "state").mkdir()
+    rig = Rig(tmp_path / "state", max_bytes=SMALLEST_BUFFER, time=street.time)
+    device = street.device()
+    reader = DlmsReader(reader_bus(street, device), rig.positions, street.clock)
+    await reader.read(street.due(device))
+    first = await reader.rows("pump")
+    rig.sealer.take(first)
+    assert rig.positions.last("pump") == first[-1].meter_time
+    await rig.sealer.flush()
+    second = await reader.rows("pump")
+    rig.sealer.take(second)
+    rig.positions.refused(["pump"])
+    assert rig.positions.last("pump") == first[-1].meter_time
+    await rig.sealer.flush()
+    assert rig.buffer.known().rows["pump"] == second[-1].meter_time
+    for size in (60_000, 4_000, 100):  # full to the last small batch
+        await rig.seal(1, size)
+        while not rig.sealer.full:
+            await rig.seal(1, size)
+    third = await reader.rows("pump")
+    rig.sealer.take(third)
+    assert rig.positions.last("pump") == third[-1].meter_time
+    await rig.sealer.flush()
+    assert rig.positions.last("pump") == second[-1].meter_time
+
+
+def reader_bus(street: Street, device: DlmsDevice) -> DlmsBus:
+    url = f"tcp+hdlc://127.0.0.1:{street.meters.hdlc_port}"
+    return DlmsBus(protocol="dlms", name="street", url=url, device=(device,))

@@ -12,7 +12,7 @@ from gateway_parts import CADENCE_MS, Rig, reading
 
 from gateway.quarantine import Quarantine
 from gateway.settled import Positions
-from protocols.reading import Text
+from protocols.reading import How, MeterTime, Precision, Text
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 
 T = TypeVar("T")
@@ -62,3 +62,15 @@ async def test_a_reading_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path)
     sink.take([bad, good])
     await sink.round_over()
     assert slots(rig) == [good.slot_ms]
+
+
+async def test_rows_in_quarantine_are_not_read_again(tmp_path: Path) -> None:
+    """Where the profile ended is known at once, and after a start."""
+    rig = Rig(tmp_path)
+    positions = Positions({})
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, positions)
+    time = MeterTime(846_000_000, Precision.SECOND)
+    sink.take([dataclasses.replace(reading(rig.clock.utc_ms()), how=How.PROFILE, slot_ms=None, meter_time=time)])
+    assert positions.last("heat") == time
+    await sink.round_over()
+    assert rig.buffer.known().rows == {"heat": time}

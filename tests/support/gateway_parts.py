@@ -118,6 +118,7 @@ class Rig:
         self.chain, known = buffer.chain(), buffer.known()
         self.clock = GatewayClock(self.time.sources(), known.signed_ms, known.sealed_ms)
         seal = Seal(GATEWAY, self.key, Core("test", bytes(32)), b"configuration")
+        self.positions = Positions(known.rows)
         self.sealer = Sealer(
             seal,
             self.clock,
@@ -126,7 +127,7 @@ class Rig:
             self.chain,
             known.head,
             {"heat": CADENCE_MS},
-            Positions(known.rows),
+            self.positions,
             random.Random(self.starts).randbytes,
         )
         self.sealer.begin_epoch("start")
