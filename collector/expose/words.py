@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from protocols.errors import PlombaError
+from functools import cache
+
+from collector.shown import utc
+from collector.store.devices import Failure
+from protocols.catalogue import Entry, read_catalogue
 from protocols.reading import Status
 from protocols.uplink.records import Configuration, Event, Lost, OtherRecord, Record, TimeCorrection, Unsealed
 
@@ -46,6 +50,8 @@ EVENTS = {
     "write-recovered": "gateway's disk takes readings again",
 }
 
+SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
+
 # of the first parameter of an event
 UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
 
@@ -62,11 +68,32 @@ def status(flags: Status) -> tuple[str, ...]:
 
 def meaning(code: str) -> tuple[str, str]:
     """What an error code means, and what to do."""
-    known = PlombaError.registry.get(code)
-    if known is None:
-        return "a code of another version", "see the message"
-    first = (known.__doc__ or "").strip().split("\n")[0]
-    return first, known.do
+    known = _catalogue().get(code)
+    return ("a code of another version", "see the message") if known is None else (known.meaning, known.do)
+
+
+def clause(sentence: str) -> str:
+    """A sentence as it stands inside another one."""
+    text = sentence.rstrip(".")
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+def instant(text: str) -> str:
+    """An instant of ours as "2026-11-21 23:45:00 UTC"."""
+    if not text.endswith("Z"):
+        return text.replace("T", " ")
+    return f"{text[:19].replace('T', ' ')} UTC"
+
+
+def failing(failure: Failure) -> str:
+    """What a gateway said of a bus or device, and since when."""
+    if not failure.device:
+        what = "failed"
+    elif failure.event == "identity-mismatch":
+        what = "has another meter in its place"
+    else:
+        what = "not answering" if failure.code in SILENT else "not read"
+    return f"{what} since {instant(utc(failure.at_ms))}"
 
 
 def told(record: Record) -> str:
@@ -86,6 +113,12 @@ def told(record: Record) -> str:
         case OtherRecord():
             text = f"record of kind {record.kind}, kept as it is"
     return text[:TEXT]
+
+
+@cache
+def _catalogue() -> dict[str, Entry]:
+    """Every code of the product by name: a gateway's codes are of classes that a collector does not have."""
+    return {each.code: each for each in read_catalogue().entries}
 
 
 def _parameter(value: int | str | bytes) -> str:
