@@ -54,7 +54,7 @@ def status(
         *_overdue(look),
         *([_late(late, meters)] if late else []),
         *([_conflicts(look, conflicts)] if conflicts else []),
-        *_doubts(gateways, cases),
+        *_doubts(gateways, [each.n for each in common.cases], cases),
         *_refused(look),
     )
     return views.Status(
@@ -133,10 +133,12 @@ def _gateways(gateways: Sequence[views.GatewayView]) -> list[str]:
     return found
 
 
-def _doubts(gateways: Sequence[views.GatewayView], cases: int) -> list[str]:
+def _doubts(gateways: Sequence[views.GatewayView], numbers: Sequence[int], cases: int) -> list[str]:
     gaps, undecoded = sum(each.gaps for each in gateways), sum(each.undecoded for each in gateways)
     found = [f"{counted(gaps, 'batch', 'batches')} missing and not declared lost"] if gaps else []
-    found += [f"{counted(cases, 'case')} open: an operator must decide"] if cases else []
+    one = str(numbers[0]) if len(numbers) == 1 else "N"
+    command = f"plomba-collector close-case {one} --config collector.toml --who ... --why ..."
+    found += [f"{counted(cases, 'case')} open: an operator must decide, with {command}"] if cases else []
     return found + ([f"{counted(undecoded, 'batch', 'batches')} stored that cannot be decoded"] if undecoded else [])
 
 

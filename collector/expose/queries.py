@@ -16,6 +16,7 @@ from collector.expose.times import UNKNOWN_MS, late_since_ms, once_late_since_ms
 from collector.expose.troubles import Troubles, also_read_as
 from collector.report import KINDS
 from collector.shown import meter_name, utc
+from collector.store.devices import RECOVERED
 from collector.store.interface import Store
 from collector.store.readings import RecordRow, meter_of
 from collector.store.series import Series, Times
@@ -207,6 +208,10 @@ class Look:
             record = OtherRecord(row.kind, ())
         at_ms = received_ms if isinstance(record, OtherRecord) else record.when.at_ms
         event = record if isinstance(record, RecordedEvent) else None
+        parts = words.Parts.of(event) if event else words.NOTHING
+        meaning, do = words.meaning(parts.fault) if parts.fault else (None, None)
+        if event and event.code in RECOVERED:
+            do = None
         return views.Event(
             n=n,
             at=utc(at_ms),
@@ -215,7 +220,12 @@ class Look:
             record=KINDS.get(row.kind, str(row.kind)),
             code=event.code if event else None,
             device=event.device if event else None,
+            bus=parts.bus,
             text=words.told(record),
+            fault=parts.fault,
+            meaning=meaning,
+            do=do,
+            raw=parts.raw,
             proof=f"{row.place.batch.hex()}:{row.place.leaf}",
         )
 

@@ -31,6 +31,7 @@ class Value(Shown):
 
     key: str = Field(description="the meter's own name of the register", examples=["mbus:06/0/0/0/0/0"])
     label: str = Field(description="the same in words", examples=["energy"])
+    alike: bool = Field(description="another value of this reading has the same label: only the key tells them apart")
     value: str = Field(
         description="exact, as the meter shows it: decimal, text, time, or octets in hex", examples=["1001000"]
     )
@@ -226,7 +227,12 @@ class Event(Shown):
     record: str = Field(examples=["event"])
     code: str | None = Field(examples=["poll-failed"])
     device: str | None
+    bus: str | None
     text: str = Field(description="the same in words")
+    fault: str | None = Field(description="the error's code", examples=["PLB-M101"])
+    meaning: str | None = Field(description="what the error's code means")
+    do: str | None = Field(description="what to do")
+    raw: str | None = Field(description="the message as the gateway wrote it; it may be cut off")
     proof: str = Field(description="batch id and leaf")
 
 

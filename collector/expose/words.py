@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cache
 
 from collector.shown import utc
-from collector.store.devices import Failure
+from collector.store.devices import FAILED, RECOVERED, Failure
 from protocols.catalogue import Entry, read_catalogue
 from protocols.reading import Status
 from protocols.uplink.records import Configuration, Event, Lost, OtherRecord, Record, TimeCorrection, Unsealed
@@ -52,8 +54,38 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
+BUSES = FAILED | RECOVERED  # their first parameter is the bus
+RAW = FAILED | {
+    "reading-refused",
+    "record-refused",
+    "write-failed",
+}  # their last parameter is a message
+_CODE = re.compile(r"PLB-[A-Z][0-9]{3}")
+
 # of the first parameter of an event
 UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An event's parameters by what they are: the bus, the error's code, a message as it was written, the others."""
+
+    bus: str | None
+    fault: str | None
+    raw: str | None
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, event: Event) -> Parts:
+        """As far as they are known."""
+        said = [_parameter(each) for each in event.parameters if each is not None]
+        bus = said.pop(0) if event.code in BUSES and said else None
+        raw = said.pop() if event.code in RAW and len(said) > 1 else None
+        fault = next((each for each in said if _CODE.fullmatch(each)), None)
+        return cls(bus, fault, raw, tuple(each for each in said if each != fault))
+
+
+NOTHING = Parts(None, None, None, ())
 
 
 def held(kind: str) -> str:
@@ -128,7 +160,7 @@ def _parameter(value: int | str | bytes) -> str:
 
 
 def _said(event: Event) -> list[str]:
-    """The parameters, the first with its unit where the code gives it one."""
-    said = [_parameter(each) for each in event.parameters if each is not None]
+    """The parameters that stand nowhere else, the first with its unit where the code gives it one."""
+    said = list(Parts.of(event).others)
     unit = UNITS.get(event.code, "")
     return [said[0] + unit, *said[1:]] if said else []
