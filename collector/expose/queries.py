@@ -71,7 +71,7 @@ class Look:
         series = self.store.series.page(after, limit + 1)
         found = [self._meter(list(mine)) for _, mine in groupby(series, lambda each: each.name)]
         shown = sorted(found[:limit], key=lambda each: (each.gateway, each.device, each.sub or "", each.id))
-        unread = () if after else self.troubles.unread(self.now_ms)
+        unread = () if after else self.troubles.unread(self.now_ms)[:limit]
         following = found[limit - 1].id if len(found) > limit else None
         return views.Meters(meters=tuple(shown), unread=unread, next=following)
 

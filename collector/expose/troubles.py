@@ -104,7 +104,7 @@ class Troubles:
             bus=found.bus,
             since=utc(found.at_ms),
             code=found.code,
-            said=words.failing(found),
+            said=words.failing(found, self._answers(found)),
             meaning=meaning,
             do=do,
         )
@@ -116,6 +116,11 @@ class Troubles:
         rest = [each.device or each.bus for each in alone[SAID:]]
         return [*said, f"{len(rest)} more failing: {names(rest)}"] if rest else said
 
+    def _answers(self, failure: Failure) -> bool:
+        """Whether readings came since it failed: then it is its load profile, or the recovery did not reach us."""
+        mine = (each.read_ms for each in self.names if (each.gateway, each.device) == (failure.gateway, failure.device))
+        return max(mine, default=0) > failure.at_ms
+
     def _own(self, failure: Failure) -> bool:
         """Whether a device fails on a bus that works."""
         return bool(self.devices[failure.gateway, failure.device].device)
@@ -125,7 +130,7 @@ class Troubles:
         missing = f"; not read: {names(mine)}" if mine else ""
         what = failure.device if failure.device else f"bus {failure.bus}"
         why = f"{words.clause(words.meaning(failure.code)[0])} ({failure.code})"
-        return f"{what} at {failure.gateway} {words.failing(failure)}: {why}{missing}"
+        return f"{what} at {failure.gateway} {words.failing(failure, self._answers(failure))}: {why}{missing}"
 
 
 def names(found: Sequence[str]) -> str:

@@ -279,7 +279,9 @@ class Meters(Shown):
     """A page of meters, by id."""
 
     meters: tuple[MeterView, ...]
-    unread: tuple[Unread, ...] = Field(description="devices without any reading; with the first page only")
+    unread: tuple[Unread, ...] = Field(
+        description="devices without any reading, with the first page only; the status counts them all"
+    )
     next: str | None = Field(description="give it as 'after' for the next page; null: no more")
 
 

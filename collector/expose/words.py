@@ -117,12 +117,14 @@ def instant(text: str) -> str:
     return f"{text[:19].replace('T', ' ')} UTC"
 
 
-def failing(failure: Failure) -> str:
-    """What a gateway said of a bus or device, and since when."""
+def failing(failure: Failure, answers: bool = False) -> str:
+    """What a gateway said of a bus or device, and since when; `answers`: readings came since, but not all of it."""
     if not failure.device:
         what = "failed"
     elif failure.event == "identity-mismatch":
         what = "has another meter in its place"
+    elif answers:
+        what = "not read in full"
     else:
         what = "not answering" if failure.code in SILENT else "not read"
     return f"{what} since {instant(utc(failure.at_ms))}"

@@ -60,12 +60,12 @@ def test_a_recovery_makes_it_well_again(bench: Bench, tmp_path: Path) -> None:
     """The newest of failed and recovered decides, whatever order they come in."""
     fill(bench)
     chain = bench.chain
-    failed = chain.seal(records=[event("poll-failed", "flat-3", "riser", "PLB-M101", "text", minute=1)])
-    recovered = chain.seal(records=[event("poll-recovered", "flat-3", "riser", "PLB-M101", minute=2)])
+    failed = chain.seal(records=[event("poll-failed", "flat-3", "riser", "PLB-M101", "text", minute=80)])
+    recovered = chain.seal(records=[event("poll-recovered", "flat-3", "riser", "PLB-M101", minute=81)])
     with Served(bench, tmp_path) as site:
         bench.take(failed)
         assert site.json("/api/v1/status")["statement"].startswith(
-            "flat-3 at house-1 not answering since 2026-09-21 14:14:20 UTC: not one byte came within"
+            "flat-3 at house-1 not answering since 2026-09-21 15:33:20 UTC: not one byte came within"
         )
         bench.take(recovered)
         assert site.json("/api/v1/status")["well"]
@@ -116,6 +116,23 @@ def test_the_newest_configuration_counts(bench: Bench) -> None:
     assert [(each.bus, each.device) for each in bench.store.devices.configured()] == [("riser", "here")]
     bench.take(bench.chain.seal(records=[Configuration(when(1), b"\x90")]))
     assert bench.store.devices.configured() == []
+
+
+def test_a_device_that_answers_is_not_read_in_full(bench: Bench, tmp_path: Path) -> None:
+    """Its load profile failed, or the recovery did not reach us: still not well, and not called silent."""
+    fill(bench)
+    bench.take(bench.chain.seal(records=[event("poll-failed", "flat-3", "riser", "PLB-M101", "text", minute=1)]))
+    with Served(bench, tmp_path) as site:
+        found = site.json("/api/v1/status")["statement"]
+        assert found.startswith("flat-3 at house-1 not read in full since 2026-09-21 14:14:20 UTC")
+
+
+def test_unread_devices_are_bounded_by_the_limit(bench: Bench, tmp_path: Path) -> None:
+    """The status counts all of them."""
+    bench.take(bench.chain.seal(records=[configured(*(f"m-{each}" for each in range(9)))]))
+    with Served(bench, tmp_path) as site:
+        assert len(site.json("/api/v1/meters?limit=3")["unread"]) == 3
+        assert site.json("/api/v1/status")["never_read"] == 9
 
 
 def test_many_failures_are_counted(bench: Bench, tmp_path: Path) -> None:
