@@ -42,14 +42,22 @@ class Troubles:
     @cached_property
     def never(self) -> dict[Key, Device]:
         """The devices that are configured, or fail, and were never read."""
-        read = {(each.gateway, each.device) for each in self.names}
         known = {
             (each.gateway, each.device): Device(each.gateway, each.bus, each.device, each.at_ms)
             for each in self.failures
             if each.device
         }
         known |= {(each.gateway, each.device): each for each in self.configured}
-        return {key: device for key, device in sorted(known.items()) if key not in read}
+        return {key: device for key, device in sorted(known.items()) if key not in self.read}
+
+    @cached_property
+    def read(self) -> dict[Key, int]:
+        """When each device was read last."""
+        found: dict[Key, int] = {}
+        for each in self.names:
+            key = each.gateway, each.device
+            found[key] = max(each.read_ms, found.get(key, 0))
+        return found
 
     @cached_property
     def by_meter(self) -> dict[str, list[Name]]:
@@ -118,8 +126,7 @@ class Troubles:
 
     def _answers(self, failure: Failure) -> bool:
         """Whether readings came since it failed: then it is its load profile, or the recovery did not reach us."""
-        mine = (each.read_ms for each in self.names if (each.gateway, each.device) == (failure.gateway, failure.device))
-        return max(mine, default=0) > failure.at_ms
+        return self.read.get((failure.gateway, failure.device), 0) > failure.at_ms
 
     def _own(self, failure: Failure) -> bool:
         """Whether a device fails on a bus that works."""
