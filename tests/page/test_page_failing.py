@@ -11,11 +11,14 @@ from pages import SLOT_MS, Served, fill, heat
 
 from collector.expose.times import once_late_since_ms, usual_ms
 from collector.store import schema
+from collector.store.devices import devices_of
 from collector.store.sqlite import SqliteStore
+from gateway.config import configuration_content, read_configuration
 from protocols.reading import TimeQuality
 from protocols.uplink.pack import pack
 from protocols.uplink.records import Configuration, Event, Parameter, When
 
+ROOT = Path(__file__).resolve().parents[2]
 NOT_THERE = "PLB-L101: expected an open port, got [Errno 2] could not open port; check that the converter is"
 
 
@@ -133,6 +136,14 @@ def test_unread_devices_are_bounded_by_the_limit(bench: Bench, tmp_path: Path) -
     with Served(bench, tmp_path) as site:
         assert len(site.json("/api/v1/meters?limit=3")["unread"]) == 3
         assert site.json("/api/v1/status")["never_read"] == 9
+
+
+def test_the_content_that_a_gateway_seals_is_understood() -> None:
+    """Of the example configuration, all buses and devices."""
+    found = read_configuration(ROOT / "config" / "gateway.example.toml")
+    expected = {(bus.name, device.name) for bus in found.bus for device in bus.device}
+    assert set(devices_of(configuration_content(found))) == expected
+    assert len(expected) > 3
 
 
 def test_many_failures_are_counted(bench: Bench, tmp_path: Path) -> None:
