@@ -18,7 +18,7 @@ from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
 from collector.store.interface import Store
-from collector.store.readings import Met, Place, series_row
+from collector.store.readings import Met, Place, meter_key, series_row
 from collector.store.ring import Kept
 from collector.store.series import Row
 from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
@@ -133,7 +133,7 @@ class Ingest:
     def _decode(self, n: int, batch: Batch, body: bytes, outcome: Outcome, now_ms: int) -> None:
         try:
             with self._store.savepoint():
-                doubts = self._expand(batch, body)
+                doubts = self._expand(batch, body, now_ms)
         except _POISON as error:
             fault = (
                 error if isinstance(error, PlombaError) else UnexpectedError("a body that decodes", repr(error)[:200])
@@ -147,7 +147,7 @@ class Ingest:
             for kind in sorted(doubts):
                 self._case(outcome, batch, kind, batch.header.epoch, now_ms)
 
-    def _expand(self, batch: Batch, body: bytes) -> set[str]:
+    def _expand(self, batch: Batch, body: bytes, now_ms: int) -> set[str]:
         """Store what the body holds; the reasons to hold the batch that are in it."""
         doubts: set[str] = set()
         header, store = batch.header, self._store
@@ -161,11 +161,14 @@ class Ingest:
             else:
                 store.ring.count(header.gateway, met.value)
         store.series.note(new)
+        read = ((meter_key(header.gateway, each), each.device, each.at_ms) for each in expanded.readings)
+        store.devices.read(header.gateway, read, len(new))
         for leaf, record in enumerate(expanded.records, len(expanded.readings)):
             wire = record.to_wire()
             kind = wire[0] if isinstance(wire[0], int) else 0
             place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
             store.readings.put_record(place, kind, expanded.leaves[leaf])
+            store.devices.note(header.gateway, (header.epoch, header.seq, leaf), record, now_ms)
             if isinstance(record, Lost):
                 store.evidence.declare_lost(header.gateway, record, batch.id)
             if kind in _HELD_RECORDS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 
 from collector.expose import views
+from collector.expose.faults import RequestError
 from collector.expose.metrics import CONTENT_TYPE, metrics_text
 from collector.expose.queries import EVENTS_BEFORE, NO_LIMIT, READINGS_BEFORE, Look
 from collector.expose.site import Site
@@ -16,8 +19,20 @@ from protocols.reading import How
 LIMIT = 50  # rows of an answer where nothing is asked for
 MOST = 200  # ... and at the most: with the largest readings about 5 MB
 
+
+async def _known_only(request: Request) -> None:
+    """Refuse a parameter that the address does not know: what it was meant for would silently not happen."""
+    route = request.scope["route"]
+    known = [each.alias for each in route.dependant.query_params] if isinstance(route, APIRoute) else []
+    for name in request.query_params:
+        if name not in known:
+            ordered = sorted(known, key=lambda each: -SequenceMatcher(None, name, each).ratio())
+            expected = f"one of the parameters {', '.join(ordered)}" if known else "no parameter"
+            raise RequestError(expected, repr(name[:80]), "the query")
+
+
 router = APIRouter()
-api = APIRouter(prefix="/api/v1")
+api = APIRouter(prefix="/api/v1", dependencies=[Depends(_known_only)])
 
 
 async def _site(request: Request) -> Site:

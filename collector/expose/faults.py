@@ -13,7 +13,7 @@ class PortTakenError(ConfigurationError):
 
 
 class RequestError(ConfigurationError):
-    """A parameter of a request does not fit."""
+    """A parameter of a request does not fit, or is none that the address knows."""
 
     code = "PLB-C311"
     do = "correct the parameter; /api/openapi.json names what fits"

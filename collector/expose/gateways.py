@@ -10,6 +10,7 @@ from collector import runs
 from collector.epochs import Facts, judge
 from collector.expose import views, words
 from collector.expose.times import silent, usual_ms
+from collector.expose.troubles import Troubles
 from collector.shown import utc
 from collector.store.cases import Case
 from collector.store.gateways import Contact, Registered
@@ -42,17 +43,19 @@ class Common:
     counters: dict[tuple[str, str], int]
     register: dict[str, Registered]
     cases: Sequence[Case]
+    troubles: Troubles
 
     @classmethod
     def of(cls, store: Store) -> Common:
         """As the store is now."""
         return cls(
             store.series.times(),
-            store.series.stored(),
+            store.devices.stored(),
             store.evidence.undecoded_by_gateway(),
             store.ring.counters(),
             store.gateways.register(),
             store.cases.open(CASES),
+            Troubles.of(store),
         )
 
 
@@ -69,6 +72,8 @@ def gateway_view(store: Store, contact: Contact, common: Common, now_ms: int) ->
         last_contact=None if contact.contact_ms is None else utc(contact.contact_ms),
         age_s=None if contact.contact_ms is None else (now_ms - contact.contact_ms) // 1000,
         meters=len({each.name for each in mine}),
+        failing=common.troubles.count(name),
+        buses_failing=common.troubles.buses(name),
         backlog=backlog(contact, facts),
         clock=_clock(contact.hello_clock),
         stored=sum(_size(each.stored) for each in facts),

@@ -9,12 +9,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.expose import views
-from collector.expose.gateways import Common
 from collector.expose.health import Health
 from collector.expose.overview import refused
 from collector.expose.queries import Look
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SILENT = "Meters silent for more than twice the usual distance of their slots, and at least 30 s."
 GATEWAYS = 1_000  # series of gateways at the most
 
 
@@ -38,7 +38,7 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        common = Common.of(self._look.store)
+        common = self._look.common
         gateways = self._look.gateways("", GATEWAYS).gateways
         yield from _by_gateway(gateways)
         counter = CounterMetricFamily(
@@ -52,15 +52,18 @@ class _Numbers(Collector):
             cases.add_metric([kind], count)
         yield cases
         yield _one("plomba_meters", "Meters that readings are stored of.", self._look.store.series.meters())
+        never, conflicts = len(self._look.troubles.never), self._look.store.readings.in_conflict()
         late = len(self._look.late(list(common.times)))
-        yield _one("plomba_meters_late", "Meters silent for more than twice their usual distance.", late)
+        yield _one("plomba_devices_never_read", "Devices configured or failing, without any reading.", never)
+        yield _one("plomba_readings_in_conflict", "Readings that came twice and differ.", conflicts)
+        yield _one("plomba_meters_late", SILENT, late)
         ready = int(not self._health.reasons())
         yield _one("plomba_ready", "1 when the broker is linked and the store takes batches.", ready)
 
 
 def _by_gateway(gateways: tuple[views.GatewayView, ...]) -> Iterator[Metric]:
     for name, text, what in (
-        ("plomba_readings_stored", "Readings stored, by the gateway that read their meter last.", "readings"),
+        ("plomba_readings_stored", "Readings stored, by the gateway that they came from.", "readings"),
         ("plomba_batches_stored", "Batches stored.", "stored"),
     ):
         counter = CounterMetricFamily(name, text, labels=["gateway"])
@@ -68,6 +71,8 @@ def _by_gateway(gateways: tuple[views.GatewayView, ...]) -> Iterator[Metric]:
             counter.add_metric([each.name], getattr(each, what))
         yield counter
     for name, text, what in (
+        ("plomba_devices_failing", "Devices a gateway reports as failing, with those on a failed bus.", "failing"),
+        ("plomba_buses_failing", "Buses a gateway reports as failed.", "buses_failing"),
         ("plomba_batches_held", "Batches held from billing.", "held"),
         ("plomba_batches_undecoded", "Batches stored that cannot be decoded.", "undecoded"),
         ("plomba_batches_missing", "Batches known to exist, neither stored nor declared lost.", "gaps"),

@@ -50,13 +50,6 @@ def unit(name: str) -> str:
     return UNITS.get(name, name.replace("m3", "m³").replace("Cel", "°C").strip("{}"))
 
 
-def instant(text: str) -> str:
-    """An instant of ours as "2026-11-21 23:45:00 UTC"."""
-    if not text.endswith("Z"):
-        return text.replace("T", " ")
-    return f"{text[:19].replace('T', ' ')} UTC"
-
-
 def age(seconds: int) -> str:
     """How long ago, in the largest unit that says it well."""
     if seconds < 0:
@@ -88,7 +81,7 @@ def _environment() -> Environment:
     made.filters |= {
         "grouped": grouped,
         "unit": unit,
-        "instant": instant,
+        "instant": words.instant,
         "age": age,
         "span": age_of,
         "held": words.held,

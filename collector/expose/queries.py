@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 
 from collector.attest import Attestor
@@ -11,9 +12,11 @@ from collector.expose import views, words
 from collector.expose.faults import NoSuchMeterError, RequestError
 from collector.expose.gateways import Common, gateway_view
 from collector.expose.readings import HowName, decoded, how_name, reading_view
-from collector.expose.times import late_since_ms, usual_ms
+from collector.expose.times import UNKNOWN_MS, late_since_ms, once_late_since_ms, usual_ms
+from collector.expose.troubles import Troubles, also_read_as
 from collector.report import KINDS
 from collector.shown import meter_name, utc
+from collector.store.devices import RECOVERED
 from collector.store.interface import Store
 from collector.store.readings import RecordRow, meter_of
 from collector.store.series import Series, Times
@@ -35,7 +38,7 @@ EVENTS_BEFORE = r"^([0-9]{1,18})~([0-9]{1,9})$"
 _CURSOR, _EVENTS = re.compile(READINGS_BEFORE), re.compile(EVENTS_BEFORE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
     """One look at the store, at one time of the collector's clock."""
 
@@ -47,11 +50,20 @@ class Look:
         """Each batch is verified and expanded once for this look, never remembered for the next."""
         object.__setattr__(self, "attestor", Attestor(self.store))
 
+    @cached_property
+    def common(self) -> Common:
+        """What is asked once for all that is shown."""
+        return Common.of(self.store)
+
+    @property
+    def troubles(self) -> Troubles:
+        """What gateways report as failing."""
+        return self.common.troubles
+
     def gateways(self, after: str, limit: int) -> views.Gateways:
         """The next gateways by name."""
         contacts = [each for each in self.store.gateways.contacts() if each.name > after]
-        common = Common.of(self.store)
-        found = tuple(gateway_view(self.store, each, common, self.now_ms) for each in contacts[:limit])
+        found = tuple(gateway_view(self.store, each, self.common, self.now_ms) for each in contacts[:limit])
         return views.Gateways(gateways=found, next=found[-1].name if len(contacts) > limit else None)
 
     def meters(self, after: str, limit: int) -> views.Meters:
@@ -59,7 +71,9 @@ class Look:
         series = self.store.series.page(after, limit + 1)
         found = [self._meter(list(mine)) for _, mine in groupby(series, lambda each: each.name)]
         shown = sorted(found[:limit], key=lambda each: (each.gateway, each.device, each.sub or "", each.id))
-        return views.Meters(meters=tuple(shown), next=found[limit - 1].id if len(found) > limit else None)
+        unread = () if after else self.troubles.unread(self.now_ms)[:limit]
+        following = found[limit - 1].id if len(found) > limit else None
+        return views.Meters(meters=tuple(shown), unread=unread, next=following)
 
     def meter(self, name: str) -> views.MeterView:
         """One meter.
@@ -140,17 +154,24 @@ class Look:
         first = self.store.readings.at(series[0].meter, series[0].how, series[0].moment, series[0].part)
         leaf = None if first is None else decoded(first)
         named = meter_name(meter_of(series[0].meter) if leaf is None else leaf.meter)
-        late = self._late_since([Times(each.name, each.gateway, each.at_ms, each.recent) for each in series])
+        times = [Times(each.name, each.gateway, each.how, each.at_ms, each.recent) for each in series]
+        late, device = self._late_since(times), named if leaf is None else leaf.device
+        gateway, usual = series[0].gateway, usual_ms(series[0].recent)
+        since_ms = series[0].at_ms - max(2 * (usual or 0), UNKNOWN_MS)
+        others = also_read_as(self.troubles.by_meter.get(series[0].name, ()), gateway, device, since_ms)
         altered = any(each.newest is None or each.newest.seal != "holds" for each in shown)
         return views.MeterView(
             id=series[0].name,
             name=named,
-            device=named if leaf is None else leaf.device,
+            device=device,
             sub=None if leaf is None else leaf.sub,
             protocol=named.partition(":")[0],
-            gateway=series[0].gateway,
+            gateway=gateway,
+            also_read_as=others,
+            failing=self.troubles.failing(gateway, device),
             late=late is not None,
             late_since=None if late is None else utc(late),
+            read_once=_once(times) is not None,
             seal="altered" if altered else "holds",
             series=tuple(shown),
         )
@@ -173,7 +194,8 @@ class Look:
         """By the quickest of a meter's series: what comes monthly says nothing of today."""
         judged = [(usual, each.at_ms) for each in series if (usual := usual_ms(each.recent)) is not None]
         if not judged:
-            return None
+            once = _once(series)
+            return None if once is None else once_late_since_ms(once.at_ms, once.recent[0], self.now_ms)
         usual, at_ms = min(judged)
         return late_since_ms(at_ms, usual, self.now_ms)
 
@@ -186,6 +208,10 @@ class Look:
             record = OtherRecord(row.kind, ())
         at_ms = received_ms if isinstance(record, OtherRecord) else record.when.at_ms
         event = record if isinstance(record, RecordedEvent) else None
+        parts = words.Parts.of(event) if event else words.NOTHING
+        meaning, do = words.meaning(parts.fault) if parts.fault else (None, None)
+        if event and event.code in RECOVERED:
+            do = None
         return views.Event(
             n=n,
             at=utc(at_ms),
@@ -194,9 +220,21 @@ class Look:
             record=KINDS.get(row.kind, str(row.kind)),
             code=event.code if event else None,
             device=event.device if event else None,
+            bus=parts.bus,
             text=words.told(record),
+            fault=parts.fault,
+            meaning=meaning,
+            do=do,
+            raw=parts.raw,
             proof=f"{row.place.batch.hex()}:{row.place.leaf}",
         )
+
+
+def _once(series: list[Times]) -> Times | None:
+    """The one visit of a meter that was read once; None where more is known, or where nothing is read by slots."""
+    if any(usual_ms(each.recent) is not None for each in series):
+        return None
+    return next((each for each in series if each.how == int(How.READ)), None)
 
 
 def _cursor(text: str | None) -> tuple[str, int, int]:

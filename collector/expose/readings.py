@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal, cast
 
 from collector.attest import Attestor
@@ -11,7 +12,7 @@ from collector.store.readings import ReadingRow, identity
 from protocols import quantities
 from protocols.errors import PlombaError
 from protocols.quantities import Rank
-from protocols.reading import How, MeterTime, Value
+from protocols.reading import How, MeterTime, State, Value
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 
 MAIN = 6  # main values of a reading at most: more of them are no longer main
@@ -68,21 +69,33 @@ def reading_view(row: ReadingRow, key: Key, attestor: Attestor, now_ms: int) -> 
 
 
 def _values(reading: SealedReading, proof: str) -> tuple[views.Value, ...]:
-    """The main values first, then the others as the meter shows them."""
+    """The main values first, then the others as the meter shows them; of one quantity what is valid goes first."""
+    labels = Counter(quantities.label(each.key, reading.meter) for each in reading.values)
+    valid = {quantities.label(each.key, reading.meter) for each in reading.values if each.state is State.OK}
     ranked = sorted(
-        ((quantities.rank(each.key, reading.meter), place, each) for place, each in enumerate(reading.values)),
-        key=lambda found: found[:2],
+        (
+            (
+                quantities.rank(each.key, reading.meter),
+                each.state is not State.OK and quantities.label(each.key, reading.meter) in valid,
+                place,
+                each,
+            )
+            for place, each in enumerate(reading.values)
+        ),
+        key=lambda found: found[:3],
     )
     return tuple(
-        _value(value, reading, proof, rank < Rank.OTHER and index < MAIN)
-        for index, (rank, _, value) in enumerate(ranked)
+        _value(value, reading, proof, labels, rank < Rank.OTHER and index < MAIN)
+        for index, (rank, _, _, value) in enumerate(ranked)
     )
 
 
-def _value(value: Value, reading: SealedReading, proof: str, main: bool) -> views.Value:
+def _value(value: Value, reading: SealedReading, proof: str, labels: Counter[str], main: bool) -> views.Value:
+    label = quantities.label(value.key, reading.meter)
     return views.Value(
         key=str(value.key),
-        label=quantities.label(value.key, reading.meter),
+        label=label,
+        alike=labels[label] > 1,
         value=shown(value.number)[:VALUE],
         kind=cast("_KINDS", kind_of(value.number)),
         unit=value.unit,

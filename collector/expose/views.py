@@ -31,6 +31,7 @@ class Value(Shown):
 
     key: str = Field(description="the meter's own name of the register", examples=["mbus:06/0/0/0/0/0"])
     label: str = Field(description="the same in words", examples=["energy"])
+    alike: bool = Field(description="another value of this reading has the same label: only the key tells them apart")
     value: str = Field(
         description="exact, as the meter shows it: decimal, text, time, or octets in hex", examples=["1001000"]
     )
@@ -94,8 +95,31 @@ class Series(Shown):
     part: int
     stored: int = Field(description="how many are stored")
     since: str = Field(description="time of the oldest, as its owner's clock shows it", examples=["2026-11-21T23:45"])
-    usual_s: Seconds | None = Field(description="seconds between readings, the median of the last few")
+    usual_s: Seconds | None = Field(description="seconds between its last few slots, as most of them kept to")
     newest: Reading | None = Field(description="null: the row is gone; the seal then counts as altered")
+
+
+class Failing(Shown):
+    """What a gateway reported last of a device or its bus: it failed, and has not recovered."""
+
+    what: Literal["bus", "device"] = Field(description="what failed")
+    bus: str
+    since: Instant
+    code: str = Field(examples=["PLB-M101"])
+    said: str = Field(description="in words", examples=["not answering since 2026-11-21 23:45:00 UTC"])
+    meaning: str = Field(description="what the code means")
+    do: str = Field(description="what to do")
+
+
+class Unread(Shown):
+    """A device that is configured, or that failed, and of which no reading is stored."""
+
+    gateway: str
+    bus: str
+    device: str
+    since: Instant = Field(description="when it was configured, else when it failed")
+    late: bool = Field(description="an hour has passed and the gateway reports no reason")
+    failing: Failing | None
 
 
 class MeterView(Shown):
@@ -107,8 +131,16 @@ class MeterView(Shown):
     sub: str | None = Field(description="the sub-meter behind it")
     protocol: str = Field(examples=["mbus"])
     gateway: str
-    late: bool = Field(description="nothing came for more than twice its usual distance")
+    also_read_as: tuple[str, ...] = Field(description="other device names under which the same meter is read")
+    failing: Failing | None = Field(description="what its gateway reported of it or its bus; null: nothing")
+    late: bool = Field(
+        description="nothing came for more than twice the distance of its last few slots, and at least 30 s"
+    )
     late_since: Instant | None
+    read_once: bool = Field(
+        description="read once: how often is not known yet, and it is late after an hour, or twice what had passed"
+        " of its slot"
+    )
     seal: Literal["holds", "altered"]
     series: tuple[Series, ...]
 
@@ -156,10 +188,12 @@ class GatewayView(Shown):
     last_contact: Instant | None
     age_s: Seconds | None = Field(description="seconds since the last contact")
     meters: int
+    failing: int = Field(description="devices that it reports as failing, those on a failed bus included")
+    buses_failing: int = Field(description="buses that it reports as failed")
     backlog: Backlog | None = Field(description="null: no hello yet")
     clock: Clock | None = Field(description="null: no hello yet")
     stored: int = Field(description="batches")
-    readings: int = Field(description="readings of meters whose newest came from this gateway")
+    readings: int = Field(description="readings that came from it")
     undecoded: int = Field(description="batches that are stored and cannot be decoded")
     held: int = Field(description="batches held from billing")
     conflicts: int = Field(description="readings that came a second time and differed")
@@ -193,7 +227,12 @@ class Event(Shown):
     record: str = Field(examples=["event"])
     code: str | None = Field(examples=["poll-failed"])
     device: str | None
+    bus: str | None
     text: str = Field(description="the same in words")
+    fault: str | None = Field(description="the error's code", examples=["PLB-M101"])
+    meaning: str | None = Field(description="what the error's code means")
+    do: str | None = Field(description="what to do")
+    raw: str | None = Field(description="the message as the gateway wrote it; it may be cut off")
     proof: str = Field(description="batch id and leaf")
 
 
@@ -205,8 +244,11 @@ class Status(Shown):
     well: bool
     statement: str = Field(examples=["6 meters of 1 gateway read within their time; every seal holds"])
     wrong: tuple[str, ...] = Field(description="what is wrong, the most important first")
-    meters: int
+    meters: int = Field(description="meters that readings are stored of")
     late: int
+    failing: int = Field(description="devices that gateways report as failing, those on a failed bus included")
+    never_read: int = Field(description="devices that are configured or failed, without any reading")
+    conflicts: int = Field(description="readings that came twice and differ")
     altered: int = Field(description="of the newest readings, as far as they were looked at")
     gateways: int
     readings: int
@@ -220,6 +262,7 @@ class Overview(Shown):
     status: Status
     gateways: tuple[GatewayView, ...]
     meters: tuple[MeterView, ...]
+    unread: tuple[Unread, ...]
     next_meters: str | None
     refusals: tuple[Refusal, ...]
     events: tuple[Event, ...]
@@ -236,6 +279,9 @@ class Meters(Shown):
     """A page of meters, by id."""
 
     meters: tuple[MeterView, ...]
+    unread: tuple[Unread, ...] = Field(
+        description="devices without any reading, with the first page only; the status counts them all"
+    )
     next: str | None = Field(description="give it as 'after' for the next page; null: no more")
 
 

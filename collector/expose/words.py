@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from protocols.errors import PlombaError
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from collector.shown import utc
+from collector.store.devices import FAILED, RECOVERED, Failure
+from protocols.catalogue import Entry, read_catalogue
 from protocols.reading import Status
 from protocols.uplink.records import Configuration, Event, Lost, OtherRecord, Record, TimeCorrection, Unsealed
 
@@ -46,8 +52,40 @@ EVENTS = {
     "write-recovered": "gateway's disk takes readings again",
 }
 
+SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
+
+BUSES = FAILED | RECOVERED  # their first parameter is the bus
+RAW = FAILED | {
+    "reading-refused",
+    "record-refused",
+    "write-failed",
+}  # their last parameter is a message
+_CODE = re.compile(r"PLB-[A-Z][0-9]{3}")
+
 # of the first parameter of an event
 UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An event's parameters by what they are: the bus, the error's code, a message as it was written, the others."""
+
+    bus: str | None
+    fault: str | None
+    raw: str | None
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, event: Event) -> Parts:
+        """As far as they are known."""
+        said = [_parameter(each) for each in event.parameters if each is not None]
+        bus = said.pop(0) if event.code in BUSES and said else None
+        raw = said.pop() if event.code in RAW and len(said) > 1 else None
+        fault = next((each for each in said if _CODE.fullmatch(each)), None)
+        return cls(bus, fault, raw, tuple(each for each in said if each != fault))
+
+
+NOTHING = Parts(None, None, None, ())
 
 
 def held(kind: str) -> str:
@@ -62,11 +100,34 @@ def status(flags: Status) -> tuple[str, ...]:
 
 def meaning(code: str) -> tuple[str, str]:
     """What an error code means, and what to do."""
-    known = PlombaError.registry.get(code)
-    if known is None:
-        return "a code of another version", "see the message"
-    first = (known.__doc__ or "").strip().split("\n")[0]
-    return first, known.do
+    known = _catalogue().get(code)
+    return ("a code of another version", "see the message") if known is None else (known.meaning, known.do)
+
+
+def clause(sentence: str) -> str:
+    """A sentence as it stands inside another one."""
+    text = sentence.rstrip(".")
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+def instant(text: str) -> str:
+    """An instant of ours as "2026-11-21 23:45:00 UTC"."""
+    if not text.endswith("Z"):
+        return text.replace("T", " ")
+    return f"{text[:19].replace('T', ' ')} UTC"
+
+
+def failing(failure: Failure, answers: bool = False) -> str:
+    """What a gateway said of a bus or device, and since when; `answers`: readings came since, but not all of it."""
+    if not failure.device:
+        what = "failed"
+    elif failure.event == "identity-mismatch":
+        what = "has another meter in its place"
+    elif answers:
+        what = "not read in full"
+    else:
+        what = "not answering" if failure.code in SILENT else "not read"
+    return f"{what} since {instant(utc(failure.at_ms))}"
 
 
 def told(record: Record) -> str:
@@ -88,6 +149,12 @@ def told(record: Record) -> str:
     return text[:TEXT]
 
 
+@cache
+def _catalogue() -> dict[str, Entry]:
+    """Every code of the product by name: a gateway's codes are of classes that a collector does not have."""
+    return {each.code: each for each in read_catalogue().entries}
+
+
 def _parameter(value: int | str | bytes) -> str:
     if isinstance(value, bytes):
         return value.hex()[:16]
@@ -95,7 +162,7 @@ def _parameter(value: int | str | bytes) -> str:
 
 
 def _said(event: Event) -> list[str]:
-    """The parameters, the first with its unit where the code gives it one."""
-    said = [_parameter(each) for each in event.parameters if each is not None]
+    """The parameters that stand nowhere else, the first with its unit where the code gives it one."""
+    said = list(Parts.of(event).others)
     unit = UNITS.get(event.code, "")
     return [said[0] + unit, *said[1:]] if said else []

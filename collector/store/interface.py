@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from collector.store.cases import Cases
+from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.readings import Readings
@@ -31,6 +32,8 @@ class Store(Protocol):
     def readings(self) -> Readings: ...  # noqa: D102 - what was in them
     @property
     def series(self) -> SeriesTable: ...  # noqa: D102 - each meter's newest readings
+    @property
+    def devices(self) -> DeviceTable: ...  # noqa: D102 - what fails, what is configured
     @property
     def cases(self) -> Cases: ...  # noqa: D102 - what an operator must look at, and the journal
     @property

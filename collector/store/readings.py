@@ -18,8 +18,9 @@ from typing import Any
 import msgpack
 
 from collector.store.series import Row, order
+from protocols.errors import PlombaError
 from protocols.reading import Identity
-from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, time_code
+from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
 from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
@@ -167,6 +168,16 @@ class Readings:
         ).fetchone()
         return row[0], row[1]
 
+    def in_conflict(self) -> int:
+        """How many readings came more than once and differ."""
+        found: int = self._sql.execute("SELECT count(*) FROM reading WHERE conflict = 1 AND variant = 0").fetchone()[0]
+        return found
+
+    def conflicting(self) -> list[bytes]:
+        """The meters of such readings."""
+        rows = self._sql.execute("SELECT DISTINCT meter FROM reading WHERE conflict = 1 AND variant = 0")
+        return [row[0] for row in rows]
+
     def _insert(
         self, key: tuple[bytes, int, str, int, int], place: Place, reading: SealedReading, content: bytes, sealed: bytes
     ) -> bool:
@@ -199,6 +210,15 @@ def series_row(gateway: str, reading: SealedReading) -> Row:
     meter, how, moment, part = identity(gateway, reading)
     seconds = reading.meter_time.seconds if reading.meter_time else None
     return Row(meter, how, part, moment, order(reading.slot_ms, seconds, reading.at_ms), reading.at_ms, gateway)
+
+
+def read_as(sealed: bytes, gateway: str) -> tuple[bytes, str, int] | None:
+    """Of a stored leaf: meter, device name and the gateway's time; None when it is none any more."""
+    try:
+        reading = SealedReading.from_wire(leaf_from_bytes(sealed))
+    except PlombaError:
+        return None
+    return meter_key(gateway, reading), reading.device, reading.at_ms
 
 
 def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int]:

@@ -1,15 +1,16 @@
-"""The tables of the SQLite store, version 2.
+"""The tables of the SQLite store, version 3.
 
 Every row of the uplink is keyed by gateway first. Numbers of readings are never columns: they stay in the leaf's bytes
 as they were sealed. `n` is the order of commits. Instants are milliseconds UTC.
 
 `series` is derived from `reading`: for each meter, way of reading and part where its newest row is, how many there are
 and when the last few were, so that what is shown never has to look through all readings (`collector.store.series`).
+`trouble`, `configured`, `name` and `tally` are derived from records and readings: `collector.store.devices`.
 """
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x504C4F4D  # "PLOM": tells our files from others
 
 SERIES = """
@@ -21,6 +22,25 @@ CREATE TABLE series (
 CREATE INDEX series_name ON series (name);
 CREATE INDEX series_gateway ON series (gateway);
 CREATE INDEX record_newest ON record (n, leaf);
+"""
+
+DEVICES = """
+CREATE TABLE trouble (
+  gateway TEXT NOT NULL, bus TEXT NOT NULL, device TEXT NOT NULL, event TEXT NOT NULL, code TEXT NOT NULL,
+  at_ms INTEGER NOT NULL, failing INTEGER NOT NULL, epoch BLOB NOT NULL, seq INTEGER NOT NULL, leaf INTEGER NOT NULL,
+  moment INTEGER NOT NULL, PRIMARY KEY (gateway, bus, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE configured (
+  gateway TEXT NOT NULL, bus TEXT NOT NULL, device TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  PRIMARY KEY (gateway, bus, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE name (
+  gateway TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, read_ms INTEGER NOT NULL,
+  PRIMARY KEY (gateway, device, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_name ON name (name);
+CREATE TABLE tally (gateway TEXT PRIMARY KEY, readings INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX reading_conflict ON reading (meter, how, moment, part) WHERE conflict = 1 AND variant = 0;
 """
 
 _TABLES = """
@@ -92,7 +112,7 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_hash ON journal (hash);
 """
-TABLES = _TABLES + SERIES
+TABLES = _TABLES + SERIES + DEVICES
 
 _FROM_1 = """
 ALTER TABLE gateway ADD COLUMN hello_held BLOB;
@@ -102,5 +122,5 @@ UPDATE record SET n = coalesce(
 );
 """
 
-# What makes a store of one version into one of the next; `series` is filled from the readings afterwards.
-MIGRATIONS = {1: _FROM_1 + SERIES}
+# What makes a store of one version into one of the next; what is derived is filled afterwards.
+MIGRATIONS = {1: _FROM_1 + SERIES, 2: DEVICES}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-RECENT = 9  # times of the newest exchanges that are kept: eight distances
+RECENT = 9  # slots of the newest visits that are kept: eight distances
 NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
@@ -38,7 +38,8 @@ class Row:
 class Series:
     """The rows of one meter, way of reading and part: `newest` and `first` are times as `Row.order` has them.
 
-    `at_ms` is the gateway's time of the newest, `recent` are those of the last few exchanges.
+    `at_ms` is the gateway's time of the newest, `recent` are the slots of the last few visits (their times where they
+    have no slot): the distance between visits is that of the slots, also when the first one came late in its slot.
     """
 
     meter: bytes
@@ -62,10 +63,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The gateway's times of a series' newest row and of the last few exchanges."""
+    """The gateway's time of a series' newest row, and the slots (or times) of the last few visits."""
 
     name: str
     gateway: str
+    how: int
     at_ms: int
     recent: tuple[int, ...]
 
@@ -111,12 +113,10 @@ class SeriesTable:
 
     def times(self) -> list[Times]:
         """When every series' newest row was read: what lateness is judged by."""
-        rows = self._sql.execute("SELECT name, gateway, at_ms, recent FROM series WHERE part = 0 ORDER BY name")
-        return [Times(name, gateway, at_ms, tuple(json.loads(recent))) for name, gateway, at_ms, recent in rows]
-
-    def stored(self) -> dict[str, int]:
-        """How many readings are stored, by the gateway that read the newest of their series."""
-        return dict(self._sql.execute("SELECT gateway, sum(stored) FROM series GROUP BY gateway"))
+        rows = self._sql.execute("SELECT name, gateway, how, at_ms, recent FROM series WHERE part = 0 ORDER BY name")
+        return [
+            Times(name, gateway, how, at_ms, tuple(json.loads(recent))) for name, gateway, how, at_ms, recent in rows
+        ]
 
     def meters(self) -> int:
         """How many meters there are."""
@@ -132,7 +132,7 @@ class SeriesTable:
 
     def _put(self, known: Series | None, mine: list[Row]) -> None:
         last = max(mine, key=lambda row: row.order)
-        times = {row.at_ms for row in mine} | set(known.recent if known else ())
+        times = {_visit(row) for row in mine} | set(known.recent if known else ())
         first = min(row.order for row in mine)
         newest, moment, at_ms, gateway = last.order, last.moment, last.at_ms, last.gateway
         if known is not None:
@@ -167,3 +167,7 @@ def order(slot_ms: int | None, meter_s: int | None, at_ms: int) -> int:
     if slot_ms is not None:
         return slot_ms
     return at_ms if meter_s is None else (meter_s + _METER_EPOCH_S) * 1000
+
+
+def _visit(row: Row) -> int:
+    return row.order if row.moment.startswith("slot ") else row.at_ms

@@ -13,9 +13,10 @@ from pathlib import Path
 from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
 from collector.store import schema
 from collector.store.cases import Cases
+from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
-from collector.store.readings import Readings
+from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
 
@@ -37,6 +38,7 @@ class SqliteStore:
         self.evidence = EvidenceTable(connection)
         self.readings = Readings(connection)
         self.series = SeriesTable(connection)
+        self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
         self.ring = Ring(connection)
 
@@ -196,6 +198,7 @@ class SqliteStore:
         for version in range(self._versions()[1], schema.VERSION):
             self._run(schema.MIGRATIONS[version])
         self.series.rebuild()
+        self.devices.rebuild(read_as)
         self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
 
     def _run(self, statements: str) -> None:

@@ -16,6 +16,9 @@ from chain import Bench
 from pages import Served, fill, heat
 from playwright.sync_api import Browser, Page
 
+from protocols.reading import TimeQuality
+from protocols.uplink.records import Event, When
+
 HOSTILE = (
     "<script>document.title='owned'</script>",
     '"><img src=x onerror=alert(1)>',
@@ -135,6 +138,25 @@ def test_hostile_names_neither_run_nor_break_the_page(browser: Browser, bench: B
         shown = page.locator("article.meter h3").all_inner_texts()
         assert sorted(shown) == sorted(HOSTILE)
         assert not wide(page)
+        page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_failing_buses_and_devices_are_in_nobodys_way(
+    browser: Browser, bench: Bench, tmp_path: Path, width: int
+) -> None:
+    """Whatever they are called: no violation, no sideways scrolling, and the names are text."""
+    fill(bench, 2)
+    at = When(bench.now_ms, 9, TimeQuality(True, 20))
+    failed = [Event(at, "poll-failed", None, name, (name, "PLB-M101", name)) for name in ("heat-attic", *HOSTILE)]
+    bench.take(bench.chain.seal(records=[*failed, Event(at, "bus-failed", None, None, ("bus-1", "PLB-L101", "raw"))]))
+    with Served(bench, tmp_path) as site:
+        page = opened(browser, site.url, width)
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        assert serious(page) == []
+        assert not wide(page)
+        assert "owned" not in page.title()
+        assert set(HOSTILE) <= set(page.locator("article.meter h3").all_inner_texts())
         page.close()
 
 

@@ -1,0 +1,231 @@
+"""What gateways reported of their devices: what fails now, what is configured, and under which name a meter was read.
+
+Derived from the sealed records and readings and kept beside them, in the same transaction. Events tell of changes only,
+so the newest of failed and recovered decides for each bus and device; a start of the gateway forgets what failed before
+it, because the new process says again what still fails. Newest is told by the place in the chain within an epoch, and
+between epochs by the gateway's clock (by our receipt where that clock was not synchronised).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from collector.store.series import meter_name
+from protocols.errors import PlombaError
+from protocols.uplink import limits
+from protocols.uplink.pack import Fields, unpack
+from protocols.uplink.proof import leaf_from
+from protocols.uplink.records import CONFIGURATION, EVENT, Configuration, Event
+
+FAILED = frozenset({"poll-failed", "identity-mismatch", "bus-failed"})  # parameters: bus, code, text
+RECOVERED = frozenset({"poll-recovered", "bus-recovered"})  # bus, code
+START = "start"
+_CONFIGURED = "configuration"  # beside the events: where the newest one stands
+CONTENT_PARTS = 3  # of a configuration's content: version, gateway, buses
+BUSES, DEVICES = 64, 250  # of a configuration, and of a bus
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a record stands: its epoch, number and leaf, and its time (ms) for what is in another epoch."""
+
+    epoch: bytes
+    seq: int
+    leaf: int
+    moment: int
+
+    def after(self, other: Stand) -> bool:
+        """Whether this is newer."""
+        if self.epoch == other.epoch:
+            return (self.seq, self.leaf) > (other.seq, other.leaf)
+        return self.moment > other.moment
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a gateway said fails and has not recovered: a bus, or (with `device`) a device, since `at_ms`."""
+
+    gateway: str
+    bus: str
+    device: str
+    event: str
+    code: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A configured device; `at_ms`: when the gateway reported the configuration."""
+
+    gateway: str
+    bus: str
+    device: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A meter (its name in addresses) and a device name under which it was read, last at `read_ms`."""
+
+    gateway: str
+    device: str
+    name: str
+    read_ms: int
+
+
+class DeviceTable:
+    """The tables trouble, configured, name and tally."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    def note(self, gateway: str, place: tuple[bytes, int, int], record: object, received_ms: int) -> None:
+        """Take up a record at (epoch, seq, leaf), where it says something of devices."""
+        if not isinstance(record, Event | Configuration):
+            return
+        when = record.when
+        stand = Stand(*place, when.at_ms if when.quality.synchronised else received_ms)
+        if isinstance(record, Configuration):
+            self._configure(gateway, stand, record)
+        elif record.code == START:
+            self._start(gateway, stand, when.at_ms)
+        elif record.code in FAILED | RECOVERED:
+            self._change(gateway, stand, record)
+
+    def read(self, gateway: str, found: Iterable[tuple[bytes, str, int]], new: int) -> None:
+        """Readings that came: (meter, device, gateway's time), and how many of them were new."""
+        self._sql.executemany(
+            "INSERT INTO name VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET read_ms = max(read_ms, excluded.read_ms)",
+            [(gateway, device, meter_name(meter), at_ms) for meter, device, at_ms in _newest(found)],
+        )
+        self._count(gateway, new)
+
+    def failing(self) -> list[Failure]:
+        """What fails now, buses first, by gateway and name."""
+        rows = self._sql.execute(
+            "SELECT gateway, substr(bus, 2), device, event, code, at_ms FROM trouble WHERE failing = 1"
+            " ORDER BY device <> '', gateway, bus, device"
+        )
+        return [Failure(*row) for row in rows]
+
+    def configured(self) -> list[Device]:
+        """The devices of every gateway's newest configuration."""
+        return [Device(*row) for row in self._sql.execute("SELECT * FROM configured ORDER BY gateway, bus, device")]
+
+    def names(self, meter: str | None = None) -> list[Name]:
+        """The device names under which meters (or this one) were read."""
+        rows = self._sql.execute(
+            "SELECT gateway, device, name, read_ms FROM name WHERE ?1 IS NULL OR name = ?1 ORDER BY gateway, device",
+            (meter,),
+        )
+        return [Name(*row) for row in rows]
+
+    def stored(self) -> dict[str, int]:
+        """How many readings came from each gateway that were new; never falls."""
+        return dict(self._sql.execute("SELECT gateway, readings FROM tally"))
+
+    def rebuild(self, named: Callable[[bytes, str], tuple[bytes, str, int] | None]) -> None:
+        """Make the tables anew; `named` tells (meter, device, time) of a newest row's gateway and sealed leaf."""
+        for table in ("trouble", "configured", "name", "tally"):
+            self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
+        counted = "SELECT gateway, count(*) FROM reading WHERE variant = 0 GROUP BY gateway"
+        for gateway, new in self._sql.execute(counted).fetchall():
+            self._count(gateway, new)
+        newest = (
+            "SELECT r.sealed, r.gateway FROM series s JOIN reading r ON (r.meter, r.how, r.moment, r.part)"
+            " = (s.meter, s.how, s.moment, s.part)"
+        )
+        for sealed, gateway in self._sql.execute(newest).fetchall():
+            found = named(sealed, gateway)
+            self.read(gateway, [found] if found else [], 0)
+        records = (
+            "SELECT r.gateway, r.epoch, r.seq, r.leaf, r.sealed, coalesce(e.received_ms, 0) FROM record r"
+            " LEFT JOIN evidence e ON e.n = r.n WHERE r.kind IN (?, ?) ORDER BY r.n, r.leaf"
+        )
+        for gateway, *place, sealed, received_ms in self._sql.execute(records, (EVENT, CONFIGURATION)).fetchall():
+            self.note(gateway, (place[0], place[1], place[2]), _parsed(sealed), received_ms)
+
+    def _configure(self, gateway: str, stand: Stand, record: Configuration) -> None:
+        if not self._newer(gateway, stand, _CONFIGURED):
+            return
+        self._put(gateway, stand, (_CONFIGURED, "", _CONFIGURED, "", record.when.at_ms, 0))
+        self._sql.execute("DELETE FROM configured WHERE gateway = ?", (gateway,))
+        self._sql.executemany(
+            "INSERT OR IGNORE INTO configured VALUES (?, ?, ?, ?)",
+            [(gateway, bus, device, record.when.at_ms) for bus, device in devices_of(record.content)],
+        )
+
+    def _start(self, gateway: str, stand: Stand, at_ms: int) -> None:
+        """What failed before it is forgotten."""
+        if not self._newer(gateway, stand, START):
+            return
+        rows = self._sql.execute(
+            "SELECT bus, device, epoch, seq, leaf, moment FROM trouble WHERE gateway = ? AND bus <> ?",
+            (gateway, _CONFIGURED),
+        ).fetchall()
+        for bus, device, *known in rows:
+            if stand.after(Stand(*known)):
+                self._sql.execute(
+                    "DELETE FROM trouble WHERE gateway = ? AND bus = ? AND device = ?", (gateway, bus, device)
+                )
+        self._put(gateway, stand, (START, "", START, "", at_ms, 0))
+
+    def _change(self, gateway: str, stand: Stand, event: Event) -> None:
+        """A bus or device failed or works again; a bus is named with a slash before it, so that it meets nothing."""
+        bus, code = (str(each) for each in (*event.parameters, "", "")[:2])
+        bus, device = f"/{bus}", event.device or ""
+        if self._newer(gateway, stand, bus, device) and self._newer(gateway, stand, START):
+            failing = int(event.code in FAILED)
+            self._put(gateway, stand, (bus, device, event.code, code, event.when.at_ms, failing))
+
+    def _newer(self, gateway: str, stand: Stand, bus: str, device: str = "") -> bool:
+        row = self._sql.execute(
+            "SELECT epoch, seq, leaf, moment FROM trouble WHERE gateway = ? AND bus = ? AND device = ?",
+            (gateway, bus, device),
+        ).fetchone()
+        return row is None or stand.after(Stand(*row))
+
+    def _put(self, gateway: str, stand: Stand, what: tuple[str, str, str, str, int, int]) -> None:
+        place = (stand.epoch, stand.seq, stand.leaf, stand.moment)
+        self._sql.execute(
+            "INSERT OR REPLACE INTO trouble VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (gateway, *what, *place)
+        )
+
+    def _count(self, gateway: str, new: int) -> None:
+        self._sql.execute(
+            "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET readings = readings + excluded.readings",
+            (gateway, new),
+        )
+
+
+def devices_of(content: bytes) -> list[tuple[str, str]]:
+    """(bus, device) of a configuration's content; nothing of one that another version made."""
+    try:
+        parts = Fields(unpack(content, limits.BODY, "configuration"), "configuration", CONTENT_PARTS)
+        parts.integer("version")
+        parts.text("gateway")
+        buses = [Fields(each, "bus", 2) for each in parts.array("buses", BUSES)]
+        return [
+            (name, Fields(each, "device", 1).text("name"))
+            for bus in buses
+            for name in [bus.text("name")]
+            for each in bus.array("devices", DEVICES)
+        ]
+    except PlombaError:
+        return []
+
+
+def _newest(found: Iterable[tuple[bytes, str, int]]) -> list[tuple[bytes, str, int]]:
+    times: dict[tuple[bytes, str], int] = {}
+    for meter, device, at_ms in found:
+        times[meter, device] = max(at_ms, times.get((meter, device), at_ms))
+    return [(meter, device, at_ms) for (meter, device), at_ms in times.items()]
+
+
+def _parsed(sealed: bytes) -> object:
+    try:
+        return leaf_from(sealed)
+    except PlombaError:
+        return None
