@@ -10,9 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.faults import ConfigFileError
-from protocols.settings import document as documents
-from protocols.settings import reading
-from protocols.settings.problems import Problem
+from protocols.settings import mend, reading
 from protocols.settings.words import Wanted
 
 DAY_S = 86_400
@@ -174,9 +172,9 @@ def read_file(path: Path) -> File:
     Raises:
         ConfigFileError: unreadable, or everything in it that does not fit.
     """
-    found = documents.load(path)
-    if isinstance(found, Problem):
-        raise ConfigFileError("a TOML file in UTF-8", found.got, str(path), (found,))
+    found = mend.load(path, File)
+    if isinstance(found, tuple):
+        raise ConfigFileError("a TOML file in UTF-8", found[0].got, str(path), found)
     file, problems = reading.read(found, File, SECRETS)
     if file is None:
         raise ConfigFileError("a configuration without faults", f"{len(problems)}", str(path), problems)

@@ -34,12 +34,14 @@ def read(document: Document, model: type[Settings], advice: str = "") -> tuple[S
         for path, key in _secrets(document.table)
     ]
     problems += _controls(document)
+    value = None
     try:
         value = model.model_validate(document.table)
     except ValidationError as error:
         known = {each.key for each in problems}
         found = [_problem(document, model, each) for each in error.errors(include_url=False) if not _follows(each)]
-        return None, problems + [each for each in found if each.key not in known]
+        problems += [each for each in found if each.key not in known]
+    problems = [*document.problems, *document.of_writer(problems)]
     return (None if problems else value), problems
 
 

@@ -182,6 +182,48 @@ def test_all_faults_come_in_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("array header misspelt", "number in quotes", "address too small", "url without port", "register malformed"),
+        ("bus headed as a meter", "address too small", "inner array header without the outer name"),
+        ("bus in single brackets", "broker in double brackets", "inner array header misspelt", "url without port"),
+        ("smart quotes", "colon", "zeros before a number", "minutes for seconds", "auth misspelt", "quotes missing"),
+        ("windows backslash", "closing quote missing", "value missing", "bracket missing", "address too small"),
+        ("equals sign missing", "array header misspelt", "identification number without quotes", "url twice"),
+        ("key twice", "auth misspelt", "indented with tabs"),
+    ],
+)
+def test_a_slip_hides_no_other(names: tuple[str, ...], tmp_path: Path) -> None:
+    """A misspelt header and a line that is no TOML are read over: exactly these problems come."""
+    lines: dict[int, str] = {}
+    for name in names:
+        lines |= CASES[name].lines
+    path = tmp_path / "gateway.toml"
+    path.write_text(text_of(GATEWAY, Case(lines, 0, 0, "")))
+    found = [(each.expected, each.got) for each in problems_of(path)]
+    for name in names:
+        case = CASES[name]
+        assert [1 for expected, got in found if case.expected in expected and case.got in got] == [1], found
+    assert len(found) == len(names), found
+
+
+def test_the_last_words_after_a_line_that_is_no_toml_are_about_the_line(tmp_path: Path) -> None:
+    """The path was right; that of a file which is not there is not."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(text_of(GATEWAY, CASES["True"]))
+    output = CliRunner().invoke(main, ["check", "--config", str(path)]).output
+    assert output.endswith(f"1 fault in {path}; correct the lines that are named and run 'check' again\n")
+    assert "--config" not in output
+
+
+def test_a_file_of_slips_alone_ends_after_some_rounds(tmp_path: Path) -> None:
+    """Forty lines are enough for one run."""
+    path = tmp_path / "gateway.toml"
+    path.write_text("address = 007\nport = True\n" * 1_000)
+    assert 0 < len(problems_of(path)) <= 40
+
+
+@pytest.mark.parametrize(
     "name", ["unknown key", "smart quotes", "address twice", "password in the file", "missing table"]
 )
 def test_every_command_reports_in_the_same_way(name: str, tmp_path: Path) -> None:
