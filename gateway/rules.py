@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from protocols import obis
+from protocols.settings import slips
 from protocols.settings.document import Document
 from protocols.settings.locate import KeyPath
 from protocols.settings.problems import Level, Problem
@@ -80,12 +81,14 @@ def problems(document: Document) -> list[Problem]:
     top = Entry((), document.table)
     buses = top.entries("bus")
     found = [*_folders(document, top), *_doubled(document, buses)]
+    found += slips.hosts(document, ("broker", "host"), ("broker", "server_name"))
     for bus in buses:
         found += [*_address(document, bus), *_port(document, bus)]
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
-                found += [*_authentication(document, device), *_names(document, device)]
+                found += [*_authentication(document, device), *_names(document, device), *_registers(document, device)]
+                found += [*_physical(document, bus, device), *slips.folders(document, (*device.path, "password_file"))]
             if bus.text("protocol") == "modbus":
                 found += _model(document, device)
     return found
@@ -111,6 +114,8 @@ def _folders(document: Document, top: Entry) -> Iterator[Problem]:
         if top.table.get(key) == "":
             do = f'write a folder, as {key} = "{key.partition("_")[0]}"'
             yield document.problem((key,), "a folder's path in quotes", '""', do=do)
+    yield from slips.folders(document, ("state_folder",), ("keys_folder",))
+    yield from slips.apart(document, ("state_folder",), ("keys_folder",))
 
 
 def _doubled(document: Document, buses: list[Entry]) -> Iterator[Problem]:
@@ -200,6 +205,8 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
         do = f"add the port: {usual} is the usual one of {kind}"
     elif not 0 < int(port) <= PORTS:
         words, do = f"a port from 1 to {PORTS} at its end", f"{usual} is the usual one of {kind}"
+    elif (step := slips.amiss(host)) is not None:
+        words, do = "a host name or address before the port", step[1]
     if do:
         yield document.problem(path, words, got, near=near, do=do)
 
@@ -271,6 +278,25 @@ def _names(document: Document, device: Entry) -> Iterator[Problem]:
             words = "a profile: x-y:99.* (load) or x-y:98.* (monthly)"
             do = "a register belongs into registers = [...]"
             yield document.problem(path, words, document.written(path), do=do, level=Level.HINT)
+
+
+def _registers(document: Document, device: Entry) -> Iterator[Problem]:
+    """Registers that are there twice."""
+    registers = device.table.get("registers")
+    seen: dict[str, int] = {}
+    for at, name in enumerate(registers if isinstance(registers, tuple) else ()):
+        if isinstance(name, str) and seen.setdefault(name, at) != at:
+            path = (*device.path, "registers", at)
+            got = f"{document.written(path)} a second time"
+            yield document.problem(path, "each register once", got, do="remove it, or write the one that was meant")
+
+
+def _physical(document: Document, bus: Entry, device: Entry) -> Iterator[Problem]:
+    if "physical" in device.table and bus.text("url").startswith("tcp://"):
+        path = (*device.path, "physical")
+        do = "remove it, or write tcp+hdlc:// where a serial server stands in front of the meter"
+        got = document.written(path)
+        yield document.problem(path, "no physical address behind tcp://", got, do=do, level=Level.HINT)
 
 
 def _model(document: Document, device: Entry) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from protocols.settings.document import shown_path
-from protocols.settings.locate import Header, KeyPath, locate
+from protocols.settings.locate import Header, KeyPath, Places
 from protocols.settings.problems import Problem, source_line
 from protocols.settings.words import SIMILAR, tables_in
 
@@ -56,13 +56,13 @@ def known_tables(model: type[BaseModel]) -> Known:
 
 
 def mend_headers(
-    file: str, lines: tuple[str, ...], written: tuple[str, ...], known: Known
+    file: str, lines: tuple[str, ...], written: tuple[str, ...], places: Places, known: Known
 ) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
     """The lines with every header as it is probably meant, and a problem for each that is not so."""
     text = "\n".join(lines)
     counts: dict[Names, int] = {}
     problems, now = [], list(lines)
-    headers = locate(text).headers
+    headers = places.headers
     for number, header in enumerate(headers):
         line = text.count("\n", 0, header.begins)
         until = text.count("\n", 0, headers[number + 1].begins) if number + 1 < len(headers) else len(lines)

@@ -14,12 +14,12 @@ from pydantic import BaseModel
 
 from protocols.settings.document import Document, guessed, table_of, text_in
 from protocols.settings.headers import Known, known_tables, mend_headers
-from protocols.settings.locate import locate
+from protocols.settings.locate import Places, locate
 from protocols.settings.problems import Problem
 from protocols.settings.syntax import Guess, meant
 
 ROUNDS = 40  # lines that are no TOML and are named in one run
-WORK = 16 * 1024 * 1024  # characters that all rounds together look at: a second or two
+WORK = 2 * 1024 * 1024  # characters that all rounds together look at: some seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ def parse(file: str, text: str, model: type[BaseModel]) -> Document | tuple[Prob
     written, known = tuple(text.split("\n")), known_tables(model)
     now = _Reading(written)
     for _ in range(max(1, min(ROUNDS, WORK // (len(text) + 1)))):
-        now = _with_headers(now, file, written, known)
-        places = locate("\n".join(now.lines))
+        now, places = _with_headers(now, file, written, known)
         found = table_of("\n".join(now.lines), places)
         if not isinstance(found, Guess):
             return Document(file, found, places, written, now.problems, frozenset(now.guesses))
@@ -65,6 +64,9 @@ def parse(file: str, text: str, model: type[BaseModel]) -> Document | tuple[Prob
     return now.problems
 
 
-def _with_headers(now: _Reading, file: str, written: tuple[str, ...], known: Known) -> _Reading:
-    lines, problems = mend_headers(file, now.lines, written, known)
-    return replace(now, lines=lines, problems=(*now.problems, *problems)) if problems else now
+def _with_headers(now: _Reading, file: str, written: tuple[str, ...], known: Known) -> tuple[_Reading, Places]:
+    places = locate("\n".join(now.lines))
+    lines, problems = mend_headers(file, now.lines, written, places, known)
+    if not problems:
+        return now, places
+    return replace(now, lines=lines, problems=(*now.problems, *problems)), locate("\n".join(lines))
