@@ -18,6 +18,7 @@ from protocols.settings.words import SIMILAR, Slot, choices, expected, follow, l
 Settings = TypeVar("Settings", bound=BaseModel)
 
 NOT_HERE = "no secret in this file: secrets only by file or credential"
+_PATHS = re.compile(r"_(file|folder)$|^(port|store)$")  # keys of paths
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -203,12 +204,17 @@ def _secrets(table: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPat
 
 def _controls(document: Document) -> list[Problem]:
     """Texts with control characters: mostly Windows paths whose backslashes meant something else."""
-    do = "write a path with / or in single quotes, '...': in double quotes \\t and \\n are tab and line end"
     return [
-        document.problem(path, "text without control characters", document.written(path), do=do)
+        document.problem(path, "text without control characters", document.written(path), do=_plain_step(path))
         for path, value in leaves(document.table)
         if isinstance(value, str) and _CONTROL.search(value)
     ]
+
+
+def _plain_step(path: KeyPath) -> str:
+    if _PATHS.search(str(path[-1])):
+        return "write a path with / or in single quotes, '...': in double quotes \\t and \\n are tab and line end"
+    return "write it on one line, without tabs and line ends: in double quotes \\t and \\n are such"
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
