@@ -21,7 +21,7 @@ from collector.config import Config
 from gateway import enrol, online
 from gateway.cli import main
 from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash, read_configuration
-from gateway.faults import PasswordUnusable
+from gateway.faults import BadConfiguration, PasswordUnusable
 from gateway.findings import Finding, Mark
 from gateway.forecast import forecast
 from gateway.password import password_of
@@ -71,6 +71,34 @@ def test_an_example_loads_and_fits_its_schema(kind: str) -> None:
     validator.validate(table)
     assert not validator.is_valid({**table, "colour": 1})
     assert (read_configuration(example) if kind == "gateway" else Config.from_toml(example)) is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('model = "eastron-sdm630-modbus"', 'model = "eastron"'),
+        ('auth = "lls"', 'auth = "none"'),
+        ('auth = "lls"', ""),
+        ('password_file = "secrets/main-meter"', ""),
+        ('password_file = "secrets/main-meter"', 'password_file = "a"\npassword_credential = "b"'),
+        ("port = 8883", 'port = "8883"'),
+        ("port = 8883", "port = 88.5"),
+        ("port = 8883", "port = 70000"),
+        ('protocol = "modbus"', 'protocol = "mbus"'),
+    ],
+)
+def test_the_schema_refuses_what_check_refuses(old: str, new: str, tmp_path: Path) -> None:
+    """An editor with the schema says it while it is written."""
+    text = (ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
+    text = "\n".join(each for each in text.split("\n") if not each.startswith("#"))
+    assert old in text
+    path = tmp_path / "gateway.toml"
+    path.write_text(text.replace(old, new))
+    validator = jsonschema_rs.validator_for(json.loads((ROOT / "config" / "gateway.schema.json").read_text()))
+    assert validator.is_valid(tomllib.loads(text))
+    assert not validator.is_valid(tomllib.loads(path.read_text()))
+    with pytest.raises(BadConfiguration):
+        read_configuration(path)
 
 
 def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Path) -> None:
