@@ -111,6 +111,8 @@ def with_protocols(document: Document) -> tuple[Document, list[Problem]]:
             if given is None
             else f'write protocol = "{near or likely}"'.replace('""', '"')
         )
+        if given is None and not {"port", "url", "device"} & set(bus.table):
+            do = 'add protocol to [[bus]]: "mbus" for an M-Bus line, "dlms" or "modbus" for meters behind an address'
         if slip is None:
             problems.append(document.problem(path, words, document.written(path), near=near, do=do))
         number = bus.path[1]

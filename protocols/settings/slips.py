@@ -34,21 +34,14 @@ def hosts(document: Document, *paths: KeyPath) -> Iterator[Problem]:
 
 def amiss(host: str) -> tuple[str, str] | None:
     """Why a text is no host: the host in it (or ""), and what to do; None for a host."""
-    url, with_port = _URL.fullmatch(host), _WITH_PORT.fullmatch(host)
-    if url is not None:
-        inner = _WITH_PORT.fullmatch(url["rest"])
-        near = url["rest"] if inner is None else inner["host"] or inner["six"]
-        return near if amiss(
-            near
-        ) is None else "", "write the host without //: TLS is always used, and the port is a key"
-    if with_port is not None:
-        near = with_port["host"] or with_port["six"]
-        return near if amiss(near) is None else "", "write the host alone; its port goes into port = NUMBER"
-    if _is_address(host):
-        return None
+    if len(host) > HOST_CHARACTERS:
+        return "", f"a host name has at most {HOST_CHARACTERS} characters"
+    within = _within(host)
+    if within is not None or _is_address(host):
+        return within
     if _NUMBERS.fullmatch(host):
         return "", "an address is four numbers from 0 to 255 with points, without zeros before them"
-    if len(host) > HOST_CHARACTERS or not _NAME.fullmatch(host):
+    if not _NAME.fullmatch(host):
         return "", "a host name has letters, digits, - and points, and no blanks"
     return None
 
@@ -72,6 +65,19 @@ def apart(document: Document, one: KeyPath, other: KeyPath) -> Iterator[Problem]
         words = f"another path than that of {one[-1]}"
         do = f"give {other[-1]} a place of its own: keys are kept when the rest is moved or thrown away"
         yield document.problem(other, words, document.written(other), do=do)
+
+
+def _within(text: str) -> tuple[str, str] | None:
+    """The host in an url, or before a port, and what to do; None where a text is neither."""
+    url = _URL.fullmatch(text)
+    inner = _WITH_PORT.fullmatch(text if url is None else url["rest"])
+    if url is None and inner is None:
+        return None
+    near = (inner["host"] or inner["six"]) if inner is not None else url["rest"] if url is not None else ""
+    near = near if amiss(near) is None else ""
+    if url is not None:
+        return near, "write the host without //: TLS is always used, and the port is a key"
+    return near, "write the host alone; its port goes into port = NUMBER"
 
 
 def _is_address(host: str) -> bool:

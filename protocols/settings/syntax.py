@@ -50,6 +50,8 @@ def guess(text: str, places: Places, error: Exception) -> Guess:
     message = str(error)
     lines = text.split("\n")
     line, column = _place(message, lines)
+    if 'Expected "\'"' in message and places.lost is not None:  # tomllib looks for the quote to the file's end
+        line, column = text.count("\n", 0, places.lost.at) + 1, places.lost.at - text.rfind("\n", 0, places.lost.at)
     if isinstance(error, RecursionError) or "deep" in message:
         return Guess(
             line, column, "at most 32 brackets in each other", "more", "close each [ and { where its list ends"
@@ -83,7 +85,9 @@ def meant(source: str, found: Guess, times: int = 0) -> str | None:
 
 def _likely(source: str, found: Guess) -> str | None:
     """With the slip put right."""
-    at = found.column - 1
+    at, header = found.column - 1, _header(source.partition("#")[0].strip())
+    if header is not None:
+        return header
     if _CURLY.search(source):
         return _CURLY.sub('"', source)
     if found.expected.startswith("]"):
@@ -92,6 +96,14 @@ def _likely(source: str, found: Guess) -> str | None:
         return f"{source[:at]} = {source[at:].lstrip(': ')}"
     value = None if found.expected.endswith(" once") else _ASSIGNED.match(source)
     return None if value is None else _valued(source[: value.start("value")], value["value"], found)
+
+
+def _header(source: str) -> str | None:
+    """The header that a line seems to be: in other brackets, or with a colon behind it."""
+    name = source.strip(" \t[](){}:")
+    if not re.fullmatch(r"[\w.-]+", name) or not (source[0] in "[({" or source.endswith(":")):
+        return None
+    return f"[[{name}]]" if source.count("[") > 1 else f"[{name}]"
 
 
 def _valued(before: str, written: str, found: Guess) -> str | None:
@@ -109,7 +121,15 @@ def _empty(source: str, found: Guess) -> str | None:
 
 
 _STEPS = (_likely, _empty)
-_ENDS = ("] at the end", "} at the end", "at most 32", "a number of at most", "[", "each key and table")
+_ENDS = (
+    "] at the end",
+    "} at the end",
+    "at most 32",
+    "a number of at most",
+    "[",
+    "each key and table",
+    "= and a value",
+)
 
 
 def _whole(source: str) -> bool:
@@ -179,6 +199,9 @@ def _statement(source: str, line: int, column: int) -> Guess:
 
 
 def _after_key(source: str, line: int, at: int, word: str, rest: str) -> Guess:
+    if rest == ":":
+        do = f"write [{word}] if a table begins here, or {word} = VALUE"
+        return Guess(line, source.index(":") + 1, "= after the key", ":", do)
     if rest.startswith(":"):
         return Guess(line, source.index(":") + 1, "= after the key", ":", f"write {word} = {rest[1:].strip()}")
     if rest:

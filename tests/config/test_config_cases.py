@@ -191,6 +191,8 @@ def test_all_faults_come_in_one_run(tmp_path: Path) -> None:
         ("smart quotes", "colon", "zeros before a number", "minutes for seconds", "auth misspelt", "quotes missing"),
         ("windows backslash", "closing quote missing", "value missing", "bracket missing", "address too small"),
         ("equals sign missing", "array header misspelt", "identification number without quotes", "url twice"),
+        ("table headed by a colon", "closing single quote missing", "address too small"),
+        ("table in curly brackets", "address too small", "auth misspelt"),
         ("key twice", "auth misspelt", "indented with tabs"),
     ],
 )
