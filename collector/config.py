@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.faults import ConfigFileError
-from protocols.settings import document as documents
-from protocols.settings import reading
+from protocols.settings import mend, reading, slips
+from protocols.settings.document import Document
 from protocols.settings.problems import Problem
 from protocols.settings.words import Wanted
 
@@ -174,10 +174,20 @@ def read_file(path: Path) -> File:
     Raises:
         ConfigFileError: unreadable, or everything in it that does not fit.
     """
-    found = documents.load(path)
-    if isinstance(found, Problem):
-        raise ConfigFileError("a TOML file in UTF-8", found.got, str(path), (found,))
-    file, problems = reading.read(found, File, SECRETS)
-    if file is None:
+    found = mend.load(path, File)
+    if isinstance(found, tuple):
+        raise ConfigFileError("a TOML file in UTF-8", found[0].got, str(path), found)
+    ruled = found.of_writer(_rules(found))
+    file, more = reading.read(found, File, SECRETS)
+    said = {each.key for each in ruled}  # a rule knows more than a class
+    problems = ruled + [each for each in more if each.key not in said]
+    if file is None or problems:
         raise ConfigFileError("a configuration without faults", f"{len(problems)}", str(path), problems)
     return file
+
+
+def _rules(document: Document) -> list[Problem]:
+    """What the classes cannot say of a file."""
+    found = [*slips.hosts(document, ("broker", "host"), ("broker", "server_name"))]
+    found += slips.folders(document, ("store",), ("keys_folder",))
+    return [*found, *slips.apart(document, ("store",), ("keys_folder",))]

@@ -18,7 +18,7 @@ from gateway import rules
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
 from protocols.settings import document as documents
-from protocols.settings import reading
+from protocols.settings import mend, reading
 from protocols.settings.problems import Level, Problem
 from protocols.settings.words import Wanted
 from protocols.uplink.pack import pack
@@ -323,10 +323,13 @@ def check_configuration(path: Path) -> Checked:
     Raises:
         ConfigurationUnreadable: no such file, or not TOML.
     """
-    found = documents.load(path)
-    if isinstance(found, Problem):
-        raise ConfigurationUnreadable((found,), str(path))
-    return _checked(found, path.absolute().parent)
+    found = mend.load(path, Configuration)
+    if isinstance(found, tuple):
+        raise ConfigurationUnreadable(found, str(path))
+    checked = _checked(found, path.absolute().parent)
+    if not found.toml:
+        raise ConfigurationUnreadable(checked.problems, str(path))
+    return checked
 
 
 def configuration_from(table: dict[str, Any], folder: Path, where: str) -> Configuration:
@@ -346,7 +349,7 @@ def _good(checked: Checked, where: str) -> Configuration:
 
 def _checked(document: documents.Document, folder: Path) -> Checked:
     document, problems = rules.with_protocols(document)
-    ruled = problems + list(rules.problems(document))
+    ruled = document.of_writer(problems + list(rules.problems(document)))
     found, more = reading.read(document, Configuration, rules.SECRETS)
     said = {each.key for each in ruled if each.level is Level.FAULT}  # a rule knows more than a class
     ruled += [each for each in more if each.key not in said]

@@ -20,10 +20,16 @@ class ConfigurationUnreadable(ReportedError):  # noqa: N818
     """The file is not there or is not TOML."""
 
     code = "PLB-C221"
-    do = "check the path given with --config and the line named"
+    do = "correct each line that is named and run 'check' again; where no line is: check the path given with --config"
 
     def __init__(self, problems: tuple[Problem, ...], where: str) -> None:
         super().__init__("a TOML file in UTF-8", "none", where, problems)
+
+    @property
+    def advice(self) -> str:
+        """Of a file that was found: about its lines alone."""
+        named = any(each.line for each in self.problems)
+        return "correct the lines that are named and run 'check' again" if named else self.problems[0].do or self.do
 
 
 class PasswordUnusable(ConfigurationError):  # noqa: N818

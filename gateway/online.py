@@ -19,7 +19,7 @@ from cryptography import x509
 from gateway import enrol
 from gateway.buses import reader
 from gateway.clock import GatewayClock
-from gateway.config import Bus, Configuration, Device, MbusBus, MbusDevice
+from gateway.config import Bus, Configuration, Device, DlmsBus, MbusBus, MbusDevice
 from gateway.findings import Finding, Mark, failed
 from gateway.inspect import dated
 from gateway.lock import LOCK_FILE
@@ -27,7 +27,8 @@ from gateway.poll import BUDGET_S
 from gateway.reader import Reader
 from gateway.schedule import Due, slot_of
 from gateway.settled import Positions
-from protocols.errors import LinkError, PlombaError
+from protocols.dlms.faults import NoAnswer, StreamEnded
+from protocols.errors import AnotherMeter, LinkError, PlombaError
 from protocols.reading import Identity, MeterTime, Precision, Reading
 from protocols.transports.pipe import PipeSettings
 from protocols.transports.serial import PortBusy
@@ -135,7 +136,7 @@ async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: Gat
             if isinstance(bus, MbusBus):  # one line: the others would fail by the same cause
                 return
         except PlombaError as error:
-            yield failed(what, error)
+            yield failed(what, error, meter_step(bus, device, error))
         else:
             for each in answered(what, device, shown):
                 yield each
@@ -156,6 +157,17 @@ def answered(what: str, device: Device, shown: list[Reading]) -> list[Finding]:
             Finding(Mark.HINT, what, "its identity is not in the file: another meter would be taken for it", do=do)
         )
     return found
+
+
+def meter_step(bus: Bus, device: Device, error: PlombaError) -> str:
+    """What to do about an error of a meter, where its configuration says more than the error."""
+    if isinstance(error, AnotherMeter):
+        key = "id, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
+        return f"correct {key} of {device.name} in the file, or see whether this is the meter you mean"
+    if isinstance(bus, DlmsBus) and isinstance(error, NoAnswer | StreamEnded):
+        other, at = ("tcp", "tcp+hdlc") if bus.url.startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
+        return f"{error.do}; or try {other}:// instead of {at}:// in the url of {bus.name}"
+    return error.do
 
 
 def described(meter: Identity) -> str:
@@ -204,12 +216,18 @@ def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
 def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
     running = daemon_of(configuration.state_folder)
     if isinstance(error, PortBusy) and isinstance(bus, MbusBus):
-        who = holder(bus.port)
-        stop = "stop the daemon first (systemctl stop plomba-gateway)" if running else "stop that program first"
-        return f"{stop}: {who} holds the port" if who else stop
+        return port_step(running, holder(bus.port))
     if running:
         return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"
     return error.do
+
+
+def port_step(running: str, who: str) -> str:
+    """What to do about a busy port: the daemon that owns the state folder is named before any other process."""
+    if running:
+        other = f"; if it stays busy: {who} holds the port" if who and f"process {running} " not in who else ""
+        return f"stop the daemon first (systemctl stop plomba-gateway): process {running} reads this line{other}"
+    return f"stop that program first: {who} holds the port" if who else "stop the program that holds the port first"
 
 
 def _tls(settings: PipeSettings, now: datetime.datetime) -> Finding:

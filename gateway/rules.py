@@ -5,6 +5,7 @@ All rules run on what is well-formed, whatever else is wrong in the file. A hint
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from protocols import obis
+from protocols.settings import slips
 from protocols.settings.document import Document
 from protocols.settings.locate import KeyPath
 from protocols.settings.problems import Level, Problem
-from protocols.settings.words import nearest
+from protocols.settings.words import SIMILAR, nearest
 
 DAY_S = 86_400
 PORTS = 65_535
@@ -29,6 +31,47 @@ _SCHEMES = {"dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
 _USUAL_PORT = {"dlms": 4059, "modbus": 502}
 _PROFILES = (98, 99)  # OBIS group C of monthly and load profiles
 _SLEEPY_NAME = re.compile(r"^/dev/tty(USB|ACM)\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that are of one protocol, and how they are called."""
+
+    called: str
+    meter: str
+    bus: frozenset[str]
+    device: frozenset[str]
+    has_bus: str
+    has_device: str
+
+
+_LOGIN = frozenset({"auth", "password_file", "password_credential"})
+KEYS = {
+    "mbus": Keys(
+        "M-Bus",
+        "an M-Bus meter",
+        frozenset({"port", "baud", "parity"}),
+        frozenset({"address", "id", "manufacturer", "version", "medium"}),
+        'an M-Bus line has port = "/dev/serial/by-id/..."',
+        "an M-Bus meter has address, and may have id, manufacturer, version and medium",
+    ),
+    "dlms": Keys(
+        "DLMS",
+        "a DLMS meter",
+        frozenset({"url"}),
+        frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"}) | _LOGIN,
+        'a DLMS bus has url = "tcp://HOST:PORT", or "tcp+hdlc://HOST:PORT" with a serial server',
+        "a DLMS meter has client and server, with HDLC physical, and may have serial",
+    ),
+    "modbus": Keys(
+        "Modbus",
+        "a Modbus meter",
+        frozenset({"url"}),
+        frozenset({"unit", "model", "serial"}),
+        'a Modbus bus has url = "tcp://HOST:PORT"',
+        "a Modbus meter has unit and model, and may have serial",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +101,20 @@ def with_protocols(document: Document) -> tuple[Document, list[Problem]]:
         given = bus.table.get("protocol")
         if isinstance(given, str) and given in PROTOCOLS:
             continue
+        slip = None if "protocol" in bus.table else _misspelt(bus)
         near = nearest(given, PROTOCOLS) if isinstance(given, str) else ""
         words = f"one of {', '.join(repr(each) for each in PROTOCOLS)}".replace("'", '"')
-        likely = near.strip('"') or _protocol(bus)
+        likely = near.strip('"') or slip or _protocol(bus)
         path = (*bus.path, "protocol")
         do = (
             f'add to [[bus]]:  protocol = "{likely}"'
             if given is None
             else f'write protocol = "{near or likely}"'.replace('""', '"')
         )
-        problems.append(document.problem(path, words, document.written(path), near=near, do=do))
+        if given is None and not {"port", "url", "device"} & set(bus.table):
+            do = 'add protocol to [[bus]]: "mbus" for an M-Bus line, "dlms" or "modbus" for meters behind an address'
+        if slip is None:
+            problems.append(document.problem(path, words, document.written(path), near=near, do=do))
         number = bus.path[1]
         buses = table["bus"]
         bettered = tuple({**each, "protocol": likely} if at == number else each for at, each in enumerate(buses))
@@ -80,14 +127,18 @@ def problems(document: Document) -> list[Problem]:
     top = Entry((), document.table)
     buses = top.entries("bus")
     found = [*_folders(document, top), *_doubled(document, buses)]
+    found += slips.hosts(document, ("broker", "host"), ("broker", "server_name"))
     for bus in buses:
         found += [*_address(document, bus), *_port(document, bus)]
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
-                found += [*_authentication(document, device), *_names(document, device)]
+                found += [*_authentication(document, device), *_names(document, device), *_registers(document, device)]
+                found += [*_physical(document, bus, device), *slips.folders(document, (*device.path, "password_file"))]
             if bus.text("protocol") == "modbus":
                 found += _model(document, device)
+        for entry in (bus, *bus.entries("device")):
+            found += _foreign(document, bus, entry)
     return found
 
 
@@ -96,6 +147,14 @@ def known_models() -> tuple[str, ...]:
     from protocols.models.modbus import names  # noqa: PLC0415
 
     return names()
+
+
+def _misspelt(bus: Entry) -> str | None:
+    """What a bus speaks by a key that is nearly `protocol`, which the class names; None where there is no such key."""
+    key = next((each for each in bus.table if difflib.get_close_matches(each.lower(), ["protocol"], 1, SIMILAR)), None)
+    if key is None:
+        return None
+    return bus.text(key) if bus.text(key) in PROTOCOLS else _protocol(bus)
 
 
 def _protocol(bus: Entry) -> str:
@@ -111,6 +170,8 @@ def _folders(document: Document, top: Entry) -> Iterator[Problem]:
         if top.table.get(key) == "":
             do = f'write a folder, as {key} = "{key.partition("_")[0]}"'
             yield document.problem((key,), "a folder's path in quotes", '""', do=do)
+    yield from slips.folders(document, ("state_folder",), ("keys_folder",))
+    yield from slips.apart(document, ("state_folder",), ("keys_folder",))
 
 
 def _doubled(document: Document, buses: list[Entry]) -> Iterator[Problem]:
@@ -200,6 +261,8 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
         do = f"add the port: {usual} is the usual one of {kind}"
     elif not 0 < int(port) <= PORTS:
         words, do = f"a port from 1 to {PORTS} at its end", f"{usual} is the usual one of {kind}"
+    elif (step := slips.amiss(host)) is not None:
+        words, do = "a host name or address before the port", step[1]
     if do:
         yield document.problem(path, words, got, near=near, do=do)
 
@@ -220,6 +283,21 @@ def _port(document: Document, bus: Entry) -> Iterator[Problem]:
         yield document.problem(path, words, got, do=do, level=Level.HINT)
 
 
+def _foreign(document: Document, bus: Entry, entry: Entry) -> Iterator[Problem]:
+    """Keys that only a bus or meter of another protocol has."""
+    kind = bus.text("protocol")
+    if kind not in KEYS:
+        return
+    for key in entry.table:
+        owners = [each for each in KEYS if key in KEYS[each].bus | KEYS[each].device]
+        if owners and kind not in owners:
+            path, mine = (*entry.path, key), KEYS[kind]
+            whose = " and ".join(KEYS[each].called for each in owners)
+            do = f"{key} is of {whose}; {mine.has_bus if KEYS[owners[0]].bus & {key} else mine.has_device}"
+            words = f'a key of a bus with protocol = "{kind}"' if entry is bus else f"a key of {mine.meter}"
+            yield document.problem(path, words, repr(key), do=do)
+
+
 def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
     cadence = device.table.get("cadence_s")
     if type(cadence) is int and 0 < cadence <= DAY_S and DAY_S % cadence:
@@ -235,7 +313,8 @@ def _authentication(document: Document, device: Entry) -> Iterator[Problem]:
     given = [key for key in ("password_file", "password_credential") if key in device.table]
     path = (*device.path, "auth")
     if auth == "lls" and not given:
-        do = f'add to [[bus.device]]:  password_file = "secrets/{device.text("name").replace(" ", "-") or "meter"}"'
+        file = f"secrets/{device.text('name').replace(' ', '-') or 'meter'}"
+        do = f'add to [[bus.device]]:  password_file = "{file}", and write the password into that file (chmod 600)'
         yield document.problem(
             (*device.path, "password_file"), 'a password for auth = "lls"', "nothing", do=do, at=path
         )
@@ -271,6 +350,25 @@ def _names(document: Document, device: Entry) -> Iterator[Problem]:
             words = "a profile: x-y:99.* (load) or x-y:98.* (monthly)"
             do = "a register belongs into registers = [...]"
             yield document.problem(path, words, document.written(path), do=do, level=Level.HINT)
+
+
+def _registers(document: Document, device: Entry) -> Iterator[Problem]:
+    """Registers that are there twice."""
+    registers = device.table.get("registers")
+    seen: dict[str, int] = {}
+    for at, name in enumerate(registers if isinstance(registers, tuple) else ()):
+        if isinstance(name, str) and seen.setdefault(name, at) != at:
+            path = (*device.path, "registers", at)
+            got = f"{document.written(path)} a second time"
+            yield document.problem(path, "each register once", got, do="remove it, or write the one that was meant")
+
+
+def _physical(document: Document, bus: Entry, device: Entry) -> Iterator[Problem]:
+    if "physical" in device.table and bus.text("url").startswith("tcp://"):
+        path = (*device.path, "physical")
+        do = "remove it, or write tcp+hdlc:// where a serial server stands in front of the meter"
+        got = document.written(path)
+        yield document.problem(path, "no physical address behind tcp://", got, do=do, level=Level.HINT)
 
 
 def _model(document: Document, device: Entry) -> Iterator[Problem]:

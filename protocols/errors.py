@@ -53,7 +53,7 @@ class AnotherMeter(MeterError):  # noqa: N818 - named after what happened
     """The meter that answered is not the one that is configured at this address."""
 
     code = "PLB-M114"
-    do = "was the meter exchanged? enter the exchange, or correct the address in the configuration"
+    do = "was the meter exchanged? correct its identity in the configuration; otherwise correct its address"
 
 
 class LinkError(PlombaError):

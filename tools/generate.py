@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from collector.config import File  # noqa: E402 - the checkout's own packages
 from gateway import config as gateway  # noqa: E402
+from gateway.rules import known_models  # noqa: E402
 from protocols.catalogue import WHO, Entry  # noqa: E402
 from protocols.errors import PlombaError  # noqa: E402
 from protocols.settings.words import expected, slot_of  # noqa: E402
@@ -55,6 +56,12 @@ A collector: copy this file to /etc/plomba/collector.toml, fill it in, and run
 
 A line that begins with # and a key shows a default, or a key that may be given; remove the # to change it.
 Paths are relative to this file. Made from the classes that load it (tools/generate.py): change those."""
+
+# Of the JSON schema of a DLMS meter: a password where its login wants one, and only there.
+PASSWORDS = ("password_file", "password_credential")
+WITH_LOGIN = {"properties": {"auth": {"const": "lls"}}, "required": ["auth"]}
+ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
+NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 
 # Of errors that are made from values alone: what was expected and what came.
 MESSAGES = {
@@ -114,7 +121,7 @@ def everything() -> Iterator[tuple[str, str]]:
     entries = catalogue()
     yield "protocols/catalogue.json", _json([asdict(each) for each in entries])
     yield "docs/errors.md", errors_page(entries)
-    yield "config/gateway.schema.json", schema(gateway.Configuration, "Plomba gateway")
+    yield "config/gateway.schema.json", gateway_schema()
     yield "config/collector.schema.json", schema(File, "Plomba collector")
     yield "config/gateway.example.toml", gateway_example()
     yield "config/collector.example.toml", collector_example()
@@ -195,9 +202,34 @@ def errors_page(entries: list[Entry]) -> str:
 
 def schema(model: type[BaseModel], title: str) -> str:
     """A JSON schema for editors and other checkers."""
-    made = model.model_json_schema()
+    return _json(_schema(model, title))
+
+
+def gateway_schema() -> str:
+    """The gateway's, with what its rules know beside the classes: the models, and which login wants a password."""
+    made = _schema(gateway.Configuration, "Plomba gateway")
+    tables = made["$defs"]
+    tables["ModbusDevice"]["properties"]["model"]["enum"] = list(known_models())
+    tables["DlmsDevice"] |= {"if": WITH_LOGIN, "then": ONE_PASSWORD, "else": NO_PASSWORD}
+    return _json(made)
+
+
+def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
+    made: dict[str, Any] = _given(model.model_json_schema())
     made["title"] = title
-    return _json({"$schema": "https://json-schema.org/draft/2020-12/schema", **made})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _given(value: Any) -> Any:
+    """Without null, which TOML does not have: what may be left out is not null."""
+    if isinstance(value, list):
+        return [_given(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kinds = [each for each in value.get("anyOf", ()) if each != {"type": "null"}]
+    if len(kinds) == 1:
+        value = {**kinds[0], **{key: each for key, each in value.items() if key != "anyOf"}}
+    return {key: _given(each) for key, each in value.items() if (key, each) != ("default", None)}
 
 
 def gateway_example() -> str:

@@ -9,6 +9,7 @@ import codecs
 import difflib
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,27 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a UTF-32 mark begins like 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A settings file: what it says (arrays as tuples), and where."""
+    """A settings file: what it says (arrays as tuples), and where.
+
+    `problems` were found before, and read over; what the lines `mended` say was guessed. `toml`: no line had to be
+    guessed to read it.
+    """
 
     file: str
     table: dict[str, Any]
     places: Places
     lines: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    mended: frozenset[int] = frozenset()
+
+    @property
+    def toml(self) -> bool:
+        """Whether it is TOML as it is written."""
+        return not self.mended
+
+    def of_writer(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems that are not of a value which was guessed."""
+        return [each for each in problems if each.line not in self.mended]
 
     def problem(
         self,
@@ -72,27 +88,32 @@ class Document:
         return source_line(self.lines[place.line - 1]) if here else ""
 
 
-def load(path: Path) -> Document | Problem:
-    """The document in a file, or why there is none."""
+def text_in(path: Path) -> str | Problem:
+    """The text in a file, with line ends of one character, or why there is none."""
     octets = _octets(path)
     if isinstance(octets, Problem):
         return octets
     text = _text(path, octets)
-    return text if isinstance(text, Problem) else parse(str(path), text)
+    return text if isinstance(text, Problem) else text.replace("\r\n", "\n")
 
 
 def parse(file: str, text: str) -> Document | Problem:
     """The document in a text, or its first fault as TOML."""
     text = text.replace("\r\n", "\n")
-    places = locate(text)
-    lines = tuple(text.split("\n"))
+    places, lines = locate(text), tuple(text.split("\n"))
+    found = table_of(text, places)
+    return guessed(file, lines, found) if isinstance(found, Guess) else Document(file, found, places, lines)
+
+
+def table_of(text: str, places: Places) -> dict[str, Any] | Guess:
+    """What a text says (arrays as tuples), or its first fault as TOML."""
     if places.lost is not None and "deep" in str(places.lost):
-        return _guessed(file, lines, guess(text, places, _depth(text, places.lost)))
+        return guess(text, places, _depth(text, places.lost))
     try:
-        table = tomllib.loads(text)
+        found: dict[str, Any] = _tuples(tomllib.loads(text))
     except (ValueError, RecursionError) as error:  # int() refuses numbers of more than 4,300 digits by ValueError
-        return _guessed(file, lines, guess(text, places, error))
-    return Document(file, _tuples(table), places, lines)
+        return guess(text, places, error)
+    return found
 
 
 def unlocated(file: str, table: dict[str, Any]) -> Document:
@@ -171,7 +192,8 @@ def _depth(text: str, lost: LostError) -> ValueError:
     return ValueError(f"{lost} (at line {line}, column {column})")
 
 
-def _guessed(file: str, lines: tuple[str, ...], found: Guess) -> Problem:
+def guessed(file: str, lines: tuple[str, ...], found: Guess) -> Problem:
+    """The problem that a guess is; what may be a secret is not in it."""
     line = lines[found.line - 1] if 0 < found.line <= len(lines) else ""
     got, near, do = shortened(found.got), found.near, found.do
     within = "=" not in line and any(map(hides, lines[: found.line]))  # a text over several lines may be a secret

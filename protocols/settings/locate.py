@@ -48,12 +48,24 @@ TOP = Place(1, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """A table's header: its names and where each begins, whether it has double brackets, and its span in the text."""
+
+    names: tuple[str, ...]
+    starts: tuple[int, ...]
+    array: bool
+    begins: int
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """The place of each key, by its path, and what came twice: path, first and second place."""
 
     places: dict[KeyPath, Place]
     doubled: tuple[tuple[KeyPath, Place, Place], ...] = ()
     lost: LostError | None = None
+    headers: tuple[Header, ...] = ()
 
     def of(self, path: KeyPath) -> Place:
         """The place of a key, or of the innermost table around it that is written down."""
@@ -68,14 +80,15 @@ def locate(text: str) -> Places:
     try:
         scanner.document()
     except LostError as lost:
-        return Places(scanner.places, tuple(scanner.doubled), lost)
-    return Places(scanner.places, tuple(scanner.doubled))
+        return Places(scanner.places, tuple(scanner.doubled), lost, tuple(scanner.headers))
+    return Places(scanner.places, tuple(scanner.doubled), None, tuple(scanner.headers))
 
 
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.places: dict[KeyPath, Place] = {}
         self.doubled: list[tuple[KeyPath, Place, Place]] = []
+        self.headers: list[Header] = []
         self._text, self._at = text, 0
         self._lines = [0, *(found.end() for found in re.finditer("\n", text))]
         self._counts: dict[KeyPath, int] = {}  # elements of each array of tables
@@ -92,9 +105,12 @@ class _Scanner:
                 self._pair(table)
 
     def _header(self, opening: str, closing: str) -> KeyPath:
+        begins = self._at
         self._at += len(opening)
         parts = self._key()
         self._expect(closing)
+        names, starts = tuple(each[0] for each in parts), tuple(each[1] for each in parts)
+        self.headers.append(Header(names, starts, closing == "]]", begins, self._at))
         path: KeyPath = ()
         for name, start, end in parts[:-1]:
             path = self._inside((*path, name))

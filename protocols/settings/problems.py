@@ -65,11 +65,16 @@ class ReportedError(ConfigurationError):
         super().__init__(expected, got, where)
         self.problems = tuple(problems)
 
+    @property
+    def advice(self) -> str:
+        """What the report ends with."""
+        return self.do
+
     def report(self, colour: bool = False) -> str:
         """What the technician reads."""
         if not self.problems:
             return super().__str__()
-        last = f"{self.code}: {counted(self.problems)} in {self.where}; {self.do}"
+        last = f"{self.code}: {counted(self.problems)} in {self.where}; {self.advice}"
         return "\n".join([report(self.problems, colour), "", last])
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from protocols.settings.words import SIMILAR, Slot, choices, expected, follow, l
 Settings = TypeVar("Settings", bound=BaseModel)
 
 NOT_HERE = "no secret in this file: secrets only by file or credential"
+_PATHS = re.compile(r"_(file|folder)$|^(port|store)$")  # keys of paths
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,13 +35,29 @@ def read(document: Document, model: type[Settings], advice: str = "") -> tuple[S
         for path, key in _secrets(document.table)
     ]
     problems += _controls(document)
+    value = None
     try:
         value = model.model_validate(document.table)
     except ValidationError as error:
         known = {each.key for each in problems}
-        found = [_problem(document, model, each) for each in error.errors(include_url=False) if not _follows(each)]
-        return None, problems + [each for each in found if each.key not in known]
+        found = [_problem(document, model, each) for each in _told(model, error.errors(include_url=False))]
+        problems += [each for each in found if each.key not in known]
+    problems = [*document.problems, *document.of_writer(problems)]
     return (None if problems else value), problems
+
+
+def _told(model: type[BaseModel], errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors that are named: one slip is one problem, so that a key that is only misspelt is not missing too."""
+    renamed = set()
+    for each in errors:
+        if each["type"] == "extra_forbidden":
+            path, slot = follow(model, each["loc"])
+            renamed.add((*path[:-1], _near(str(path[-1]), slot)))
+    return [
+        each
+        for each in errors
+        if not _follows(each) and not (each["type"] == "missing" and follow(model, each["loc"])[0] in renamed)
+    ]
 
 
 def _problem(document: Document, model: type[BaseModel], error: ErrorDetails) -> Problem:
@@ -72,15 +89,30 @@ def _problem(document: Document, model: type[BaseModel], error: ErrorDetails) ->
 def _unknown(document: Document, model: type[BaseModel], path: KeyPath, slot: Slot) -> Problem:
     name = str(path[-1])
     known = list(slot.table.model_fields) if slot.table is not None else []
-    near = next(iter(difflib.get_close_matches(name.lower(), known, 1, SIMILAR)), "")
+    near = _near(name, slot)
     got = repr(name) if name.isprintable() else "one with control characters"
     if near:
         return document.problem(path, "a known key", got, near=repr(near), do=f"rename it to {near}")
     homes = [each for each, table in tables_in(model) if name in table.model_fields]
+    homes.sort(key=lambda home: -_together(home, path))
     if homes:
         got = f"{got}, which belongs to {_home(homes[0])}"
         return document.problem(path, f"a key of {_home(path[:-1])}", got, do=_move(name, homes[0]))
     return document.problem(path, "a known key", got, do=f"keys that may stand here: {', '.join(sorted(known))}")
+
+
+def _near(name: str, slot: Slot) -> str:
+    """The key of a table that is most like a name; empty where none is."""
+    known = list(slot.table.model_fields) if slot.table is not None else []
+    return next(iter(difflib.get_close_matches(name.lower(), known, 1, SIMILAR)), "")
+
+
+def _together(home: KeyPath, path: KeyPath) -> int:
+    """How far two paths go together, whatever the numbers: `port` in a meter belongs to its bus, not to the broker."""
+    names = [each for each in path if isinstance(each, str)]
+    return sum(
+        one == other for one, other in zip(filter(lambda each: isinstance(each, str), home), names, strict=False)
+    )
 
 
 def _home(path: KeyPath) -> str:
@@ -101,8 +133,16 @@ def _missing(document: Document, path: KeyPath, slot: Slot, key: str) -> Problem
             path, words, "nothing", do=f"add {words.rpartition(' ')[2]} with its keys", at=path[:-1]
         )
     where = _home(path[:-1]) if path[:-1] else "the top of the file, before the first [table]"
-    do = f"add to {where}:  {line}" if line else f"add {key} to {where}"
+    do = f"add {key} to {where}: {_meaning(slot)}" + (f"; an example is {line}" if line else "")
     return document.problem(path, words, "nothing", do=do, at=path[:-1])
+
+
+def _meaning(slot: Slot) -> str:
+    """What a field is, in the words of its description's first part."""
+    words = (slot.field.description or "") if slot.field is not None else ""
+    words = words.partition(";")[0].rstrip(".") or "with its own value"
+    plain = words[1:2].islower() and not words.startswith("Modbus")  # others begin with an abbreviation
+    return words[:1].lower() + words[1:] if plain else words
 
 
 def _unfit(document: Document, path: KeyPath, slot: Slot, value: Any) -> Problem:
@@ -164,12 +204,17 @@ def _secrets(table: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPat
 
 def _controls(document: Document) -> list[Problem]:
     """Texts with control characters: mostly Windows paths whose backslashes meant something else."""
-    do = "write a path with / or in single quotes, '...': in double quotes \\t and \\n are tab and line end"
     return [
-        document.problem(path, "text without control characters", document.written(path), do=do)
+        document.problem(path, "text without control characters", document.written(path), do=_plain_step(path))
         for path, value in leaves(document.table)
         if isinstance(value, str) and _CONTROL.search(value)
     ]
+
+
+def _plain_step(path: KeyPath) -> str:
+    if _PATHS.search(str(path[-1])):
+        return "write a path with / or in single quotes, '...': in double quotes \\t and \\n are tab and line end"
+    return "write it on one line, without tabs and line ends: in double quotes \\t and \\n are such"
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from protocols.settings.locate import KeyPath, Places
 
+IDENTIFICATION = 8  # digits of an M-Bus identification number
 DIGITS = 4_300  # of a number: Python reads no longer ones
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -16,6 +17,18 @@ _ASSIGNED = re.compile(r"^\s*[\w.\"'-]+\s*=\s*(?P<value>.*?)\s*(?:#.*)?$")
 _NUMBER_AND_UNIT = re.compile(r"[+-]?\d[\d_.]*\s*[A-Za-z%]+")
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_TIME = re.compile(r"^\s*\w+_s\s*=\s*(?P<time>(?P<number>\d{1,6})\s*(?P<unit>[A-Za-z]+))\s*(?:#.*)?$")
+_SECONDS = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "min": 60,
+    "minute": 60,
+    "h": 3_600,
+    "hour": 3_600,
+    "d": 86_400,
+    "day": 86_400,
+}
 _YES = ("true", "yes", "on", "ja")
 _NO = ("false", "no", "off", "nein")
 
@@ -37,6 +50,8 @@ def guess(text: str, places: Places, error: Exception) -> Guess:
     message = str(error)
     lines = text.split("\n")
     line, column = _place(message, lines)
+    if 'Expected "\'"' in message and places.lost is not None:  # tomllib looks for the quote to the file's end
+        line, column = text.count("\n", 0, places.lost.at) + 1, places.lost.at - text.rfind("\n", 0, places.lost.at)
     if isinstance(error, RecursionError) or "deep" in message:
         return Guess(
             line, column, "at most 32 brackets in each other", "more", "close each [ and { where its list ends"
@@ -47,7 +62,85 @@ def guess(text: str, places: Places, error: Exception) -> Guess:
         return _doubled(places, line, column, lines)
     if column == 1 and line > 1 and not lines[line - 1].strip():
         line, column = _last_words(lines, line)
-    return _of_line(lines[line - 1], line, column, _AT.sub("", message))
+    source = lines[line - 1]
+    return _seconds(line, source) or _of_line(source, line, column, _AT.sub("", message))
+
+
+def meant(source: str, found: Guess, times: int = 0) -> str | None:
+    """The line as it was probably meant; None where reading on would only guess.
+
+    Args:
+        source: the line as it stands.
+        found: what is wrong with it.
+        times: how often the line was guessed before: then its value is left out, and at last the line.
+    """
+    if times > len(_STEPS) or found.expected.startswith(_ENDS) or not _whole(source):
+        return None
+    for step in _STEPS[times:]:
+        line = step(source, found)
+        if line is not None and line != source:
+            return line
+    return "#"
+
+
+def _likely(source: str, found: Guess) -> str | None:
+    """With the slip put right."""
+    at, header = found.column - 1, _header(source.partition("#")[0].strip())
+    if header is not None:
+        return header
+    if _CURLY.search(source):
+        return _CURLY.sub('"', source)
+    if found.expected.startswith("]"):
+        return source[:at].rstrip("] ") + found.expected.split()[0]
+    if found.expected == "= after the key":
+        return f"{source[:at]} = {source[at:].lstrip(': ')}"
+    value = None if found.expected.endswith(" once") else _ASSIGNED.match(source)
+    return None if value is None else _valued(source[: value.start("value")], value["value"], found)
+
+
+def _header(source: str) -> str | None:
+    """The header that a line seems to be: in other brackets, or with a colon behind it."""
+    name = source.strip(" \t[](){}:")
+    if not re.fullmatch(r"[\w.-]+", name) or not (source[0] in "[({" or source.endswith(":")):
+        return None
+    return f"[[{name}]]" if source.count("[") > 1 else f"[{name}]"
+
+
+def _valued(before: str, written: str, found: Guess) -> str | None:
+    if found.near:
+        return before + found.near
+    if found.do.startswith("add the closing "):
+        return before + written + found.do[-1]
+    return f"{before}'{written[1:-1]}'" if "backslash" in found.expected else None
+
+
+def _empty(source: str, found: Guess) -> str | None:
+    """With a value that is any."""
+    value = _ASSIGNED.match(source)
+    return None if value is None or found.expected.endswith(" once") else source[: value.start("value")] + "0"
+
+
+_STEPS = (_likely, _empty)
+_ENDS = (
+    "] at the end",
+    "} at the end",
+    "at most 32",
+    "a number of at most",
+    "[",
+    "each key and table",
+    "= and a value",
+)
+
+
+def _whole(source: str) -> bool:
+    """Whether a line is one by itself: no list, table or text goes on below it."""
+    pairs = (("[", "]"), ("{", "}"))
+    header = source.lstrip().startswith("[")
+    return (
+        '"""' not in source
+        and "'''" not in source
+        and (header or all(source.count(one) == source.count(other) for one, other in pairs))
+    )
 
 
 def _place(message: str, lines: list[str]) -> tuple[int, int]:
@@ -106,6 +199,9 @@ def _statement(source: str, line: int, column: int) -> Guess:
 
 
 def _after_key(source: str, line: int, at: int, word: str, rest: str) -> Guess:
+    if rest == ":":
+        do = f"write [{word}] if a table begins here, or {word} = VALUE"
+        return Guess(line, source.index(":") + 1, "= after the key", ":", do)
     if rest.startswith(":"):
         return Guess(line, source.index(":") + 1, "= after the key", ":", f"write {word} = {rest[1:].strip()}")
     if rest:
@@ -141,7 +237,22 @@ def _value(line: int, start: int, written: str) -> Guess:
     return Guess(line, start, "a value: text stands in quotes", written, f'write "{written}"', f'"{written}"')
 
 
+def _seconds(line: int, source: str) -> Guess | None:
+    """A time with its unit, where the key wants seconds."""
+    found = _TIME.match(source)
+    unit = "" if found is None else found["unit"].lower()
+    factor = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s"))
+    if found is None or factor is None:
+        return None
+    near = str(int(found["number"]) * factor)
+    do = f"write {near}: the key wants seconds, without a unit"
+    return Guess(line, found.start("number") + 1, "a number without a unit", found["time"], do, near)
+
+
 def _number(line: int, start: int, written: str) -> Guess:
+    if _LEADING_ZERO.fullmatch(written) and len(written) == IDENTIFICATION:
+        do = f'write "{written}": an identification number stands in quotes, with its zeros'
+        return Guess(line, start, "a number without zeros before it", written, do, f'"{written}"')
     if _LEADING_ZERO.fullmatch(written):
         plain = str(int(written))
         do = f'write {plain}, or "{written}" where the zeros belong to a name'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,7 @@ from collector.cli import commands
 from collector.config import Config
 from gateway import rules
 from gateway.cli import main
-from gateway.config import check_configuration, read_configuration
+from gateway.config import DlmsBus, MbusBus, ModbusBus, check_configuration, read_configuration
 from protocols.settings.problems import Level, Problem, ReportedError
 
 GATEWAY = """gateway = "boiler-room-7"
@@ -179,6 +180,78 @@ def test_all_faults_come_in_one_run(tmp_path: Path) -> None:
     for name in names:
         holds(CASES[name], found)
     assert len(found) == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("array header misspelt", "number in quotes", "address too small", "url without port", "register malformed"),
+        ("bus headed as a meter", "address too small", "inner array header without the outer name"),
+        ("bus in single brackets", "broker in double brackets", "inner array header misspelt", "url without port"),
+        ("smart quotes", "colon", "zeros before a number", "minutes for seconds", "auth misspelt", "quotes missing"),
+        ("windows backslash", "closing quote missing", "value missing", "bracket missing", "address too small"),
+        ("equals sign missing", "array header misspelt", "identification number without quotes", "url twice"),
+        ("table headed by a colon", "closing single quote missing", "address too small"),
+        ("table in curly brackets", "address too small", "auth misspelt"),
+        ("key twice", "auth misspelt", "indented with tabs"),
+    ],
+)
+def test_a_slip_hides_no_other(names: tuple[str, ...], tmp_path: Path) -> None:
+    """A misspelt header and a line that is no TOML are read over: exactly these problems come."""
+    lines: dict[int, str] = {}
+    for name in names:
+        lines |= CASES[name].lines
+    path = tmp_path / "gateway.toml"
+    path.write_text(text_of(GATEWAY, Case(lines, 0, 0, "")))
+    found = [(each.expected, each.got) for each in problems_of(path)]
+    for name in names:
+        case = CASES[name]
+        assert [1 for expected, got in found if case.expected in expected and case.got in got] == [1], found
+    assert len(found) == len(names), found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "address misspelt",
+        "cadence without its unit",
+        "the word protocol misspelt",
+        "table misspelt by a dotted key",
+        "inner array header misspelt",
+        "port of the line in a meter",
+        "M-Bus address of a DLMS meter",
+    ],
+)
+def test_one_slip_is_one_problem(name: str, tmp_path: Path) -> None:
+    """What is only misspelt is not missing too."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(text_of(GATEWAY, CASES[name]))
+    assert [each.key for each in problems_of(path)] == [CASES[name].key]
+
+
+def test_the_keys_of_the_protocols_are_those_of_the_classes() -> None:
+    """Otherwise the advice would send a key to a protocol that has none."""
+    for bus in (MbusBus, DlmsBus, ModbusBus):
+        device = get_args(bus.model_fields["device"].annotation)[0]
+        keys = rules.KEYS[get_args(bus.model_fields["protocol"].annotation)[0]]
+        assert set(bus.model_fields) == keys.bus | {"protocol", "name", "device"}
+        assert set(device.model_fields) == keys.device | {"name", "cadence_s"}
+
+
+def test_the_last_words_after_a_line_that_is_no_toml_are_about_the_line(tmp_path: Path) -> None:
+    """The path was right; that of a file which is not there is not."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(text_of(GATEWAY, CASES["True"]))
+    output = CliRunner().invoke(main, ["check", "--config", str(path)]).output
+    assert output.endswith(f"1 fault in {path}; correct the lines that are named and run 'check' again\n")
+    assert "--config" not in output
+
+
+def test_a_file_of_slips_alone_ends_after_some_rounds(tmp_path: Path) -> None:
+    """Forty lines are enough for one run."""
+    path = tmp_path / "gateway.toml"
+    path.write_text("address = 007\nport = True\n" * 1_000)
+    assert 0 < len(problems_of(path)) <= 40
 
 
 @pytest.mark.parametrize(

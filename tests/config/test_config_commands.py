@@ -21,11 +21,13 @@ from collector.config import Config
 from gateway import enrol, online
 from gateway.cli import main
 from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash, read_configuration
-from gateway.faults import PasswordUnusable
+from gateway.faults import BadConfiguration, PasswordUnusable
 from gateway.findings import Finding, Mark
 from gateway.forecast import forecast
 from gateway.password import password_of
 from protocols.catalogue import read_catalogue
+from protocols.dlms.faults import NoAnswer, StreamEnded
+from protocols.errors import AnotherMeter, PlombaError
 from protocols.mbus.timing import Timing
 from protocols.reading import MeterTime, Precision
 
@@ -69,6 +71,34 @@ def test_an_example_loads_and_fits_its_schema(kind: str) -> None:
     validator.validate(table)
     assert not validator.is_valid({**table, "colour": 1})
     assert (read_configuration(example) if kind == "gateway" else Config.from_toml(example)) is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('model = "eastron-sdm630-modbus"', 'model = "eastron"'),
+        ('auth = "lls"', 'auth = "none"'),
+        ('auth = "lls"', ""),
+        ('password_file = "secrets/main-meter"', ""),
+        ('password_file = "secrets/main-meter"', 'password_file = "a"\npassword_credential = "b"'),
+        ("port = 8883", 'port = "8883"'),
+        ("port = 8883", "port = 88.5"),
+        ("port = 8883", "port = 70000"),
+        ('protocol = "modbus"', 'protocol = "mbus"'),
+    ],
+)
+def test_the_schema_refuses_what_check_refuses(old: str, new: str, tmp_path: Path) -> None:
+    """An editor with the schema says it while it is written."""
+    text = (ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
+    text = "\n".join(each for each in text.split("\n") if not each.startswith("#"))
+    assert old in text
+    path = tmp_path / "gateway.toml"
+    path.write_text(text.replace(old, new))
+    validator = jsonschema_rs.validator_for(json.loads((ROOT / "config" / "gateway.schema.json").read_text()))
+    assert validator.is_valid(tomllib.loads(text))
+    assert not validator.is_valid(tomllib.loads(path.read_text()))
+    with pytest.raises(BadConfiguration):
+        read_configuration(path)
 
 
 def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Path) -> None:
@@ -263,6 +293,37 @@ async def test_a_broker_that_is_not_there_names_the_step(host: str, what: str, s
     """And goes no further."""
     found = await steps(site, host, 1)
     assert (found[-1].what, found[-1].mark, found[-1].code) == (what, Mark.FAIL, "PLB-L201")
+
+
+def online_step(site: Path, bus: int, error: PlombaError) -> str:
+    """What `check --online` says to do about an error of a bus's first meter."""
+    found = read_configuration(site / "gateway.toml").bus[bus]
+    return online.meter_step(found, found.device[0], error)
+
+
+@pytest.mark.parametrize("error", [NoAnswer("an answer", "none"), StreamEnded("an answer", "the end")])
+def test_a_silent_dlms_meter_is_tried_with_the_other_framing(error: PlombaError, site: Path) -> None:
+    """A wrapper meter says nothing to HDLC frames, and the other way round; M-Bus has one framing."""
+    assert online_step(site, 1, error).endswith("or try tcp+hdlc:// instead of tcp:// in the url of main supply")
+    assert online_step(site, 2, error).endswith("or try tcp:// instead of tcp+hdlc:// in the url of solar")
+    assert online_step(site, 0, error) == error.do
+
+
+@pytest.mark.parametrize(("bus", "key"), [(0, "correct id, manu"), (1, "correct serial of main meter in the file")])
+def test_another_meter_is_corrected_in_the_file(bus: int, key: str, site: Path) -> None:
+    """There is no command that enters an exchange."""
+    step = online_step(site, bus, AnotherMeter("one", "another"))
+    assert step.startswith(key)
+    assert step.endswith("or see whether this is the meter you mean")
+    assert "enter" not in step + AnotherMeter.do
+
+
+def test_a_busy_port_names_the_daemon_first() -> None:
+    """It owns the state folder; another process may only have opened the port beside it."""
+    assert online.port_step("7", "process 9 (cat)").startswith("stop the daemon first")
+    assert "process 7 reads this line; if it stays busy: process 9 (cat)" in online.port_step("7", "process 9 (cat)")
+    assert "if it stays" not in online.port_step("7", "process 7 (plomba-gateway)")
+    assert online.port_step("", "process 9 (cat)") == "stop that program first: process 9 (cat) holds the port"
 
 
 def test_check_online_reads_each_meter_once_and_goes_on_after_a_failure(tmp_path: Path) -> None:

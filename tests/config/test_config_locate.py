@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from collector.config import Config
 from gateway.config import Configuration, check_configuration
+from protocols.settings import mend
 from protocols.settings.document import Document, parse
 from protocols.settings.locate import KeyPath, locate
 from protocols.settings.problems import ReportedError, report
@@ -164,6 +165,24 @@ def test_whatever_bytes_come_a_problem_or_a_value_is_the_answer(octets: bytes) -
     problems = [found] if not isinstance(found, Document) else all_problems(found)
     count = text.count("\n") + 1
     assert all(0 < each.line <= count and each.column > 0 for each in problems)
+    report(problems)
+
+
+@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(st.one_of(mutated(), mutated(), TEXT.map(str.encode)))
+@example(b"[[bus.device]]")
+@example(b"[bus]\n[[bus.device]]\n[bus.device]\n[[broker]]\n[broker]\n[[broker]]")
+@example(b"[[bus]\n[bus]]\n[[bus]]]\n[[[bus]]]")
+def test_reading_over_slips_ends_with_problems_in_the_file(octets: bytes) -> None:
+    """Never another exception; what was read over is a problem, and a file without slips is read as it is."""
+    try:
+        text = octets.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        return
+    found, plain = mend.parse("f.toml", text, Configuration), parse("f.toml", text)
+    problems = found if isinstance(found, tuple) else all_problems(found)
+    assert problems or plain == found
+    assert all(0 < each.line <= text.count("\n") + 1 and each.column > 0 for each in problems)
     report(problems)
 
 

@@ -57,14 +57,15 @@ def test_a_good_file_is_read_with_defaults_and_paths_of_its_own(tmp_path: Path) 
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
-    """Types, ranges, unknown and missing keys, doubled names and addresses."""
+    """Types, ranges, unknown and missing keys, doubled names and addresses; a misspelt key is not missing too."""
     bad = GOOD.replace("port = 8883", 'port = "8883"').replace("cadence_s = 900", "cadense_s = 900", 1)
     bad = bad.replace("address = 2", "address = 1").replace('"water"', '"heat"').replace("boiler-room-7", "Boiler")
+    bad = bad.replace("cadence_s = 900", "")
     found = faults(tmp_path, bad)
     assert set(found) == {
         "gateway",
         "broker.port",
-        "bus[0].device[0].cadence_s",
+        "bus[0].device[1].cadence_s",
         "bus[0].device[0].cadense_s",
         "bus[0].device[1].address",
         "bus[0].device[1].name",
