@@ -28,6 +28,7 @@ from collector.worker import Worker, read_trust
 from protocols.errors import LinkError
 from protocols.transports.mqtt import Pipe, connect
 from protocols.transports.pipe import Backoff, PipeSettings
+from protocols.transports.tasks import end
 from protocols.uplink import topics
 
 if TYPE_CHECKING:
@@ -112,17 +113,15 @@ class _Daemon:
         try:
             await asyncio.wait({receiving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            receiving.cancel()
-            await asyncio.gather(receiving, return_exceptions=True)
+            await end([receiving])
         if self._stop.is_set():
             await working
             return
         stopping.cancel()
         if working.done():
             working.result()
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        if not receiving.cancelled() and (fault := receiving.exception()) is not None:
+        await end([working])
+        if receiving.done() and not receiving.cancelled() and (fault := receiving.exception()) is not None:
             raise fault
 
     async def _work(self, pipe: Pipe) -> None:

@@ -26,6 +26,7 @@ from gateway.start import Opened, open_all
 from gateway.supervise import supervised, trust_when_accepted
 from gateway.writer import ThreadWriter
 from protocols.transports.pipe import PipeSettings
+from protocols.transports.tasks import end
 from protocols.uplink.records import TimeCorrection
 
 STOP_S = 8.0  # for the polls in hand after SIGTERM; with the last seal it stays under 10 s
@@ -96,9 +97,9 @@ class _Daemon:
         for poller in self._pollers:
             poller.stop()
         await asyncio.wait(polling, timeout=STOP_S)
-        for task in (*self._tasks, *polling):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *polling, return_exceptions=True)
+        left = await end((*self._tasks, *polling))
+        if left:
+            log.error("parts-left", parts=left)
         self._sealer.note_event(events.STOP)
         await self._sealer.flush()
         await self._writer.do(self._opened.buffer.close)

@@ -17,6 +17,7 @@ from gateway.quarantine import Quarantine
 from gateway.settled import Positions
 from gateway.supervise import supervised
 from gateway.writer import ThreadWriter
+from protocols.transports.tasks import end
 from protocols.uplink.faults import KeyFileError
 
 LOOK_S = 5.0  # between looks for the key
@@ -47,9 +48,7 @@ async def read_meanwhile(configuration: Configuration, buffer: Buffer, error: Ke
     for each in polling:
         each.stop()
     await asyncio.wait(tasks, timeout=STOP_S)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
     await sink.round_over()
     writer.close()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.supervise import supervised
+from protocols.transports.tasks import end
 from protocols.uplink import body
 from protocols.uplink.pack import Fields, unpack
 from protocols.uplink.records import Unsealed
@@ -243,3 +247,40 @@ def test_a_gateway_that_never_had_a_key_does_not_start(tmp_path: Path) -> None:
     done = site.gateway("run")
     assert done.returncode == 1
     assert "PLB-X109" in done.stderr
+
+
+async def test_a_part_that_swallows_a_cancellation_is_told_again() -> None:
+    """As Python 3.11's wait_for does at a bad moment; supervised or not, the daemon's stop does not wait for ever."""
+    swallowed = 0
+
+    async def part() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.sleep(60)
+
+    bare, kept = asyncio.create_task(part()), asyncio.create_task(supervised("part", part))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert await end([bare, kept]) == 0
+    assert swallowed >= 2
+
+
+async def test_a_part_that_never_ends_is_left_behind_and_counted() -> None:
+    """The last seal does not wait for it."""
+    stop = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not stop.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert await end([task]) == 1
+    stop.set()
+    task.cancel()
