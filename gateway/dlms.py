@@ -6,8 +6,8 @@ and the capture period are read in every visit: a meter whose firmware was chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
 from protocols.dlms.access import Access, Auth, Framing
-from protocols.dlms.faults import AccessRefused
+from protocols.dlms.faults import AccessRefused, PasswordRefused
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, MeterError
@@ -33,6 +33,7 @@ from protocols.transports.dlms import Association, Got, associated
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S = 86_400
+LOCKOUT_MS = 1_200_000  # a refused password is not tried again for so long: three times an hour locks no meter
 QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
@@ -52,6 +53,7 @@ class _Meter:
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
     newest: Row | None = None  # the last row that was handed on
     trouble: MeterError | None = None  # to be told when what was good beside it is sealed
+    refused: tuple[bytes, int, PasswordRefused] | None = None  # a password, until when it is not tried again, and why
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
@@ -162,12 +164,26 @@ class DlmsReader:
             meter.newest, meter.searched = timed[-1], None
         return [_row_reading(row, identity, meter.device.name, made) for row in timed]
 
-    def _associated(self, meter: _Meter) -> AbstractAsyncContextManager[Association]:
-        device = meter.device
+    @asynccontextmanager
+    async def _associated(self, meter: _Meter) -> AsyncIterator[Association]:
+        """An association; a password that was refused is tried again when it is another, or after a while.
+
+        Raises:
+            PasswordRefused: it was, now or not long ago: meters lock a client that tries too often.
+        """
+        device, password = meter.device, password_of(meter.device) or b""
+        if meter.refused is not None and meter.refused[0] == password and self._clock.mono_ms() < meter.refused[1]:
+            raise meter.refused[2]
         auth = Auth.LLS if device.auth == "lls" else Auth.NONE
-        access = Access(device.client, device.server, device.physical, auth, password_of(device) or b"")
+        access = Access(device.client, device.server, device.physical, auth, password)
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
-        return associated(self._host, self._port, self._framing, access, times)
+        try:
+            async with associated(self._host, self._port, self._framing, access, times) as association:
+                meter.refused = None
+                yield association
+        except PasswordRefused as error:
+            meter.refused = (password, self._clock.mono_ms() + LOCKOUT_MS, error)
+            raise
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""

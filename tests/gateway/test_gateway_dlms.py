@@ -394,3 +394,23 @@ async def test_a_sealer_tells_what_was_taken_committed_and_refused(street: Stree
 def reader_bus(street: Street, device: DlmsDevice) -> DlmsBus:
     url = f"tcp+hdlc://127.0.0.1:{street.meters.hdlc_port}"
     return DlmsBus(protocol="dlms", name="street", url=url, device=(device,))
+
+
+async def test_a_refused_password_is_not_tried_again_before_a_while_unless_it_is_another(street: Street) -> None:
+    """Meters lock a client that tries too often: at most three times an hour (M16)."""
+    device = street.device()
+    reader = street.reader(device)
+    street.password.write_bytes(b"87654321")
+    with pytest.raises(PasswordRefused):
+        await reader.read(street.due(device))
+    await street.meters.stop()  # whoever asks now meets nobody
+    for _ in range(19):
+        street.time.pass_ms(60_000)
+        with pytest.raises(PasswordRefused):
+            await reader.read(street.due(device))
+    street.time.pass_ms(60_000)
+    with pytest.raises(LinkError):
+        await reader.read(street.due(device))
+    street.password.write_bytes(PASSWORD)
+    with pytest.raises(LinkError):
+        await reader.read(street.due(device))
