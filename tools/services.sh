@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that the tests start by themselves (Mosquitto, PostgreSQL) and its browser (Chromium) where they are missing. Starts nothing, and
+# Installs what the tests start by themselves (Mosquitto, PostgreSQL), their browser (Chromium) and their tools for faults, where they are missing. Starts nothing, and
 # leaves no service enabled that it installed: the tests run their own copies on free ports in temporary folders.
 set -eu
 
@@ -7,6 +7,12 @@ missing=""
 PATH="$PATH:/usr/sbin:/sbin"
 command -v mosquitto > /dev/null || missing="$missing mosquitto"
 command -v chromium > /dev/null || missing="$missing chromium fonts-dejavu-core"
+command -v mkfs.xfs > /dev/null || missing="$missing xfsprogs"
+command -v faketime > /dev/null || missing="$missing faketime"
+command -v nbdkit > /dev/null || missing="$missing nbdkit"
+command -v nbdfuse > /dev/null || missing="$missing libnbd-bin fuse3"
+command -v strace > /dev/null || missing="$missing strace"
+command -v ip > /dev/null || missing="$missing iproute2"
 ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$missing postgresql"
 [ -z "$missing" ] && exit 0
 
