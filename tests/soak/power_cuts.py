@@ -1,8 +1,8 @@
 """The full counts of power cuts of the real daemons: 100 of the gateway and 50 of the collector, on ext4 and on xfs.
 
-Prints progress on stderr and one JSON object on stdout; exit code 0 only if nothing was lost and the bench finds daemons
-that do not wait for the disk. `make soak` runs it; by itself: PYTHONPATH=tests/support python tests/soak/power_cuts.py
-(--help says how to run a part of it).
+Prints progress on stderr and one JSON object on stdout; exit code 0 only if nothing was lost and the bench finds
+daemons that do not wait for the disk. `make soak` runs it; by itself: PYTHONPATH=tests/support python
+tests/soak/power_cuts.py (--help says how to run a part of it).
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ async def _all(folder: Path, kinds: tuple[str, ...], gateway: int, collector: in
 
 async def _run(prepared: Site, folder: Path, times: tuple[int, int], seed: int) -> dict[str, Any]:
     """One life of a site on one kind of file system (the folder's name), its power cut again and again."""
-    folder.mkdir()
     disks, site, kind = Disks(folder), PowerSite(prepared, folder / "scratch"), folder.name
     dice = random.Random(f"{kind} {seed}")
     try:
@@ -61,7 +60,8 @@ async def _run(prepared: Site, folder: Path, times: tuple[int, int], seed: int) 
         await site.start()
         shown = {}
         for part, number in zip(disk, times, strict=True):
-            began, done = time.monotonic(), []
+            began = time.monotonic()
+            done: list[Cut] = []
             while len(done) < number:
                 done += await cuts(site, part, disk[part], min(AT_ONCE, number - len(done)), dice)
                 print(f"{kind}: {part} cut {len(done)} times, {_lost(done)} lost", file=sys.stderr)
@@ -76,7 +76,6 @@ async def _run(prepared: Site, folder: Path, times: tuple[int, int], seed: int) 
 
 async def _planted(prepared: Site, folder: Path, kind: str, seed: int) -> dict[str, Any]:
     """How many cuts it takes to find daemons that do not wait for the disk: None is a bench that finds nothing."""
-    folder.mkdir()
     disks, site = Disks(folder), PowerSite(prepared, folder / "scratch")
     dice = random.Random(f"planted {seed}")
     plant(prepared)

@@ -29,17 +29,12 @@ class PowerDisk:
         self._options = f"loop,{options}" if options else "loop"
         with image.open("wb") as file:
             file.truncate(size)
-        subprocess.run([*MAKE[kind], image], check=True, capture_output=True)
+        subprocess.run([*MAKE[kind], str(image)], check=True, capture_output=True)
         folder.mkdir(exist_ok=True)
 
     def mount(self) -> bool:
         """Whether it could be mounted (only root can)."""
-        command = ["mount", "-t", self.kind, "-o", self._options, self.image, self.folder]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-    def remount(self, mode: str) -> bool:
-        """Whether it could be turned to "ro" or "rw"."""
-        command = ["mount", "-o", f"remount,{mode}", self.folder]
+        command = ["mount", "-t", self.kind, "-o", self._options, str(self.image), str(self.folder)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def unmount(self) -> None:
@@ -61,7 +56,7 @@ class PowerDisk:
     @property
     def device(self) -> str:
         """The loop device's name, as /sys/fs/ext4 knows it."""
-        command = ["findmnt", "-n", "-o", "SOURCE", self.folder]
+        command = ["findmnt", "-n", "-o", "SOURCE", str(self.folder)]
         return Path(subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()).name
 
 
@@ -69,6 +64,7 @@ class Disks:
     """Makes disks whose images lie in `folder`, and takes all of them off in the end."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._made: list[PowerDisk] = []
 
