@@ -265,7 +265,14 @@ class Witness:
 
     def parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Suspended in a sleep, a generator, a group, a shield, a timeout, a queue."""
-        return [self.sleeps, self.iterates, self.groups, self.shields, self.times_out, self.catches]
+        return [self.sleeps, self.iterates, self.groups, self.shields, self.times_out, self.catches, self.is_forgotten]
+
+    async def is_forgotten(self) -> None:
+        """Only what it waits for itself knows of it: garbage, were it not in the graveyard."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.log.append("forgotten")
 
     async def sleeps(self) -> None:
         """Tick, tick."""
@@ -338,6 +345,79 @@ def test_what_has_ended_does_nothing_more(loop: VirtualLoop) -> None:
     assert log == before
     assert "timeout" in other.log
     assert other.log.count("tick") > 4 * 50
+
+
+def test_what_was_ready_does_not_run_either(loop: VirtualLoop) -> None:
+    """A callback, a new task and a woken one, all due in the turn in which the life ends."""
+    log: list[str] = []
+    life, event = Life("a"), asyncio.Event()
+
+    async def wakes() -> None:
+        await event.wait()
+        log.append("woken")
+
+    async def main() -> None:
+        with loop.begin(life):
+            tasks = [loop.create_task(wakes())]
+        await asyncio.sleep(1)
+        event.set()
+        with loop.begin(life):
+            tasks.append(loop.create_task(told(log, "new", 1)))
+            loop.call_soon(log.append, "soon")
+        loop.end_life(life)
+        await asyncio.sleep(1)
+
+    loop.run_until_complete(main())
+    assert log == []
+
+
+def test_a_generator_that_nobody_holds_any_more_just_goes(loop: VirtualLoop) -> None:
+    """That of a living one is closed, as ever; that of a dead one is not."""
+    log: list[str] = []
+
+    async def generated(name: str) -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            log.append(name)
+
+    async def first(name: str, held: list[object]) -> None:
+        generator = generated(name)
+        await anext(generator)
+        held.append(generator)
+
+    lives = {name: Life(name) for name in "ab"}
+    held: list[object] = []
+    for name, life in lives.items():
+        with loop.begin(life):
+            task = loop.create_task(first(name, held))
+        loop.run_until_complete(task)
+    loop.end_life(lives["b"])
+    held.clear()
+    gc.collect()
+    loop.run_until_complete(asyncio.sleep(1))
+    assert log == ["a"]
+
+
+def test_how_a_last_step_fails_is_no_news(
+    loop: VirtualLoop, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An error of a living task that nobody asks for is told, one of a dead task is not."""
+
+    async def fails(life: Life | None) -> None:
+        if life is not None:
+            loop.end_life(life)
+        raise ValueError(f"of {life}")
+
+    for name, own in (("a", False), ("b", True)):
+        life = Life(name)
+        with loop.begin(life):
+            loop.create_task(fails(life if own else None))
+        loop.run_until_complete(asyncio.sleep(1))
+    loop.bury()
+    gc.collect()
+    assert [str(each.exc_info[1]) for each in caplog.records if each.exc_info] == ["of None"]
+    assert capfd.readouterr().err == ""
 
 
 def test_after_the_end_of_all_lives_nothing_is_scheduled(loop: VirtualLoop) -> None:
@@ -431,7 +511,9 @@ async def shared(loop: VirtualLoop) -> list[str]:
     return log
 
 
-def test_burying_is_silent_and_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_burying_is_silent_and_leaves_nothing(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither then, nor when the loop closes with tasks in the middle, nor when the garbage is collected."""
     loop = VirtualLoop(random.Random(1))
     lives = [Life(str(number)) for number in range(20)]
@@ -451,6 +533,7 @@ def test_burying_is_silent_and_leaves_nothing(capfd: pytest.CaptureFixture[str])
     gc.collect()
     out, err = capfd.readouterr()
     assert out + err == ""
+    assert caplog.records == []
 
 
 def test_a_process_ends_silently_with_all_that_is_in_its_graveyard() -> None:
@@ -483,7 +566,8 @@ print("end")
 
 
 if __name__ == "__main__":
-    padding = [object() for _ in range(int(sys.argv[2]) % 1000 * 37)]  # moves what comes after it in memory
+    # Moves what comes after it in memory: what is made of objects of these sizes lies elsewhere then.
+    padding = [bytes(size) for size in range(1, 500) for _ in range(int(sys.argv[2]) % 997)]
     made = VirtualLoop(random.Random(int(sys.argv[1])))
     sys.stdout.write(f"{made.run_until_complete(program())} {made.trace}\n")
     made.close()

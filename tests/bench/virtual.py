@@ -6,9 +6,9 @@ Time begins at 0 and leaps to the next timer when nothing is ready. Of several r
 A `Life` is a process: tasks, callbacks and timers that are started inside `begin` carry it in their context. After
 `end_life` none of them runs again, nor does any `finally` or `except` of theirs: nothing is cancelled, what is
 suspended lies in a graveyard. The step that is running when its life ends goes on to its next suspension; what it
-schedules is dropped, and what it does to others they must refuse themselves (`ended`). Futures that a dead life made
-take results and say nothing, so queues, events and futures that others share with it work on (a lock does not: its
-first waiter, or holder, is the dead one, and only that could let the next one pass).
+schedules is dropped, and what it does to others they must refuse themselves (`ended`). Queues, events, semaphores and
+futures that others share with it work on (a lock does not: its first waiter, or holder, is the dead one, and only that
+could let the next one pass).
 
 The same seed and program give the same order of callbacks in any process: tasks and futures of this loop hash by the
 number of their making, so sets of them (`asyncio.wait`, task groups) have one order too. Not covered: sets of strings
@@ -67,7 +67,7 @@ def ended() -> bool:
 
 
 class _Future(asyncio.Future[Any]):
-    """A future that its dead maker leaves inert, with a hash that is the same in every process."""
+    """A future that counts as done when its maker is dead (queues pass it over), with one hash in every process."""
 
     def __init__(self, *, loop: VirtualLoop) -> None:
         self.number, self.life = next(loop.numbers), LIFE.get()
@@ -79,20 +79,9 @@ class _Future(asyncio.Future[Any]):
     def done(self) -> bool:
         return super().done() or (self.life is not None and self.life.ended)
 
-    def set_result(self, result: Any, /) -> None:
-        if self.life is None or not self.life.ended:
-            super().set_result(result)
-
-    def set_exception(self, exception: type | BaseException, /) -> None:
-        if self.life is None or not self.life.ended:
-            super().set_exception(exception)
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        return (self.life is None or not self.life.ended) and super().cancel(msg)
-
 
 class _Task(asyncio.Task[Any]):
-    """A task that knows its life, with a hash that is the same in every process."""
+    """A task that knows its life, with one hash in every process."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], loop: VirtualLoop, name: str | None, context: Context | None):
         self.number, self.life = next(loop.numbers), LIFE.get() if context is None else context.get(LIFE)
@@ -251,10 +240,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """End everything that is left, bury it, close."""
         if not self.is_closed():
             rest = Life("rest")
-            rest.ended = True
             for task in asyncio.all_tasks(self):
                 if isinstance(task, _Task):
                     task.life = task.life or rest
+                    task.life.ended = True
                     self._grave.append(task)
             self._ready.clear()
             self._scheduled.clear()
@@ -338,7 +327,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             give(what)
 
     def _bury_task(self, task: _Task) -> None:
-        setattr(task, "_log_destroy_pending", False)  # noqa: B010 - typeshed does not know it
         coroutine = task.get_coro()
         assert isinstance(coroutine, Generator | Coroutine)
         context = Context()
