@@ -71,6 +71,17 @@ def test_thirty_days_pass_with_every_timer_at_its_instant() -> None:
     assert hours == minutes[59::60]
 
 
+def test_a_timer_sees_the_very_number_that_it_was_set_to(loop: VirtualLoop) -> None:
+    """However the numbers are rounded, and over more than a day at a time."""
+    dice = random.Random(1)
+    due = sorted(dice.random() * 10.0 ** dice.randrange(-3, 8) for _ in range(2_000))
+    seen: list[float] = []
+    for when in due:
+        loop.call_at(when, lambda: seen.append(loop.time()))
+    loop.run_until_complete(asyncio.sleep(10.0**8))
+    assert seen == due
+
+
 def test_timers_fire_after_years_too() -> None:
     """The clock's resolution is the next number, not a nanosecond that a large number cannot hold."""
 
@@ -371,6 +382,28 @@ def test_what_was_ready_does_not_run_either(loop: VirtualLoop) -> None:
     assert log == []
 
 
+def test_the_garbage_collector_ends_nobody(loop: VirtualLoop) -> None:
+    """A dead task that nobody but itself knows of is not finished by being thrown away."""
+    log: list[str] = []
+
+    async def forgotten() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("finally")
+
+    life = Life("a")
+    with loop.begin(life):
+        task = loop.create_task(forgotten())
+    loop.run_until_complete(asyncio.sleep(1))
+    loop.end_life(life)
+    del task
+    gc.collect()
+    assert log == []
+    loop.bury()
+    assert log == ["finally"]
+
+
 def test_a_generator_that_nobody_holds_any_more_just_goes(loop: VirtualLoop) -> None:
     """That of a living one is closed, as ever; that of a dead one is not."""
     log: list[str] = []
@@ -433,7 +466,7 @@ def test_after_the_end_of_all_lives_nothing_is_scheduled(loop: VirtualLoop) -> N
 def test_a_life_that_ends_in_its_own_step_runs_to_its_next_suspension(loop: VirtualLoop) -> None:
     """What it starts, schedules and hands out in that step is dropped; it knows that it has ended."""
     log: list[str] = []
-    life, queue = Life("a"), asyncio.Queue[str]()
+    life = Life("a")
 
     async def suicidal() -> None:
         await asyncio.sleep(1)
@@ -441,7 +474,7 @@ def test_a_life_that_ends_in_its_own_step_runs_to_its_next_suspension(loop: Virt
         loop.end_life(life)
         assert ended()
         loop.call_soon(log.append, "soon")
-        loop.call_later(1, log.append, "later")
+        loop.call_later(100, log.append, "later")
         loop.call_soon_threadsafe(log.append, "from a thread")
         tasks.append(loop.create_task(told(log, "child", 1)))
         try:
@@ -456,7 +489,8 @@ def test_a_life_that_ends_in_its_own_step_runs_to_its_next_suspension(loop: Virt
         tasks.append(loop.create_task(suicidal()))
     loop.run_until_complete(asyncio.sleep(10))
     assert log == ["last"]
-    assert queue.empty()
+    with pytest.raises(Deadlock, match=r"after 10\.0 s"):  # not 101: its timer is none
+        loop.run_until_complete(asyncio.wait(tasks))
 
 
 def test_what_lives_share_outlives_one_of_them() -> None:
@@ -556,6 +590,8 @@ witness = Witness(loop, life)
 with loop.begin(life):
     task = loop.create_task(refuses())
 loop.run_until_complete(asyncio.sleep(2))
+with loop.begin(life):
+    loop.create_task(asyncio.sleep(1))  # never begins
 loop.end_life(life)
 loop.close()
 print("end")

@@ -232,9 +232,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     if isinstance(each, _Task):
                         self._bury_task(each)
                 grave.clear()
+                self._grave.clear()  # what was scheduled meanwhile
         finally:
             asyncio._set_running_loop(running)
-        self._grave.clear()
 
     def close(self) -> None:
         """End everything that is left, bury it, close."""
@@ -286,10 +286,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._check_closed()
         task = _Task(coro, self, None if name is None else str(name), context)
         if task.life is not None:
-            if task.life.ended:
-                self._bury_task(task)
-            else:
-                task.life.tasks.add(task)
+            task.life.tasks.add(task)
         return task
 
     def call_at(
