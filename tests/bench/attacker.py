@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 
 from chain import Chain
 from keyring import COLLECTOR, Centre, signing
@@ -20,10 +21,22 @@ from protocols.uplink import batch as batches
 from protocols.uplink import limits, topics
 from protocols.uplink.acknowledgement import KIND, Acknowledgement
 from protocols.uplink.envelope import Codec, Content, close
-from protocols.uplink.keys import SigningKey
+from protocols.uplink.keys import PublicKey, SigningKey
 from protocols.uplink.ranges import Range
 
 LISTED = 48  # batches that a forged acknowledgement frees
+
+
+@dataclass(frozen=True)
+class Impostor(SigningKey):
+    """A key that gives itself out for another one."""
+
+    mask: PublicKey
+
+    @property
+    def public(self) -> PublicKey:
+        """Whose it says it is."""
+        return self.mask
 
 
 class Attacker:
@@ -58,6 +71,7 @@ class Attacker:
         """Batches for this gateway's topic: with a key of the attacker's, and with a neighbour's."""
         neighbour = self.dice.choice(self.nodes)
         signers: list[tuple[str, SigningKey]] = [(node.name, self.key)]
+        signers.append((node.name, Impostor(self.key.private, node.edge.sealing.public)))
         if neighbour is not node:
             signers += [(node.name, neighbour.edge.sealing), (neighbour.name, neighbour.edge.sealing)]
         for name, key in signers:
@@ -110,5 +124,3 @@ def _held(node: GatewayNode) -> list[tuple[bytes, int, bytes]]:
             return database.execute("SELECT epoch, seq, id FROM batch ORDER BY n").fetchall()
         except sqlite3.Error:
             return []
-
-

@@ -22,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,25 +36,28 @@ for each in FOLDERS:
     if str(each) not in sys.path:
         sys.path.insert(0, str(each))
 
-import collector.daemon  # noqa: E402
 import crashdisk  # noqa: E402
-import gateway.daemon  # noqa: E402
-import gateway.link  # noqa: E402
-import gateway.poll  # noqa: E402
-import gateway.seal  # noqa: E402
 import structlog  # noqa: E402
 import verdict as verdicts  # noqa: E402
 from dwelling import Shape  # noqa: E402
+from planted import BUGS  # noqa: E402
 from schedule import KINDS, Fault, draw  # noqa: E402
 from stage import READY_S, Plan, Stage  # noqa: E402
 from verdict import Verdict  # noqa: E402
 from world import DAY_S, BenchLoop  # noqa: E402
 
+import collector.daemon  # noqa: E402
+import gateway.daemon  # noqa: E402
+import gateway.link  # noqa: E402
+import gateway.poll  # noqa: E402
+import gateway.seal  # noqa: E402
 from gateway.schema import BUFFER_FILE  # noqa: E402
 
 DRAIN_S = 8 * 3_600.0  # virtual, at most, until everything sealed is stored: several of the longest pauses
 LOOK_S = 60.0
 STOP_S = 60.0
+CRAMPED = 5  # one seed of so many has gateways with hardly any room
+CRAMPED_BYTES = 420_000  # beside the work space of 256 KiB room for some 80 batches
 PACE = (
     (gateway.poll, "LONGEST_SLEEP_S", 120.0),
     (gateway.link, "TICK_S", 60.0),
@@ -60,7 +65,7 @@ PACE = (
     (gateway.seal, "RETRY_S", 30.0),
     (collector.daemon, "LOOK_S", 20.0),
 )
-BUGS = ("part-failed", "parts-left")  # what a daemon logs of a fault of its own
+OWN_FAULTS = ("part-failed", "parts-left")  # what a daemon logs of a fault of its own
 MEMORY = Path("/dev/shm")  # noqa: S108 - the simulated disks lie in memory; what is durable is decided by us
 
 
@@ -75,6 +80,9 @@ class Sizes:
 def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     """The plan of a seed: houses of different shapes."""
     dice = random.Random(f"{seed}/plan")
+    if seed % CRAMPED == CRAMPED - 1:
+        shapes = tuple(Shape(3, 1, 600, 10_800) for _ in range(sizes.gateways))
+        return Plan(seed, sizes.days, shapes, CRAMPED_BYTES)
     shapes = tuple(
         Shape(dice.randint(3, 6), dice.randint(1, 3), dice.choice((1800, 3600, 3600)), dice.choice((10_800, 14_400)))
         for _ in range(sizes.gateways)
@@ -82,9 +90,11 @@ def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     return Plan(seed, sizes.days, shapes)
 
 
-def faults_of(plan: Plan, only: Iterable[int] | None = None) -> list[Fault]:
+def faults_of(plan: Plan, only: Iterable[int] | None = None, season: Collection[str] = ()) -> list[Fault]:
     """The faults of a plan, or those with these numbers."""
-    drawn = draw(plan.seed, plan.days, len(plan.shapes), KINDS)
+    # A cramped buffer gives up what is stored and not safe: what a restored collector then lacks is a named gap.
+    kinds = [each for each in KINDS if not (plan.cramped and each.name == "collector-restore")]
+    drawn = draw(plan.seed, plan.days, len(plan.shapes), kinds, season)
     return drawn if only is None else [drawn[n] for n in sorted(set(only)) if n < len(drawn)]
 
 
@@ -101,7 +111,7 @@ def _unhurried() -> Iterator[None]:
 def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
     """Run a plan from its first minute to the verdict."""
     unexpected: list[str] = []
-    _listen(unexpected)
+    structlog.configure(processors=[_listening(unexpected)])
     where = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="plomba-bench-", dir=where) as folder, crashdisk.installed(), _unhurried():
         loop = BenchLoop(random.Random(f"{plan.seed}/order"))
@@ -113,6 +123,7 @@ def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
             loop.run_until_complete(_script(stage, faults))
             return verdicts.give(stage, faults)
         finally:
+            structlog.reset_defaults()
             asyncio.set_event_loop(None)
             loop.close()
 
@@ -144,43 +155,141 @@ def _waiting(stage: Stage) -> int:
     return found
 
 
-def _listen(unexpected: list[str]) -> None:
+def _listening(unexpected: list[str]) -> Callable[..., NoReturn]:
     """What the daemons log goes nowhere, but for faults of their own."""
 
     def hear(_: object, __: str, event: MutableMapping[str, Any]) -> NoReturn:
-        if event.get("event") in BUGS:
+        if event.get("event") in OWN_FAULTS:
             unexpected.append(f"{event.get('event')}: {event.get('part')} {event.get('error') or event.get('parts')}")
         raise structlog.DropEvent
 
-    structlog.configure(processors=[hear])
+    return hear
+
+
+def shrink(plan: Plan, faults: Sequence[Fault], wanted: str) -> list[int]:
+    """The numbers of as few faults as still end in a violation of a kind: halves are left out, then quarters, ..."""
+    kept, parts = list(range(len(faults))), 2
+    while len(kept) > 1:
+        size = -(-len(kept) // parts)
+        for start in range(0, len(kept), size):
+            fewer = kept[:start] + kept[start + size :]
+            if wanted in perform(plan, [faults[n] for n in fewer]).kinds:
+                kept, parts = fewer, max(2, parts - 1)
+                break
+        else:
+            if size == 1:
+                return kept
+            parts = min(len(kept), 2 * parts)
+    return kept
+
+
+def result(plan: Plan, found: Verdict, seconds: float) -> dict[str, Any]:
+    """A run as one JSON object."""
+    gateway_days = len(plan.shapes) * (plan.days + plan.settle_s / DAY_S)
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    shown = {"seed": plan.seed, "result": "held" if found.held else "failed", "digest": found.digest[:32]}
+    shown |= {"gateway_days": round(gateway_days, 1), "seconds": round(seconds, 1), "memory_mb": memory_mb}
+    return shown | {"violations": found.violations, "counts": dict(sorted(found.counts.items()))}
+
+
+def _command(chosen: argparse.Namespace, seed: int, *more: str) -> list[str]:
+    """This program for one seed, in a process of its own."""
+    sizes = ("--days", str(chosen.days), "--gateways", str(chosen.gateways))
+    bug = ("--bug", chosen.bug) if chosen.bug else ()
+    bug += ("--season", chosen.season) if chosen.season else ()
+    return [sys.executable, __file__, "run", "--seed", str(seed), *sizes, *bug, *more]
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways))
+    only = None if chosen.only is None else [int(n) for n in chosen.only.split(",") if n]
+    faults = faults_of(made, only, _season(chosen))
+    began = time.monotonic()
+    found = perform(made, faults)
+    if chosen.list:
+        for fault in faults:
+            print(fault, file=sys.stderr)
+    for line in found.violations:
+        print(line, file=sys.stderr)
+    if not found.held:
+        print("replay:", " ".join(_replay(chosen, chosen.only)), file=sys.stderr)
+    print(json.dumps(result(made, found, time.monotonic() - began)))
+    return 0 if found.held else 1
+
+
+def _season(chosen: argparse.Namespace) -> list[str]:
+    return [each for each in chosen.season.split(",") if each]
+
+
+def _shrink(chosen: argparse.Namespace) -> int:
+    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways))
+    faults = faults_of(made, None, _season(chosen))
+    found = perform(made, faults)
+    if found.held:
+        print(f"seed {chosen.seed} holds: there is nothing to shrink")
+        return 0
+    wanted = sorted(found.kinds)[0]
+    kept = shrink(made, faults, wanted)
+    for n in kept:
+        print(f"fault {n}: {faults[n]}")
+    print(f"{len(kept)} of {len(faults)} faults still end in {wanted!r}; replay:")
+    print(" ".join(_replay(chosen, ",".join(map(str, kept)))))
+    return 1
+
+
+def _replay(chosen: argparse.Namespace, only: str | None) -> list[str]:
+    more = () if only is None else ("--only", only)
+    return ["python", "tests/bench/bench.py", *_command(chosen, chosen.seed, *more)[2:]]
+
+
+def _many(chosen: argparse.Namespace) -> int:
+    """Several seeds, each in a process of its own, so many at a time as there are processors."""
+    first, _, last = chosen.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    began = time.monotonic()
+
+    def one(seed: int) -> dict[str, Any]:
+        done = subprocess.run(_command(chosen, seed), capture_output=True, text=True, check=False)
+        last = (done.stdout.strip().splitlines() or [""])[-1]
+        found = json.loads(last) if last.startswith("{") else {"seed": seed, "result": "died", "counts": {}}
+        if found["result"] != "held":
+            print(done.stderr[-2_000:], file=sys.stderr)
+        return found
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        runs = list(pool.map(one, seeds))
+    counts: Counter[str] = Counter()
+    for each in runs:
+        counts.update(each["counts"])
+    failed = [each["seed"] for each in runs if each["result"] != "held"]
+    shown = {"result": "failed" if failed else "held", "runs": len(runs), "failed_seeds": failed}
+    shown["gateway_days"] = round(sum(each.get("gateway_days", 0) for each in runs))
+    shown["memory_mb"] = max(each.get("memory_mb", 0) for each in runs)
+    print(json.dumps({**shown, "seconds": round(time.monotonic() - began), **dict(sorted(counts.items()))}))
+    return 1 if failed else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(description="The proof bench.")
+    parser = argparse.ArgumentParser(description="The proof bench: both daemons, every fault, by seed.")
     parser.add_argument("what", choices=("run", "shrink", "many"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seeds", default="1-8")
-    parser.add_argument("--only", help="numbers of faults, as 3,17")
-    parser.add_argument("--days", type=float, default=2.0)
+    parser.add_argument("--seeds", default="1-8", help="for many: from-to")
+    parser.add_argument("--days", type=float, default=2.0, help="virtual days of faults")
     parser.add_argument("--gateways", type=int, default=3)
+    parser.add_argument("--only", help="only the faults with these numbers, as 3,17 (empty: none)")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="plant a fault of ours, which is to be found")
+    parser.add_argument("--season", default="", help="kinds of faults of which there are to be many, as loses,forge")
+    parser.add_argument("--list", action="store_true", help="name the faults")
     chosen = parser.parse_args(arguments)
-    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways))
-    only = [int(n) for n in chosen.only.split(",") if n] if chosen.only is not None else None
-    faults = faults_of(made, only)
-    began = time.monotonic()
-    found = perform(made, faults)
-    seconds = round(time.monotonic() - began, 1)
-    for n, fault in enumerate(faults):
-        print(n if only is None else only[n], fault, file=sys.stderr)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    for line in found.violations:
-        print(line)
-    print(json.dumps({"seed": chosen.seed, "digest": found.digest[:16], "seconds": seconds, "memory_mb": memory_mb, "violations": len(found.violations), **found.counts}))
-    return 0 if found.held else 1
+    if chosen.what == "many":
+        return _many(chosen)
+    with BUGS[chosen.bug]() if chosen.bug else nullcontext():
+        return _run(chosen) if chosen.what == "run" else _shrink(chosen)
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        raise SystemExit(subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode)
+    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of texts have another order in every process otherwise
+        command = [sys.executable, *sys.argv]
+        raise SystemExit(subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode)
     raise SystemExit(main())

@@ -19,7 +19,7 @@ from dwelling import Dwelling
 from keyring import COLLECTOR, Centre, Edge
 from memory_broker import Broker, Door, MemoryPipe
 from virtual import Life
-from world import World
+from world import START_MS, World
 
 from collector import daemon as collector_daemon
 from collector.config import Config
@@ -28,7 +28,7 @@ from collector.surroundings import Surroundings as CollectorSurroundings
 from collector.worker import Worker
 from gateway import daemon as gateway_daemon
 from gateway.clock import Discipline, Sources
-from gateway.config import Configuration, configuration_from
+from gateway.config import BufferSize, Configuration, configuration_from
 from gateway.lines import Lines
 from gateway.surroundings import Surroundings
 from protocols.errors import PlombaError
@@ -38,7 +38,7 @@ from protocols.transports.tcp import ConnectionRefused
 
 RESTART_S = 5.0  # systemd's pause before a service that failed is started again
 STORE = "collector.sqlite3"
-DAY_MS = 86_400_000
+DEAD_MS = -(10**15)  # a clock that stands at its beginning, in 1970
 
 
 @dataclass(slots=True)
@@ -57,6 +57,7 @@ class Node:
         self.world, self.name = world, name
         self.door: Door
         self.spans: list[Span] = []
+        self.wrong: dict[object, int] = {}  # by how much (ms) each fault puts the wall clock wrong
         self.refusals: list[str] = []  # starts that ended in an error with a name
         self.frozen = False  # the operating system does not run it (SIGSTOP)
         self._life: Life | None = None
@@ -73,6 +74,16 @@ class Node:
     def running(self) -> bool:
         """Whether a process lives."""
         return self._life is not None
+
+    @property
+    def clock_dead(self) -> bool:
+        """Whether the machine came up without any idea of the time."""
+        return DEAD_MS in self.wrong.values()
+
+    def wall_ms(self) -> int:
+        """What the machine's wall clock shows."""
+        now_ms = self.world.now_ms()
+        return now_ms - START_MS if self.clock_dead else now_ms + sum(self.wrong.values())
 
     def boot(self) -> None:
         """A process starts, unless one runs."""
@@ -179,15 +190,14 @@ class Node:
 
 
 class GatewayNode(Node):
-    """A gateway; `offset_ms` is how far its wall clock is from the true one."""
+    """A gateway on its meters."""
 
     def __init__(self, world: World, name: str, broker: Broker, dwelling: Dwelling, edge: Edge, max_bytes: int) -> None:
-        self.offset_ms, self.synchronised = 0, True
         self._broker, self.dwelling, self.edge = broker, dwelling, edge
         self._table = dwelling.table(name) | {
             "keys_folder": str(edge.folder),
-            "buffer": {"max_bytes": max_bytes, "reserve_bytes": 0},
         }
+        self._size = BufferSize.model_construct(max_bytes=max_bytes, reserve_bytes=0)
         self._lines = Lines(dwelling.port.open, dwelling.open_tcp)
         self._mono_base_ms = 0
         self._boot = b""
@@ -198,7 +208,9 @@ class GatewayNode(Node):
     @property
     def configuration(self) -> Configuration:
         """What this life is told."""
-        return configuration_from(self._table | {"state_folder": str(self.disk.folder)}, self.disk.folder, self.name)
+        table = self._table | {"state_folder": str(self.disk.folder)}
+        found = configuration_from(table, self.disk.folder, self.name)
+        return found.model_copy(update={"buffer": self._size})  # smaller than a file may ask for: it is soon full
 
     def power_cut(self, off_s: float) -> None:
         """The machine goes down with it: another boot id, the monotonic clock from the beginning."""
@@ -207,7 +219,7 @@ class GatewayNode(Node):
 
     def clone(self, name: str) -> GatewayNode:
         """A copy of the machine as it is now, that runs beside it on meters which do not answer."""
-        twin = GatewayNode(self.world, name, self._broker, self.dwelling, self.edge, 1)
+        twin = GatewayNode(self.world, name, self._broker, self.dwelling, self.edge, self._size.max_bytes)
         twin._table, twin._lines = self._table, Lines(_no_port, _no_host)
         twin.disk.close()
         folder = twin._next_folder()
@@ -226,9 +238,9 @@ class GatewayNode(Node):
     def _surroundings(self) -> Surroundings:
         dice = random.Random(self._dice.random())
         sources = Sources(
-            lambda: self.world.now_ms() + self.offset_ms,
+            self.wall_ms,
             lambda: self.world.now_ms() - self._mono_base_ms,
-            lambda: Discipline(self.synchronised, 20 if self.synchronised else None),
+            lambda: Discipline(False, None) if self.clock_dead else Discipline(True, 20),
             self._boot,
         )
         return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, self._lines)
@@ -252,7 +264,6 @@ class CollectorNode(Node):
         super().__init__(world, COLLECTOR)
         self._broker, self.centre, self._safe_after_s = broker, centre, safe_after_s
         self.door = broker.door(COLLECTOR)
-        self.offset_ms = 0
 
     @property
     def config(self) -> Config:
@@ -278,8 +289,8 @@ class CollectorNode(Node):
         worker = Worker(config, self.centre.own, self.centre.document, store)
         dice = random.Random(self._dice.random())
         surroundings = CollectorSurroundings(
-            lambda: self.world.now_ms() + self.offset_ms,
-            lambda: self.world.now_ms(),
+            self.wall_ms,
+            self.world.now_ms,
             dice.uniform,
             lambda settings: self._broker.connect(self.door, settings),
         )
@@ -287,5 +298,3 @@ class CollectorNode(Node):
             await collector_daemon.serve(config, worker, surroundings)
         finally:
             store.close()
-
-

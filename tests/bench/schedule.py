@@ -6,12 +6,13 @@ Every seed draws its own rates: some runs know no cloned gateway and many power 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from world import DAY_S
 
 HOUR_S = 3_600.0
+SEASON = 3.0  # times as many as a seed has at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ KINDS = (
     Kind("gateway-rollback", 0.15, (0.2, 0.8), (600, 30_000)),
     Kind("gateway-clone", 0.15, (0.2, 0.6), (600, 20_000)),
     Kind("link-down", 0.8, (0.5, 10), (5, 30_000)),
+    Kind("link-long", 0.25, (0.2, 0.5), (40_000, 120_000)),
     Kind("link-hole", 0.5, (0.3, 4), (20, 4_000)),
     Kind("meters-garbled", 0.6, (0.5, 4), (300, 10_000), (0.02, 0.5)),
     Kind("meter-silent", 0.5, (0.5, 4), (300, 20_000)),
@@ -83,14 +85,19 @@ class Fault:
         return f"{self.kind} of {self.who} at {self.at_s:.0f} s for {self.for_s:.0f} s, {self.amount:.3g}"
 
 
-def draw(seed: int, days: float, gateways: int, kinds: Sequence[Kind] = KINDS) -> list[Fault]:
-    """The faults of a seed, in order of time; the first tenth of an hour is quiet."""
+def draw(seed: int, days: float, gateways: int, kinds: Sequence[Kind], season: Collection[str] = ()) -> list[Fault]:
+    """The faults of a seed, in order of time; the first tenth of an hour is quiet.
+
+    In a `season` there are many faults of these kinds.
+    """
     found: list[Fault] = []
     for kind in kinds:
         dice = random.Random(f"{seed}/faults/{kind.name}")
-        if dice.random() >= kind.likely:
+        if dice.random() >= kind.likely and kind.name not in season:
             continue
         daily = kind.daily[0] * (kind.daily[1] / kind.daily[0]) ** dice.random()
+        if kind.name in season:
+            daily = SEASON * kind.daily[1]
         for who in range(gateways if kind.of == "gateway" else 1):
             at_s = HOUR_S / 10
             while (at_s := at_s + dice.expovariate(daily / DAY_S)) < days * DAY_S:

@@ -10,7 +10,7 @@ import keyring
 from attacker import Attacker
 from dwelling import Dwelling, Shape
 from memory_broker import Broker
-from nodes import CollectorNode, GatewayNode, Node
+from nodes import DEAD_MS, CollectorNode, GatewayNode, Node
 from schedule import Fault
 from world import DAY_S, BenchLoop, World
 
@@ -33,6 +33,11 @@ class Plan:
     shapes: tuple[Shape, ...]
     buffer_bytes: int = BUFFER_BYTES
     safe_after_s: int = SAFE_AFTER_S
+
+    @property
+    def cramped(self) -> bool:
+        """Whether the buffers are so small that they are soon full: what is refused is missing then, and told."""
+        return self.buffer_bytes < BUFFER_BYTES
 
     @property
     def settle_s(self) -> float:
@@ -72,6 +77,7 @@ class Stage:
             "gateway-rollback": self._roll_back,
             "gateway-clone": self._clone,
             "link-down": self._link_down,
+            "link-long": self._link_down,
             "link-hole": self._link_hole,
             "meters-garbled": self._garble,
             "meter-silent": self._silence,
@@ -118,12 +124,12 @@ class Stage:
             door.shut = door.hole = False
         for clone in self.clones:
             clone.stop(0, lambda: None)
-        self.collector.offset_ms = 0
+        self.collector.wrong.clear()
         for node in self.nodes:
             node.disk.capacity, node.disk.failing_syncs = None, 0
             node.boot()
         for gateway in self.gateways:
-            gateway.offset_ms, gateway.synchronised = 0, True
+            gateway.wrong.clear()
             self._mend_meters(gateway.dwelling)
 
     def freeze(self) -> None:
@@ -151,23 +157,17 @@ class Stage:
         self.world.after(fault.for_s, lambda: None if self._over else callback())
 
     def _clock(self, fault: Fault) -> None:
-        node = self._of(fault)
-        node.offset_ms += int(fault.amount * 1000)
-
-        def right() -> None:
-            node.offset_ms -= int(fault.amount * 1000)
-
-        self._later(fault, right)
+        self._off(self._of(fault), fault, int(fault.amount * 1000))
 
     def _dead_clock(self, fault: Fault) -> None:
         node = self._of(fault)
-        node.offset_ms, node.synchronised = -self.world.now_ms(), False
+        self._off(node, fault, DEAD_MS)
         node.power_cut(10.0)
 
-        def right() -> None:
-            node.offset_ms, node.synchronised = 0, True
-
-        self._later(fault, right)
+    def _off(self, node: GatewayNode | CollectorNode, fault: Fault, by_ms: int) -> None:
+        """A clock is wrong for a while; several faults add up, but for one that knows no time at all."""
+        node.wrong[fault] = by_ms
+        self._later(fault, lambda: node.wrong.pop(fault, None) and None)
 
     def _disk_full(self, node: Node, for_s: float) -> None:
         node.disk.fill()
@@ -294,9 +294,4 @@ class Stage:
             self.collector.replace_disk(self.attacker.dice.choice(self.backups), fault.for_s)
 
     def _collector_clock(self, fault: Fault) -> None:
-        self.collector.offset_ms += int(fault.amount * 1000)
-
-        def right() -> None:
-            self.collector.offset_ms -= int(fault.amount * 1000)
-
-        self._later(fault, right)
+        self._off(self.collector, fault, int(fault.amount * 1000))

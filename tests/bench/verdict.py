@@ -27,6 +27,7 @@ from collector.store.evidence import UNDECODED
 from collector.store.readings import ReadingRow
 from collector.store.sqlite import SqliteStore
 from gateway.schema import BUFFER_FILE
+from gateway.seal import READINGS_REFUSED
 from protocols.errors import PlombaError
 from protocols.reading import How, Protocol, Value
 from protocols.uplink import batch as batches
@@ -41,10 +42,14 @@ CLOCK_MS = 9_000  # a clock that says it is synchronised is right within this
 FALSE_ALARM = "NULL value in lost.reason"
 SHOWN = 12  # violations of one kind that are told
 # Faults of one gateway in which its reading or writing is disturbed, beyond the times in which it does not run.
-DISTURB = frozenset(
-    f"gateway-{each}" for each in ("clock", "1970", "disk-full", "sync-fails", "rot", "rollback", "cut-io")
-) | {"meters-garbled", "meter-silent", "meter-swapped", "port-pulled"}
+DISTURB = frozenset(f"gateway-{each}" for each in ("clock", "1970", "rot", "rollback", "cut-io")) | {
+    "meters-garbled",
+    "meter-silent",
+    "meter-swapped",
+    "port-pulled",
+}
 LASTING_MS = 130_000  # of faults without a duration: the next write meets them
+DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
 CAUSES = {"broken": ("gateway-clone", "gateway-rollback", "gateway-rot"), "orphan": ("gateway-rot",)}
 CAUSES["restored"] = ("collector-restore",)
 Shown = dict[str, dict[str, str]]
@@ -123,7 +128,9 @@ class _Gateway:
                 self.spots.setdefault(each.meter, []).append(displayed(each))
         self.rows = {(each.meter, each.time): each for each in node.dwelling.truth.told if each.kind == "row"}
         self.slots: set[tuple[str, int]] = set()
+        self.places: set[tuple[object, ...]] = set()
         self.found_rows: set[tuple[str, str]] = set()
+        self.configured = {each.number: f"heat-{each.address}" for each in node.dwelling.plates}
         self.hashes: dict[bytes, tuple[str, str]] = {}
 
     def judge(self, digest: hashlib._Hash) -> None:
@@ -134,8 +141,10 @@ class _Gateway:
         self._evidence(digest)
         lost = self._lost()
         if not lost:
-            self._missing()
-            self._missing_rows()
+            missing = [*self._missing(), *self._missing_rows()]
+            if not (self.stage.plan.cramped and len(missing) <= self._refused()):
+                for each in missing:
+                    self.verdict.add("missing", each)
         self._epochs(bool(lost))
         self._buffer()
 
@@ -151,6 +160,10 @@ class _Gateway:
             self._answer(reading)
         else:
             self._spot(reading)
+        place = (reading.device, reading.how.name, reading.slot_ms, str(reading.meter_time or ""), reading.part)
+        if place in self.places and not row.conflict:
+            self.verdict.add("twice", f"{self.node.name} {place}: stored as two readings")
+        self.places.add(place)
         if reading.slot_ms is not None:
             self.slots.add((reading.device, reading.slot_ms))
 
@@ -165,6 +178,8 @@ class _Gateway:
         answer = min(answers, key=lambda each: abs(each.at_ms - reading.at_ms))
         if _shown(reading.values) != displayed(answer):
             self.verdict.add("altered", f"{where}: other values than the meter showed")
+        if reading.device != self.configured.get(meter):
+            self.verdict.add("altered", f"{where}: of meter {meter}, which is not the configured one")
         if reading.device != f"heat-{answer.address}":
             self.verdict.add("altered", f"{where}: the answer of address {answer.address}")
         met = self.hashes.setdefault(reading.raw_hash, (reading.device, f"{reading.slot_ms}"))
@@ -180,7 +195,9 @@ class _Gateway:
         if unset and self.misled:
             return  # a clock that was unset took the time of a collector whose own was wrong
         if abs(reading.at_ms - answer.at_ms) > CLOCK_MS:
-            self.verdict.add("altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised")
+            self.verdict.add(
+                "altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised"
+            )
         if unset:
             return
         cadence_ms = self.shape.mbus_cadence_s * 1000
@@ -222,30 +239,37 @@ class _Gateway:
             self.verdict.add("lost", f"{self.node.name} declared {lost} batches lost, and its disk was well")
         return lost
 
-    def _missing(self) -> None:
-        configured = {each.number: f"heat-{each.address}" for each in self.node.dwelling.plates}
+    def _refused(self) -> int:
+        """How many readings the gateway says that it refused for want of room."""
+        with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
+            query = "SELECT coalesce(sum(count), 0) FROM counter WHERE name = ?"
+            refused: int = database.execute(query, (READINGS_REFUSED,)).fetchone()[0]
+        self.verdict.counts["readings refused"] += refused
+        return refused
+
+    def _missing(self) -> Iterator[str]:
         cadence_ms = self.shape.mbus_cadence_s * 1000
         for answer in self.told:
-            device = configured.get(answer.meter)
+            device = self.configured.get(answer.meter)
             if device is None or answer.damaged is not None or not answer.telegram:
                 continue
             self.verdict.counts["answers"] += 1
             pair = (device, answer.at_ms // cadence_ms * cadence_ms)
             until = min(answer.at_ms + SEALED_MS, self.stage.frozen_ms)
             if pair not in self.slots and self._undisturbed(answer.at_ms, until):
-                self.verdict.add("missing", f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}")
+                yield f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}"
         for device, cadence_s in self._devices():
             for slot_ms in self._quiet_slots(cadence_s * 1000):
                 self.verdict.counts["quiet slots"] += 1
                 if (device, slot_ms) not in self.slots:
-                    self.verdict.add("missing", f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it")
+                    yield f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it"
 
-    def _missing_rows(self) -> None:
+    def _missing_rows(self) -> Iterator[str]:
         until = self.stage.frozen_ms - self.shape.dlms_cadence_s * 1000 - 5 * QUIET_MS
         due = {pair for pair, row in self.rows.items() if row.at_ms <= until}
         self.verdict.counts["rows"] += len(due)
         for meter, time in sorted((pair[0], pair[1] or "") for pair in due - self.found_rows):
-            self.verdict.add("missing", f"{self.node.name} meter {meter} row {time}")
+            yield f"{self.node.name} meter {meter} row {time}"
 
     def _devices(self) -> Iterator[tuple[str, int]]:
         for each in self.node.dwelling.plates:
@@ -260,11 +284,22 @@ class _Gateway:
 
     def _undisturbed(self, from_ms: int, to_ms: int) -> bool:
         """Whether one process ran all the time, on a good disk, with a good clock and good lines."""
+        until_ms = self._until(from_ms, to_ms)
         alive = any(
-            each.from_ms <= from_ms and (each.to_ms is None or each.to_ms >= to_ms) for each in self.node.spans
+            each.from_ms <= from_ms and (each.to_ms is None or each.to_ms >= until_ms) for each in self.node.spans
         )
         gone = any(start <= to_ms and from_ms <= end for start, end in self.back)
         return alive and not gone and not self._befallen(DISTURB, from_ms, to_ms)
+
+    def _until(self, from_ms: int, to_ms: int) -> int:
+        """Until when a process must live that has in hand what came between: a disk that takes nothing is waited for."""
+        ends = [
+            START_MS + round(each.end_s * 1000) + 2 * LASTING_MS
+            for each in self.faults
+            if each.kind in DISK and from_ms <= START_MS + each.end_s * 1000 + LASTING_MS
+            if START_MS + each.at_s * 1000 <= to_ms
+        ]
+        return max([to_ms, *ends])
 
     def _befallen(self, kinds: Iterable[str], from_ms: int, to_ms: int) -> bool:
         return any(
@@ -279,7 +314,12 @@ class _Gateway:
         return bool(self.back) or self.rot
 
     def _epochs(self, lost: bool) -> None:
-        judged = judge(self.store.evidence.facts(self.node.name)).epochs
+        facts = self.store.evidence.facts(self.node.name)
+        for fact in facts:
+            if fact.contradictions:
+                what = f"{self.node.name} epoch {fact.epoch.hex()[:8]}: two ids at {fact.contradictions}"
+                self.verdict.add("number", what)
+        judged = judge(facts).epochs
         self.verdict.counts["epochs"] += len(judged)
         if lost or self.back:
             return
@@ -334,5 +374,3 @@ def _value(value: Value) -> dict[str, str]:
 
 def _hash(telegram: str) -> bytes:
     return hashlib.sha256(bytes.fromhex(telegram)).digest()
-
-

@@ -1,0 +1,31 @@
+"""Which faults bring each planted mistake to light, and in how many seeds the bench must have found it."""
+
+from __future__ import annotations
+
+SEEDS = 4  # tried at most, one after the other
+DAYS, GATEWAYS = 0.6, 2
+SEASONS: dict[str, tuple[str, ...]] = {
+    "removed-on-puback": ("loses",),
+    "buffer-synchronous-normal": ("gateway-cut",),
+    "store-synchronous-normal": ("collector-cut",),
+    "acknowledged-before-commit": ("collector-cut",),
+    "no-deduplication": ("repeats", "replay"),
+    "batches-not-verified": ("forge",),
+    "acknowledgements-not-verified": ("forge-ack",),
+    "no-checksum": ("meters-garbled",),
+    "no-identity-check": ("meter-swapped",),
+    "row-by-our-clock": (),
+    "row-skipped": (),
+    "epoch-goes-on": ("gateway-rollback",),
+    "unstored-removed": ("link-long",),
+    "restore-unnoticed": ("collector-restore",),
+    "slots-not-settled": ("gateway-kill",),
+    "never-sent-again": ("loses",),
+    "lost-in-silence": ("gateway-rot",),
+    "unset-clock-called-good": ("gateway-1970",),
+    "frame-count-bit-stands": (),
+    "power-of-ten-lost": (),
+    "sent-before-commit": ("gateway-cut",),
+    "forgotten-when-not-written": ("gateway-disk-full",),
+    "sealed-again-when-not-written": ("gateway-sync-fails",),
+}

@@ -1,0 +1,47 @@
+"""The bench finds mistakes that are planted from outside, each within a few seeds: a bench that finds none proves nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import BUGS
+from seasons import DAYS, GATEWAYS, SEASONS, SEEDS
+
+BENCH = Path(__file__).with_name("bench.py")
+CRAMPED_SEED, CRAMPED_DAYS = 4, 1.6  # a buffer that is soon full, and a link that is down long enough
+
+
+def bench(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the bench's own command."""
+    command = [sys.executable, str(BENCH), what, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+def outcome(seed: int, bug: str, days: float = DAYS) -> dict[str, Any]:
+    """What a seed comes to with a bug planted."""
+    sizes = ("--days", str(days), "--gateways", str(GATEWAYS))
+    done = bench("run", "--seed", str(seed), "--bug", bug, "--season", ",".join(SEASONS[bug]), *sizes)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    assert last.startswith("{"), done.stderr[-2_000:]
+    found: dict[str, Any] = json.loads(last)
+    return found
+
+
+@pytest.mark.parametrize("bug", sorted(BUGS))
+def test_a_planted_mistake_is_found(bug: str) -> None:
+    """Within `SEEDS` seeds of 0.6 virtual days and two gateways."""
+    if bug == "unstored-removed":
+        assert outcome(CRAMPED_SEED, bug, CRAMPED_DAYS)["result"] == "failed"
+        return
+    assert any(outcome(seed, bug)["result"] == "failed" for seed in range(1, SEEDS + 1))
+
+
+def test_there_are_at_least_twenty_and_each_has_its_season() -> None:
+    """The aim of the bench, and no name that is misspelt."""
+    assert len(BUGS) >= 20
+    assert set(SEASONS) == set(BUGS)
