@@ -110,5 +110,3 @@ def _held(node: GatewayNode) -> list[tuple[bytes, int, bytes]]:
             return database.execute("SELECT epoch, seq, id FROM batch ORDER BY n").fetchall()
         except sqlite3.Error:
             return []
-
-

@@ -176,11 +176,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     for line in found.violations:
         print(line)
-    print(json.dumps({"seed": chosen.seed, "digest": found.digest[:16], "seconds": seconds, "memory_mb": memory_mb, "violations": len(found.violations), **found.counts}))
+    print(
+        json.dumps(
+            {
+                "seed": chosen.seed,
+                "digest": found.digest[:16],
+                "seconds": seconds,
+                "memory_mb": memory_mb,
+                "violations": len(found.violations),
+                **found.counts,
+            }
+        )
+    )
     return 0 if found.held else 1
 
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        raise SystemExit(subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode)
+        raise SystemExit(
+            subprocess.run(
+                [sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False
+            ).returncode
+        )
     raise SystemExit(main())

@@ -287,5 +287,3 @@ class CollectorNode(Node):
             await collector_daemon.serve(config, worker, surroundings)
         finally:
             store.close()
-
-

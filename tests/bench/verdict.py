@@ -180,7 +180,9 @@ class _Gateway:
         if unset and self.misled:
             return  # a clock that was unset took the time of a collector whose own was wrong
         if abs(reading.at_ms - answer.at_ms) > CLOCK_MS:
-            self.verdict.add("altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised")
+            self.verdict.add(
+                "altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised"
+            )
         if unset:
             return
         cadence_ms = self.shape.mbus_cadence_s * 1000
@@ -260,9 +262,7 @@ class _Gateway:
 
     def _undisturbed(self, from_ms: int, to_ms: int) -> bool:
         """Whether one process ran all the time, on a good disk, with a good clock and good lines."""
-        alive = any(
-            each.from_ms <= from_ms and (each.to_ms is None or each.to_ms >= to_ms) for each in self.node.spans
-        )
+        alive = any(each.from_ms <= from_ms and (each.to_ms is None or each.to_ms >= to_ms) for each in self.node.spans)
         gone = any(start <= to_ms and from_ms <= end for start, end in self.back)
         return alive and not gone and not self._befallen(DISTURB, from_ms, to_ms)
 
@@ -334,5 +334,3 @@ def _value(value: Value) -> dict[str, str]:
 
 def _hash(telegram: str) -> bytes:
     return hashlib.sha256(bytes.fromhex(telegram)).digest()
-
-
