@@ -18,6 +18,8 @@ from gateway import schema
 from gateway.faults import BufferDamaged, BufferFull, WriteFailed
 
 T = TypeVar("T")
+GIVES = "a disk that gives what it took"
+CHUNK = 1 << 20  # bytes read at a time
 
 
 class DiskFull(Exception):  # noqa: N818 - handled by the buffer, never told to anybody
@@ -91,9 +93,26 @@ class Disk:
         try:
             return self._reader.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            fault = BufferDamaged if damaged else WriteFailed
-            raise fault("a disk that gives what it took", str(error), str(self.path)) from error
+            if not _names_damage(error):
+                raise WriteFailed(GIVES, str(error), str(self.path)) from error
+        try:
+            self._read_through()
+            return self._reader.execute(query, values).fetchall()
+        except OSError as error:
+            raise WriteFailed(GIVES, str(error), str(self.path)) from error
+        except sqlite3.Error as error:
+            raise (BufferDamaged if _names_damage(error) else WriteFailed)(GIVES, str(error), str(self.path)) from error
+
+    def _read_through(self) -> None:
+        """Read the whole file: SQLite calls a page damaged also where the disk only does not give it (EIO).
+
+        Raises:
+            OSError: the disk does not give it.
+        """
+        for end in ("", "-wal"):
+            with self.path.with_name(self.path.name + end).open("rb", buffering=0) as file:
+                while file.read(CHUNK):
+                    pass
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._faults():
@@ -144,3 +163,7 @@ class Disk:
         """Write the log back and cut it, so that its room can be used; where that fails, the next write tells."""
         with suppress(sqlite3.Error):
             self.opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _names_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -42,6 +42,7 @@ TICK_S = 1.0  # the state machine is asked at least so often
 REJECTED = "acknowledgements-rejected"  # counters that `status` shows
 IGNORED = "messages-ignored"
 ROTTEN = "seal does not hold"
+READING, WRITING = "reading", "writing"  # of the buffer: a failure of each is told once
 ONLINE, OFFLINE = b"online", b"offline"  # on up/status: unsigned, only displayed
 
 log = structlog.get_logger("plomba.gateway")
@@ -130,6 +131,7 @@ class Link:
         self._apart = False
         self._unsaved_marks: dict[bytes, Mark] = {}
         self._unsaved_refused: dict[bytes, str | None] = {}
+        self._untold = {READING, WRITING}
 
     def wake(self) -> None:
         """Something new is to be sent."""
@@ -234,11 +236,13 @@ class Link:
             if parsed.id != batch or parsed.header.key not in keys:
                 raise SignerError("the batch that was sealed here", parsed.id.hex(), "buffer")
             batches.verify(parsed, keys[parsed.header.key])
-        except WriteFailed:
-            raise
+        except WriteFailed as error:  # not now: the others go, and this one is tried again in its turn
+            self._tell(READING, error)
+            return None
         except PlombaError as error:
             await self._declare_lost(entry, error)
             return None
+        self._untold.add(READING)
         return content
 
     async def _declare_lost(self, entry: Entry, error: PlombaError) -> None:
@@ -317,10 +321,18 @@ class Link:
         try:
             await self._writer.do(lambda: self._buffer.mark(marks, refused, meta))
         except WriteFailed as error:
-            log.error(events.WRITE_FAILED, error=str(error))
+            self._tell(WRITING, error)
             return
+        self._untold.add(WRITING)
         self._unsaved_marks.clear()
         self._unsaved_refused.clear()
+
+    def _tell(self, what: str, error: WriteFailed) -> None:
+        """Log the first failure of a disk that the sealer has not told of, not every one."""
+        if what in self._untold:
+            self._untold.remove(what)
+            if not self._sealer.failing:
+                log.error(events.WRITE_FAILED, error=str(error))
 
     def _compare(self, time_ms: int, round_trip_ms: int) -> None:
         """Say when our clock and the collector's part, and when they agree again; neither moves the other."""

@@ -35,6 +35,7 @@ from protocols.uplink.records import Configuration, Event, Parameter, Record
 
 SEAL_AFTER_MS = 10_000  # of the first answer in hand: promise 1 counts from the commit
 RETRY_S = 1.0  # between two tries to write what the disk did not take
+PATIENCE_S = 0.5  # a poll waits no longer for a slow disk: of the jitter of 1 s that a poll may have
 WAITING_READINGS = 20_000  # kept in memory while the disk takes nothing: about 20 MB of readings with telegrams
 WAITING_RECORDS = 1_000
 HIGH_PERCENT = 80  # of the buffer in use: an event, once
@@ -105,11 +106,18 @@ class Sealer:
         self._full = self._high = self._failing = False
         self._refused = 0
         self._lock, self._wake = asyncio.Lock(), asyncio.Event()
+        self._round_due = False
+        self._sealing: asyncio.Task[None] | None = None
 
     @property
     def full(self) -> bool:
         """Whether the buffer refused the last readings."""
         return self._full
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk did not take the last batch."""
+        return self._failing
 
     def begin_epoch(self, reason: str) -> None:
         """A new epoch: at start, and when an acknowledgement contradicts our chain."""
@@ -140,8 +148,14 @@ class Sealer:
         self.note(self._event(code, *parameters))
 
     async def round_over(self) -> None:
-        """A bus round is done: seal what is in hand."""
-        await self.flush()
+        """A bus round is done: seal what is in hand; where the disk takes its time, that goes on while others poll."""
+        self._round_due = True
+        if self._sealing is None or self._sealing.done():
+            self._sealing = asyncio.create_task(self._seal_rounds())
+        sealing = self._sealing
+        await asyncio.wait({sealing}, timeout=PATIENCE_S)
+        if sealing.done():
+            sealing.result()
 
     async def run(self) -> None:
         """Seal what waits too long; never returns."""
@@ -165,6 +179,12 @@ class Sealer:
                 return
             self._readings, self._records, self._first_mono_ms = [], [], None
             await self._seal_all(readings, records)
+
+    async def _seal_rounds(self) -> None:
+        """Seal until no round has ended since the last look."""
+        while self._round_due:
+            self._round_due = False
+            await self.flush()
 
     async def _seal_all(self, readings: list[Reading], records: list[Record]) -> None:
         parts: list[tuple[list[Reading], list[Record]]] = [(readings, records)]

@@ -6,10 +6,12 @@ import asyncio
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from gateway_parts import Rig, reading
+from gateway_parts import CADENCE_MS, Rig, reading
 
 from gateway import events, schema
 from gateway.chain import Mark
@@ -18,6 +20,7 @@ from gateway.lock import FolderLock
 from gateway.salvage import declared, open_or_salvage
 from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
 from gateway.settled import Settled
+from gateway.writer import InlineWriter
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
 from protocols.uplink.body import Expanded
@@ -26,6 +29,7 @@ from protocols.uplink.leaf import SealedReading
 from protocols.uplink.pack import pack
 from protocols.uplink.records import Configuration, Event, Lost, Record
 
+T = TypeVar("T")
 SMALL = 4 * 1024 * 1024
 
 
@@ -46,6 +50,12 @@ def codes(rig: Rig) -> list[str]:
 
 def _expanded(batch: Batch) -> Expanded:
     return batches.expand(batch.header, inflate(batch.content, batch.header.body_len))
+
+
+def _expanded_of(rig: Rig, batch: bytes) -> Expanded:
+    content = rig.buffer.content(batch)
+    assert content is not None
+    return _expanded(batches.parse(content))
 
 
 def mark_all(rig: Rig, mark: Mark) -> None:
@@ -327,3 +337,24 @@ async def test_what_waits_is_sealed_ten_seconds_after_it_came(tmp_path: Path) ->
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert len(rig.chain) == 1
+
+
+async def test_a_round_does_not_wait_for_a_slow_disk_and_everything_is_sealed(tmp_path: Path) -> None:
+    """G22: three rounds end while a commit takes its time; then all of their readings are sealed, each once."""
+    rig, gate = Rig(tmp_path), asyncio.Event()
+
+    class Stuck(InlineWriter):
+        async def do(self, work: Callable[[], T]) -> T:
+            await gate.wait()
+            return await super().do(work)
+
+    rig.sealer._writer = Stuck()
+    for _ in range(3):
+        rig.time.pass_ms(CADENCE_MS)
+        rig.sealer.take([reading(rig.clock.utc_ms())])
+        await rig.sealer.round_over()
+    assert len(rig.chain) == 0
+    gate.set()
+    await rig.sealer.round_over()
+    assert len(rig.buffer.known().slots["heat"]) == 3
+    assert sum(len(_expanded_of(rig, entry.id).readings) for entry in rig.chain.entries()) == 3

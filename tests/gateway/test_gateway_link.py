@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from gateway_parts import GATEWAY, NOW_MS, Centre, Rig, Time, reading
+from power import Disks
 
 from gateway import events
 from gateway.chain import Mark
@@ -233,6 +234,26 @@ async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(t
     assert [(each.first, each.last) for each in lost] == [(2, 2)]
     assert events.BATCH_ROTTEN in noted(site.rig)
     assert [entry.seq for entry in site.rig.buffer.chain().entries()] == [1, 3]
+
+
+async def test_a_batch_that_the_disk_does_not_give_is_not_declared_lost_and_holds_up_no_other(tmp_path: Path) -> None:
+    """G05: a block that fails to read is no damaged buffer; the batch is sent once it reads."""
+    disks = Disks(tmp_path)
+    try:
+        disk = disks.make(tmp_path / "disk", "xfs")
+    except PermissionError as error:
+        pytest.skip(str(error))
+    try:
+        site = Site(disk.folder)
+        await site.rig.seal(3, 20_000)
+        disk.cut()  # from here on every read fails that no page cache of SQLite answers
+        for entry in list(site.rig.chain.entries()):
+            assert await site.link._checked(entry.id) is None
+        assert len(site.rig.chain) == 3
+        assert not [each for each in site.rig.sealer._records if isinstance(each, Lost)]
+        site.rig.buffer.close()
+    finally:
+        disks.remove()
 
 
 async def test_a_clock_in_1970_reads_marks_and_sends_hellos_only_until_signed_time(tmp_path: Path) -> None:
