@@ -26,12 +26,14 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 TURNS_MAX = 100_000  # of the loop without time going on; a busy start takes some hundred
 SHOWN = 10  # tasks named in an error
 GENERATORS = 1_000  # whose lives are known; when there are more, those that are gone are forgotten
@@ -283,14 +285,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, coro: Any, *, name: object = None, context: Context | None = None, **_: object
     ) -> asyncio.Task[Any]:
         """A task of the life that asks for it, or of the context's."""
-        self._check_closed()
         task = _Task(coro, self, None if name is None else str(name), context)
         if task.life is not None:
             task.life.tasks.add(task)
         return task
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """A timer, which never fires for a life that has ended."""
         life = LIFE.get() if context is None else context.get(LIFE)
@@ -298,7 +299,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return super().call_at(when, callback, *args, context=context)
         return asyncio.TimerHandle(when, callback, args, self, context)
 
-    def run_in_executor(self, _executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Call it at once; the future is done, or will be in a later turn."""
         future: asyncio.Future[T] = self.create_future()
         try:
