@@ -358,3 +358,22 @@ async def test_a_round_does_not_wait_for_a_slow_disk_and_everything_is_sealed(tm
     await rig.sealer.round_over()
     assert len(rig.buffer.known().slots["heat"]) == 3
     assert sum(len(_expanded_of(rig, entry.id).readings) for entry in rig.chain.entries()) == 3
+
+
+async def test_a_page_that_did_not_read_once_is_no_damage(tmp_path: Path) -> None:
+    """G05: SQLite says "malformed" where a read failed with EIO; the file reads, so it is asked again."""
+    rig = Rig(tmp_path)
+    await rig.seal(1)
+    disk = rig.buffer._disk
+    reader, fault = disk._reader, sqlite3.DatabaseError("database disk image is malformed")
+    fault.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    class Hiccup:
+        def execute(self, *_: object) -> sqlite3.Cursor:
+            disk._reader = reader
+            raise fault
+
+    disk._reader = Hiccup()  # type: ignore[assignment]
+    (entry,) = rig.chain.entries()
+    assert rig.buffer.content(entry.id) is not None
+    assert disk._reader is reader
