@@ -134,7 +134,7 @@ def _count_rows(answers: Sequence[Answered], stored: Sequence[Stored], run: Run)
     held = [(each.meter, each.time or "") for each in stored if each.slot_ms is None]
     produced = {pair for pair, row in truth.items() if row.at_ms <= run.frozen_ms - ROW_MS} | (set(held) & set(truth))
     altered = sum(
-        (row := truth.get((each.meter, each.time or ""))) is None or _displayed(row) != each.values
+        (row := truth.get((each.meter, each.time or ""))) is None or displayed(row) != each.values
         for each in stored
         if each.slot_ms is None
     )
@@ -157,14 +157,15 @@ def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bo
     """Whether no answer of its slot was this one; what came in several answers is compared value by value."""
     if reading.whole:
         return not any(
-            _hash(each.telegram) == reading.raw_hash and _displayed(each) == reading.values for each in answers
+            raw_hash(each.telegram) == reading.raw_hash and displayed(each) == reading.values for each in answers
         )
-    shown = [_displayed(each) for each in answers]
+    shown = [displayed(each) for each in answers]
     known = all(any(each.get(key) == value for each in shown) for key, value in reading.values.items())
     return not known or set(reading.values) != keys
 
 
-def _displayed(answer: Answered) -> dict[str, Value]:
+def displayed(answer: Answered) -> dict[str, Value]:
+    """What the meter's display showed with an answer."""
     return {key: _display(each) for key, each in answer.values.items()}
 
 
@@ -194,7 +195,8 @@ def _excused(pair: Pair, run: Run) -> bool:
     return any(down.from_ms < end and down.to_ms > max(slot_ms, end - OPEN_MS) for down in run.downs)
 
 
-def _hash(telegram: str) -> str:
+def raw_hash(telegram: str) -> str:
+    """The telegram's SHA-256, as the collector shows it."""
     return hashlib.sha256(bytes.fromhex(telegram)).hexdigest()
 
 
