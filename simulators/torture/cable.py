@@ -18,7 +18,7 @@ HOLD_S = 5.0  # for the holder to have its namespace
 
 
 class Cable:
-    """One cable; `here` is our end's address, and a command behind `prefix` runs at the other end."""
+    """One cable; `end` is our interface, `here` its address, and a command behind `prefix` runs at the other end."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -26,7 +26,7 @@ class Cable:
         self.prefix: tuple[str, ...] = ()
         self._folder = folder
         self._holder = Part(f"{name}-namespace", ("unshare", "--net", "sleep", "infinity"), folder)
-        self._end = ""
+        self.end = ""
 
     async def plug(self) -> None:
         """Make the namespace and the cable.
@@ -42,10 +42,10 @@ class Cable:
         self.prefix = ("nsenter", f"--net=/proc/{pid}/ns/net")
         net, host = f"10.{128 + secrets.randbelow(128)}.{secrets.randbelow(256)}", 4 * secrets.randbelow(64)
         self.here, there = f"{net}.{host + 1}", f"{net}.{host + 2}"
-        self._end, other = f"plb{pid}a", f"plb{pid}b"
-        await self._ip("link", "add", self._end, "type", "veth", "peer", "name", other, "netns", str(pid))
-        await self._ip("addr", "add", f"{self.here}/30", "dev", self._end)
-        await self._ip("link", "set", self._end, "up")
+        self.end, other = f"plb{pid}a", f"plb{pid}b"
+        await self._ip("link", "add", self.end, "type", "veth", "peer", "name", other, "netns", str(pid))
+        await self._ip("addr", "add", f"{self.here}/30", "dev", self.end)
+        await self._ip("link", "set", self.end, "up")
         for command in (
             ("link", "set", "lo", "up"),
             ("addr", "add", f"{there}/30", "dev", other),
@@ -55,11 +55,11 @@ class Cable:
 
     async def pull(self) -> None:
         """Nothing passes any more, and neither side is told."""
-        await self._ip("link", "set", self._end, "down")
+        await self._ip("link", "set", self.end, "down")
 
     async def push(self) -> None:
         """Everything passes again."""
-        await self._ip("link", "set", self._end, "up")
+        await self._ip("link", "set", self.end, "up")
 
     async def unplug(self) -> None:
         """End the namespace; the cable goes with it when what ran at the other end has ended too."""

@@ -73,9 +73,9 @@ def line_faults(seed: int, line: str, kinds: Sequence[str], slower: float = 1.0)
             yield LineFault(wait_s, kind, 0.0 if kind == "reset" else lasts_s, _faults(kind, rng))
 
 
-def blows(seed: int, parts: Sequence[str], stopped: Sequence[str]) -> Iterator[Blow]:
-    """An endless series: each part killed and terminated, those in `stopped` also held."""
-    rng = random.Random(f"{seed}/blows")
+def blows(seed: int, name: str, parts: Sequence[str], stopped: Sequence[str]) -> Iterator[Blow]:
+    """An endless series `name`: each part killed and terminated, those in `stopped` also held."""
+    rng = random.Random(f"{seed}/blows/{name}")
     deck = [(kind, part) for part in parts for kind in BLOWS] + [("stop", part) for part in stopped]
     while True:
         for kind, part in rng.sample(deck, len(deck)):

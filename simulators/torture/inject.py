@@ -1,4 +1,4 @@
-"""Injects what was drawn: one task for each line, one for all processes, one for each clock that can be set."""
+"""Injects what was drawn: a task for each line, each house's processes and those in the centre, and each clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simulators.proxy.link import NO_FAULTS
-from simulators.proxy.messages import MessageFaults
 from simulators.site.parts import now_ms
 from simulators.torture import draw
 from simulators.torture.draw import HALF_OPEN, LINK_KINDS, Blow, LineFault
@@ -39,18 +38,20 @@ class Injector:
 
     async def run(self) -> None:
         """Everything that was drawn and ends in time; afterwards nothing is wrong any more."""
+        for line in self._street.lines:
+            line.trouble_messages()
         try:
             async with asyncio.TaskGroup() as all_of_it:
-                all_of_it.create_task(self._blows())
+                centre = (self._street.collector.name, self._street.broker.name)
+                all_of_it.create_task(self._blows("centre", centre, centre))
                 all_of_it.create_task(self._line(self._street.line, None))
                 for house in self._street.houses:
                     all_of_it.create_task(self._line(house.line, house))
                     all_of_it.create_task(self._clock(house))
+                    all_of_it.create_task(self._blows(house.name, (house.gateway.name, house.meters.name), ()))
         finally:
             for line in self._street.lines:
-                line.tcp.faults = NO_FAULTS
-                if line.mqtt is not None:
-                    line.mqtt.faults = MessageFaults()
+                line.mend()
 
     def effects(self) -> Counter[str]:
         """What the lines did to connections, pieces and messages, all together."""
@@ -73,9 +74,8 @@ class Injector:
                 await _faulty(line, fault)
             self._done(fault.kind, None if house is None else house.name)
 
-    async def _blows(self) -> None:
-        parts = self._street.parts
-        for blow in draw.blows(self._seed, tuple(parts), (self._street.collector.name, self._street.broker.name)):
+    async def _blows(self, name: str, parts: tuple[str, ...], stopped: tuple[str, ...]) -> None:
+        for blow in draw.blows(self._seed, name, parts, stopped):
             if not await self._begins(self._aimed(blow), blow.lasts_s):
                 return
             self._say(f"{blow.kind} {blow.part}, back in {blow.lasts_s:.1f} s")

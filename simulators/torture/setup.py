@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simulators.mbus.lines import plates
-from simulators.proxy.link import FaultProxy
-from simulators.proxy.messages import Ends, MessageProxy
+from simulators.proxy.link import NO_FAULTS, FaultProxy
+from simulators.proxy.messages import Ends, MessageFaults, MessageProxy
 from simulators.site.parts import Part, PartError, program, run
 from simulators.site.setup import ASK_S, BROKER, COLLECTOR, READY_S, Waiting, empty, free_ports
 from simulators.torture.cable import Cable
@@ -91,11 +91,21 @@ class Line:
         self._seed = seed
 
     async def join(self, broker_port: int, ends: Ends) -> None:
-        """The keys are there: let messages through, with the faults of the whole run."""
+        """The keys are there: let messages through."""
         self.mqtt = MessageProxy(broker_port, random.Random(f"{self._seed}/mqtt/{self.name}"), ends)
-        self.mqtt.faults = message_faults(self._seed, self.name)
         await self.mqtt.start()
         self.tcp.target_port = self.mqtt.port
+
+    def trouble_messages(self) -> None:
+        """From now on messages come twice, late or never, in shares that the seed draws."""
+        if self.mqtt is not None:
+            self.mqtt.faults = message_faults(self._seed, self.name)
+
+    def mend(self) -> None:
+        """Nothing is wrong any more."""
+        self.tcp.faults = NO_FAULTS
+        if self.mqtt is not None:
+            self.mqtt.faults = MessageFaults()
 
     async def stop(self) -> None:
         """Close everything."""
