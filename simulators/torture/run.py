@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulators.record import Answered, read
-from simulators.site.count import Run, Stored, count
+from simulators.record import read
+from simulators.site.count import Stored, raw_hash
 from simulators.site.held import grouped, verify_all
 from simulators.site.parts import PartError, now_ms, program, run
 from simulators.site.setup import Waiting
 from simulators.torture.clock import FakeClock
 from simulators.torture.inject import Injector
 from simulators.torture.setup import CADENCE_S, House, Street, freeze
-from simulators.torture.tally import Stepped, Tally, by_telegram, percentile, recoveries, total
+from simulators.torture.tally import Tally, Watched, percentile, recoveries, tally, total
 
 CADENCE_MS = CADENCE_S * 1000
 FIRST_S = 30.0  # the first batch of every gateway must be stored by then
@@ -96,14 +96,6 @@ def not_counted(reason: str) -> str:
     return json.dumps({"result": "not counted", "reason": reason})
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the collector showed of a house before the freeze."""
-
-    slots: frozenset[tuple[str, int]]
-    hashes: frozenset[str]
-
-
 async def torture(street: Street, seconds: float, say: Say) -> Result:
     """The whole story on a street that is set up.
 
@@ -122,7 +114,7 @@ async def torture(street: Street, seconds: float, say: Say) -> Result:
         await asyncio.sleep(max(0, began_ms + seconds * 1000 - now_ms()) / 1000 + CADENCE_S)
         await asyncio.sleep((CADENCE_MS * 3 // 2 - now_ms() % CADENCE_MS) / 1000)
         street.check_alive()
-        seen = {house.name: _seen(await _stored(street, house, began_ms)) for house in street.houses}
+        seen = {house.name: await _seen(street, house, began_ms) for house in street.houses}
         for house in street.houses:
             freeze(house.meters)
         frozen_ms = now_ms()
@@ -134,10 +126,13 @@ async def torture(street: Street, seconds: float, say: Say) -> Result:
     finally:
         await street.stop()
     say("stopped; counting")
-    tallies = [
-        await _counted(street, house, (began_ms, frozen_ms), injector, seen[house.name], waiting[house.name].readings)
-        for house in street.houses
-    ]
+    tallies = []
+    for house in street.houses:
+        downs = tuple(down for part in (house.gateway, house.meters) for down in part.downs)
+        steps = tuple(injector.steps_ms.get(house.name, ()))
+        watched = Watched(began_ms, frozen_ms, CADENCE_MS, downs, steps, seen[house.name])
+        found = await _stored(street, house)
+        tallies.append(tally(list(read(house.record)), found, watched, waiting[house.name].readings))
     verdicts = [await verify_all(street.folder, house.name, f"export-{house.name}") for house in street.houses]
     ended = [(each.gateway, each.at_ms) for each in injector.ended]
     recovered, never = recoveries(ended, street.batches(), [house.name for house in street.houses])
@@ -185,35 +180,19 @@ async def _drain(street: Street, say: Say) -> dict[str, Waiting]:
     return waiting
 
 
-async def _stored(street: Street, house: House, from_ms: int) -> list[Stored]:
-    """What the collector shows of a house; of one whose clock was set, all."""
+async def _stored(street: Street, house: House) -> list[Stored]:
+    """What the collector shows of a house."""
     options = ("--config", "collector/collector.toml", "--gateway", house.name, "--json")
     done = await run(program("plomba-collector"), "readings", *options, folder=street.folder, accepted=(0, 3))
-    found = grouped(json.loads(done.data))
-    return found if house.clock else [each for each in found if each.slot_ms is not None and each.slot_ms >= from_ms]
+    return grouped(json.loads(done.data))
 
 
-def _seen(shown: list[Stored]) -> _Seen:
-    slots = frozenset((each.meter, each.slot_ms) for each in shown if each.slot_ms is not None)
-    return _Seen(slots, frozenset(each.raw_hash for each in shown))
-
-
-async def _counted(
-    street: Street, house: House, span: tuple[int, int], injector: Injector, seen: _Seen, buffered: int
-) -> Tally:
-    """The tally of one house."""
-    began_ms, frozen_ms = span
-    answers = list(read(house.record))
-    stored = await _stored(street, house, began_ms)
-    downs = tuple(down for part in (house.gateway, house.meters) for down in part.downs)
-    if house.clock is not None:
-        steps = tuple(injector.steps_ms.get(house.name, ()))
-        watched = Stepped(began_ms, frozen_ms, CADENCE_MS, downs, steps, seen.hashes)
-        return by_telegram(answers, stored, watched, buffered)
-    own: list[Answered] = [answer for answer in answers if answer.at_ms >= began_ms]
-    found = count(own, stored, Run(CADENCE_MS, began_ms, frozen_ms, downs, seen.slots), buffered)
-    produced = (found.readings_produced, found.readings_stored)
-    return Tally(*produced, found.lost, found.twice, found.altered, found.excused, found.missing)
+async def _seen(street: Street, house: House, from_ms: int) -> frozenset[str]:
+    """Telegrams since the begin that the collector shows before the freeze."""
+    shown = {each.raw_hash for each in await _stored(street, house)}
+    return frozenset(
+        digest for each in read(house.record) if each.at_ms >= from_ms and (digest := raw_hash(each.telegram)) in shown
+    )
 
 
 def _not_injected(street: Street) -> dict[str, str]:

@@ -1,24 +1,46 @@
-"""What a run came to: the count of every house, of one whose clock was set by telegram, and times of recovery. Pure.
+"""What a run came to: the tally of every house by telegram, and times of recovery. Pure; truth is the meters' record.
 
-Where a gateway's clock was set, a slot is not an instant: its readings are compared by telegram, of which a meter
-never sends the same twice. Produced is each telegram that arrived whole, unless the gateway was killed before it must
-have been sealed, or its clock was set in that moment (the poll is then repeated); and each meter must have been asked
-often enough.
+A meter never sends the same telegram twice, so that each can be followed from its display to the store, whatever the
+gateway's clock showed meanwhile. Produced is each telegram that arrived whole, unless
+
+* the gateway was down before it must have been sealed, or when it came,
+* the gateway asked again at once: it had not taken the answer (late, or its clock was set in that moment).
+
+Slots in which everything ran and nobody asked are lost too; where the gateway's clock was set, each meter must at least
+have been asked often enough. Two readings of one slot are one too many.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from simulators.record import Answered
 from simulators.site.count import Stored, displayed, raw_hash
 from simulators.site.parts import Down
 
 SEALED_MS = 3_000  # a round ends and is sealed so long after the answer, on a busy machine too
+AGAIN_MS = 2_500  # a poll that failed is repeated after 2 s, or at once where a new slot began
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
+START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
+ROUND_MS = 1_000  # an answer may come so long after the middle of its exchange
 ASKED_SHARE = 4  # of all slots a meter must have answered in one of so many, whatever the clock showed
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is known of a house in a run: when it was watched, its cadence, what was down and when its clock was set.
+
+    `seen` are hashes of telegrams that the collector already showed during the run: nothing excuses their loss.
+    """
+
+    began_ms: int
+    frozen_ms: int
+    cadence_ms: int
+    downs: tuple[Down, ...] = ()
+    steps_ms: tuple[int, ...] = ()
+    seen: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +73,22 @@ def total(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
-    """A house whose clock was set: how long it was watched, its cadence, what was down and when its clock moved (ms).
-
-    `seen` are the telegrams' hashes that the collector already showed during the run.
-    """
-
-    began_ms: int
-    frozen_ms: int
-    cadence_ms: int
-    downs: tuple[Down, ...]
-    steps_ms: tuple[int, ...]
-    seen: frozenset[str]
-
-
-def by_telegram(answers: Sequence[Answered], stored: Sequence[Stored], run: Stepped, buffered: int) -> Tally:
-    """Compare telegrams; `buffered` readings are sealed and still on their way."""
+def tally(answers: Sequence[Answered], stored: Sequence[Stored], run: Watched, buffered: int = 0) -> Tally:
+    """Compare what the meters of a house sent with all that is stored of it; `buffered` readings are on their way."""
     truth = {raw_hash(each.telegram): each for each in answers}
-    held = [each.raw_hash for each in stored]
-    altered = sum(
-        each.raw_hash not in truth
-        or displayed(truth[each.raw_hash]) != each.values
-        or each.meter != truth[each.raw_hash].meter
-        for each in stored
-    )
-    whole = {digest for digest, each in truth.items() if each.damaged is None}
-    excused = {digest for digest in whole - set(held) - run.seen if _excused(truth[digest], run)}
+    held = {each.raw_hash for each in stored}
+    whole = {digest for digest, each in truth.items() if each.damaged is None and each.at_ms >= run.began_ms}
+    excused = {digest for digest in whole - held - run.seen if _excused(truth[digest], answers, run)}
     produced = (whole - excused) | run.seen
-    lost = sorted(produced - set(held), key=lambda digest: truth[digest].at_ms if digest in truth else 0)
-    silent = _silent(answers, run)
+    lost = [*(_named(truth.get(digest), digest) for digest in produced - held), *_unasked(answers, run)]
     return Tally(
         len(produced),
-        len(produced & set(held)),
-        max(0, len(lost) - buffered) + len(silent),
-        len(held) - len(set(held)),
-        altered,
+        len(produced & held),
+        max(0, len(lost) - buffered),
+        _twice(stored),
+        sum(_differs(truth.get(each.raw_hash), each, run) for each in stored),
         len(excused),
-        (*(_named(truth.get(digest), digest) for digest in lost), *(f"meter {each}, hardly asked" for each in silent)),
+        tuple(sorted(lost)),
     )
 
 
@@ -116,20 +116,50 @@ def recoveries(
     return found, never
 
 
-def _excused(answer: Answered, run: Stepped) -> bool:
-    """Whether the gateway may have been killed before this was sealed, or repeated the poll."""
+def _excused(answer: Answered, answers: Sequence[Answered], run: Watched) -> bool:
+    """Whether the gateway may have gone before this was sealed, or asked again because it had not taken it."""
     at = answer.at_ms
     if any(abs(at - step) < STEP_MS for step in run.steps_ms):
         return True
-    return any(down.from_ms < at + SEALED_MS and down.to_ms > at for down in run.downs)
+    if any(down.from_ms < at + SEALED_MS and down.to_ms > at for down in run.downs):
+        return True
+    return any(each.meter == answer.meter and at < each.at_ms <= at + AGAIN_MS for each in answers)
 
 
-def _silent(answers: Sequence[Answered], run: Stepped) -> list[str]:
-    """Meters that answered in too few slots."""
-    meters = {each.meter for each in answers}
-    slots = (run.frozen_ms - run.began_ms) // run.cadence_ms
-    asked = {meter: len({each.at_ms // run.cadence_ms for each in answers if each.meter == meter}) for meter in meters}
-    return sorted(meter for meter in meters if asked[meter] * ASKED_SHARE < slots)
+def _differs(answer: Answered | None, reading: Stored, run: Watched) -> bool:
+    """Whether a stored reading is not what the meter showed, or not of the slot in which it did."""
+    if answer is None or answer.meter != reading.meter or displayed(answer) != reading.values:
+        return True
+    slots = {at // run.cadence_ms * run.cadence_ms for at in (answer.at_ms, answer.at_ms - ROUND_MS)}
+    return not run.steps_ms and reading.slot_ms not in slots
+
+
+def _twice(stored: Sequence[Stored]) -> int:
+    """Readings of a telegram, or of a slot, that is there already."""
+    telegrams = len(stored) - len({each.raw_hash for each in stored})
+    slots = len(stored) - len({(each.meter, each.slot_ms) for each in stored})
+    return max(telegrams, slots)
+
+
+def _unasked(answers: Sequence[Answered], run: Watched) -> Iterator[str]:
+    """Slots in which a meter was not asked although everything ran; a clock that was set moves them."""
+    first = -(-run.began_ms // run.cadence_ms)
+    slots = range(first, run.frozen_ms // run.cadence_ms)
+    for meter in {each.meter for each in answers}:
+        asked = {each.at_ms // run.cadence_ms for each in answers if each.meter == meter}
+        if run.steps_ms:
+            if len(asked) * ASKED_SHARE < len(slots):
+                yield f"meter {meter}, hardly asked"
+            continue
+        for slot in slots:
+            if slot not in asked and not _disturbed(slot * run.cadence_ms, run):
+                yield f"meter {meter}, slot {slot * run.cadence_ms}, never asked"
+
+
+def _disturbed(slot_ms: int, run: Watched) -> bool:
+    """Whether something was down in a slot, or was starting when it began."""
+    end_ms = slot_ms + run.cadence_ms
+    return any(down.from_ms < end_ms and down.to_ms + START_MS > slot_ms for down in run.downs)
 
 
 def _named(answer: Answered | None, digest: str) -> str:
