@@ -18,7 +18,8 @@ QUIET_S = (1.0, 3.0)  # between two faults of one line
 FAULT_S = (1.5, 4.0)  # how long one lasts
 HALF_OPEN = "half_open"
 LINK_KINDS = ("refuse", "reset", "black_hole", "drip", "delay", "flap")
-PAUSE_S = (0.5, 2.5)  # between two blows at processes
+PAUSE_S = (0.5, 2.5)  # between two blows at the processes in the centre
+HOUSE_PAUSE_S = (2.0, 6.0)  # ... and at those of a house, which must have slots that nothing excuses
 DOWN_S = (0.0, 1.5)
 HOLD_S = (1.0, 6.0)  # how long a part stands still; longer than the 5 s after which a gateway only says hello
 AIM_S = (-0.1, 0.6)  # around the begin of a slot, where meters are read, readings sealed and sent
@@ -73,13 +74,15 @@ def line_faults(seed: int, line: str, kinds: Sequence[str], slower: float = 1.0)
             yield LineFault(wait_s, kind, 0.0 if kind == "reset" else lasts_s, _faults(kind, rng))
 
 
-def blows(seed: int, name: str, parts: Sequence[str], stopped: Sequence[str]) -> Iterator[Blow]:
+def blows(
+    seed: int, name: str, parts: Sequence[str], stopped: Sequence[str], pause_s: tuple[float, float] = PAUSE_S
+) -> Iterator[Blow]:
     """An endless series `name`: each part killed and terminated, those in `stopped` also held."""
     rng = random.Random(f"{seed}/blows/{name}")
     deck = [(kind, part) for part in parts for kind in BLOWS] + [("stop", part) for part in stopped]
     while True:
         for kind, part in rng.sample(deck, len(deck)):
-            wait_s, lasts_s = rng.uniform(*PAUSE_S), rng.uniform(*(HOLD_S if kind == "stop" else DOWN_S))
+            wait_s, lasts_s = rng.uniform(*pause_s), rng.uniform(*(HOLD_S if kind == "stop" else DOWN_S))
             aim_s = rng.uniform(*AIM_S)
             yield Blow(wait_s, kind, part, lasts_s, aim_s if rng.random() < AIMED else None)
 
@@ -95,7 +98,7 @@ def clock_steps(seed: int, gateway: str) -> Iterator[ClockStep]:
 def message_faults(seed: int, line: str) -> MessageFaults:
     """Shares for the whole run."""
     rng = random.Random(f"{seed}/messages/{line}")
-    duplicate, late, swallow = rng.uniform(0.05, 0.3), rng.uniform(0.05, 0.3), rng.uniform(0.02, 0.15)
+    duplicate, late, swallow = rng.uniform(0.1, 0.4), rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)
     return MessageFaults(duplicate, late, swallow, rng.uniform(0.5, 4.0))
 
 

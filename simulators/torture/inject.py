@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from simulators.proxy.link import NO_FAULTS
@@ -43,12 +43,14 @@ class Injector:
         try:
             async with asyncio.TaskGroup() as all_of_it:
                 centre = (self._street.collector.name, self._street.broker.name)
-                all_of_it.create_task(self._blows("centre", centre, centre))
+                all_of_it.create_task(self._blows(draw.blows(self._seed, "centre", centre, centre)))
                 all_of_it.create_task(self._line(self._street.line, None))
                 for house in self._street.houses:
                     all_of_it.create_task(self._line(house.line, house))
                     all_of_it.create_task(self._clock(house))
-                    all_of_it.create_task(self._blows(house.name, (house.gateway.name, house.meters.name), ()))
+                    parts = (house.gateway.name, house.meters.name)
+                    blows = draw.blows(self._seed, house.name, parts, (), draw.HOUSE_PAUSE_S)
+                    all_of_it.create_task(self._blows(blows))
         finally:
             for line in self._street.lines:
                 line.mend()
@@ -74,8 +76,8 @@ class Injector:
                 await _faulty(line, fault)
             self._done(fault.kind, None if house is None else house.name)
 
-    async def _blows(self, name: str, parts: tuple[str, ...], stopped: tuple[str, ...]) -> None:
-        for blow in draw.blows(self._seed, name, parts, stopped):
+    async def _blows(self, blows: Iterator[Blow]) -> None:
+        for blow in blows:
             if not await self._begins(self._aimed(blow), blow.lasts_s):
                 return
             self._say(f"{blow.kind} {blow.part}, back in {blow.lasts_s:.1f} s")

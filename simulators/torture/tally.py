@@ -20,8 +20,8 @@ from simulators.record import Answered
 from simulators.site.count import Stored, displayed, raw_hash
 from simulators.site.parts import Down
 
-SEALED_MS = 3_000  # a round ends and is sealed so long after the answer, on a busy machine too
-AGAIN_MS = 2_500  # a poll that failed is repeated after 2 s, or at once where a new slot began
+SEALED_MS = 1_500  # a round ends and is sealed so long after the answer, on a busy machine too
+AGAIN_MS = 4_000  # a poll that failed is repeated after 2 s, on a busy machine later; well below any cadence here
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
 START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
 ROUND_MS = 1_000  # an answer may come so long after the middle of its exchange

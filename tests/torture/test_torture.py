@@ -47,7 +47,7 @@ def test_a_minute_of_torture_loses_nothing(tmp_path: Path) -> None:
 def test_a_gateway_that_takes_the_brokers_word_for_stored_is_found(tmp_path: Path) -> None:
     """The bench can fail: such a gateway loses what the broker lost."""
     program = ("--program", f"plomba-gateway={sys.executable} {FORGETFUL}")
-    code, result, talk = torture(tmp_path / "run", "--seed", "1", "--seconds", "20", "--meters", "40", *program)
+    code, result, talk = torture(tmp_path / "run", "--seed", "1", "--seconds", "20", *program)
     assert (code, result["result"]) == (1, "failed"), (result, talk)
     assert result["lost"] > 0
     assert any("answered" in name for name in result["missing"])
