@@ -4,7 +4,8 @@ A meter never sends the same telegram twice, so that each can be followed from i
 gateway's clock showed meanwhile. Produced is each telegram that arrived whole, unless
 
 * the gateway was down before it must have been sealed, or when it came,
-* the gateway asked again at once: it had not taken the answer (late, or its clock was set in that moment).
+* the gateway asked again in the same slot (where its clock was set: at once): it had not taken the answer, which
+  belonged to the slot before, or came when its clock was set.
 
 Slots in which everything ran and nobody asked are lost too; where the gateway's clock was set, each meter must at least
 have been asked often enough. Two readings of one slot are one too many.
@@ -21,7 +22,7 @@ from simulators.site.count import Stored, displayed, raw_hash
 from simulators.site.parts import Down
 
 SEALED_MS = 1_500  # a round ends and is sealed so long after the answer, on a busy machine too
-AGAIN_MS = 4_000  # a poll that failed is repeated after 2 s, on a busy machine later; well below any cadence here
+AGAIN_MS = 3_000  # a poll that failed is repeated after 2 s, on a busy machine later; well below any cadence here
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
 START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
 ROUND_MS = 1_000  # an answer may come so long after the middle of its exchange
@@ -123,7 +124,9 @@ def _excused(answer: Answered, answers: Sequence[Answered], run: Watched) -> boo
         return True
     if any(down.from_ms < at + SEALED_MS and down.to_ms > at for down in run.downs):
         return True
-    return any(each.meter == answer.meter and at < each.at_ms <= at + AGAIN_MS for each in answers)
+    slot_end = at // run.cadence_ms * run.cadence_ms + run.cadence_ms
+    until = at + AGAIN_MS if run.steps_ms else slot_end - 1
+    return any(each.meter == answer.meter and at < each.at_ms <= until for each in answers)
 
 
 def _differs(answer: Answered | None, reading: Stored, run: Watched) -> bool:

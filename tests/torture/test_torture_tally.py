@@ -94,13 +94,21 @@ def test_only_what_was_in_the_making_is_excused(
     assert (result.excused, result.lost) == (excused, 1 - excused)
 
 
-@pytest.mark.parametrize(("after_ms", "excused"), [(3_900, 1), (4_100, 0)])
-def test_an_answer_that_was_not_taken_is_asked_for_again_at_once(after_ms: int, excused: int) -> None:
-    """The one that came then must be there."""
+@pytest.mark.parametrize(
+    ("run", "after_ms", "excused"), [(RUN, 4_800, 1), (RUN, 4_950, 0), (SET, 2_900, 1), (SET, 3_100, 0)]
+)
+def test_an_answer_that_was_not_taken_is_asked_for_again(run: Watched, after_ms: int, excused: int) -> None:
+    """In the same slot, or at once where the clock was set; the one that came then must be there."""
     late = answer(8, ANSWERS[2].at_ms + after_ms)
-    result = tally([*ANSWERS, late], [*STORED[:2], reading(late, SLOTS[2]), *STORED[3:]], RUN)
+    result = tally([*ANSWERS, late], [*STORED[:2], reading(late, late.at_ms // CADENCE * CADENCE), *STORED[3:]], run)
     assert (result.excused, result.lost) == (excused, 1 - excused)
-    assert tally([*ANSWERS, late], [*STORED[:2], *STORED[3:]], RUN).lost >= 1
+
+
+def test_the_last_answer_of_a_slot_must_be_there() -> None:
+    """However often the gateway asked."""
+    late = answer(8, ANSWERS[2].at_ms + 2_000)
+    result = tally([*ANSWERS, late], [*STORED[:2], *STORED[3:]], RUN)
+    assert (result.excused, result.missing) == (1, (f"meter {METER}, answered at {late.at_ms}",))
 
 
 def test_nothing_excuses_the_loss_of_what_the_collector_showed() -> None:
