@@ -4,6 +4,7 @@ A meter never sends the same telegram twice, so that each can be followed from i
 gateway's clock showed meanwhile. Produced is each telegram that arrived whole, unless
 
 * the gateway was down before it must have been sealed, or when it came,
+* it came in the last slot, which the freeze cut short: who was not heard there cannot be asked again,
 * the gateway asked again in the same slot (where its clock was set: at once): it had not taken the answer, which
   belonged to the slot before, or came when its clock was set.
 
@@ -22,7 +23,7 @@ from simulators.site.count import Stored, displayed, raw_hash
 from simulators.site.parts import Down
 
 SEALED_MS = 1_500  # a round ends and is sealed so long after the answer, on a busy machine too
-AGAIN_MS = 3_000  # a poll that failed is repeated after 2 s, on a busy machine later; well below any cadence here
+AGAIN_MS = 4_500  # a poll that failed is repeated after 2 s, on a busy machine later; still below the cadence
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
 START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
 ROUND_MS = 1_000  # an answer may come so long after the middle of its exchange
@@ -120,6 +121,8 @@ def recoveries(
 def _excused(answer: Answered, answers: Sequence[Answered], run: Watched) -> bool:
     """Whether the gateway may have gone before this was sealed, or asked again because it had not taken it."""
     at = answer.at_ms
+    if at >= run.frozen_ms // run.cadence_ms * run.cadence_ms:
+        return True
     if any(abs(at - step) < STEP_MS for step in run.steps_ms):
         return True
     if any(down.from_ms < at + SEALED_MS and down.to_ms > at for down in run.downs):

@@ -95,7 +95,7 @@ def test_only_what_was_in_the_making_is_excused(
 
 
 @pytest.mark.parametrize(
-    ("run", "after_ms", "excused"), [(RUN, 4_800, 1), (RUN, 4_950, 0), (SET, 2_900, 1), (SET, 3_100, 0)]
+    ("run", "after_ms", "excused"), [(RUN, 4_800, 1), (RUN, 4_950, 0), (SET, 4_400, 1), (SET, 4_600, 0)]
 )
 def test_an_answer_that_was_not_taken_is_asked_for_again(run: Watched, after_ms: int, excused: int) -> None:
     """In the same slot, or at once where the clock was set; the one that came then must be there."""
@@ -109,6 +109,14 @@ def test_the_last_answer_of_a_slot_must_be_there() -> None:
     late = answer(8, ANSWERS[2].at_ms + 2_000)
     result = tally([*ANSWERS, late], [*STORED[:2], *STORED[3:]], RUN)
     assert (result.excused, result.missing) == (1, (f"meter {METER}, answered at {late.at_ms}",))
+
+
+def test_the_last_slot_which_the_freeze_cut_short_need_not_be_there() -> None:
+    """What is stored of it counts all the same."""
+    late = answer(8, RUN.frozen_ms + 100)
+    run = dataclasses.replace(RUN, frozen_ms=RUN.frozen_ms + 2_500)
+    assert (tally([*ANSWERS, late], STORED, run).excused, tally([*ANSWERS, late], STORED, run).lost) == (1, 0)
+    assert tally([*ANSWERS, late], [*STORED, reading(late, RUN.frozen_ms)], run).produced == 9
 
 
 def test_nothing_excuses_the_loss_of_what_the_collector_showed() -> None:
