@@ -33,6 +33,7 @@ class Part:
     folder: Path
     process: asyncio.subprocess.Process | None = None
     downs: list[Down] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)  # of all its starts
 
     @property
     def pid(self) -> int:
@@ -50,6 +51,7 @@ class Part:
                 start_new_session=True,  # Ctrl-C is for the demo, which stops its parts in order
                 preexec_fn=_end_with_parent,
             )
+        self.pids.append(self.process.pid)
         (self.folder / f"{self.name}.pid").write_text(f"{self.process.pid}\n")
 
     async def kill_and_restart(self, pause_s: float, number: signal.Signals = signal.SIGKILL) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+SHARED = Path("/dev/shm")  # noqa: S108 - where the library keeps what it shares
 LIBRARIES = tuple(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
@@ -35,3 +37,10 @@ class FakeClock:
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.replace(self._file)  # read at every look at the clock: never half of it
+
+    @staticmethod
+    def clean(pids: Iterable[int]) -> None:
+        """Remove what the library left of processes that were killed."""
+        for pid in pids:
+            for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+                (SHARED / name).unlink(missing_ok=True)

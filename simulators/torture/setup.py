@@ -242,6 +242,8 @@ class Street:
         for house in self.houses:
             if house.cable is not None:
                 await house.cable.unplug()
+            if house.clock is not None:
+                house.clock.clean(house.gateway.pids)
         for line in self.lines:
             await line.stop()
 

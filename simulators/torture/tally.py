@@ -6,7 +6,8 @@ gateway's clock showed meanwhile. Produced is each telegram that arrived whole, 
 * the gateway was down before it must have been sealed, or when it came,
 * it came in the last slot, which the freeze cut short: who was not heard there cannot be asked again,
 * the gateway asked again in the same slot (where its clock was set: at once): it had not taken the answer, which
-  belonged to the slot before, or came when its clock was set.
+  belonged to the slot before, or came when its clock was set,
+* where its clock was set: the round had lasted for more than a second, so that the answer may have come too late.
 
 Slots in which everything ran and nobody asked are lost too; where the gateway's clock was set, each meter must at least
 have been asked often enough. Two readings of one slot are one too many.
@@ -24,6 +25,7 @@ from simulators.site.parts import Down
 
 SEALED_MS = 1_500  # a round ends and is sealed so long after the answer, on a busy machine too
 AGAIN_MS = 4_500  # a poll that failed is repeated after 2 s, on a busy machine later; still below the cadence
+SLOW_MS = 1_000  # a round that lasts longer is a busy machine's: its answers may come after their slot
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
 START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
 ROUND_MS = 1_000  # an answer may come so long after the middle of its exchange
@@ -126,6 +128,8 @@ def _excused(answer: Answered, answers: Sequence[Answered], run: Watched) -> boo
     if any(abs(at - step) < STEP_MS for step in run.steps_ms):
         return True
     if any(down.from_ms < at + SEALED_MS and down.to_ms > at for down in run.downs):
+        return True
+    if run.steps_ms and any(SLOW_MS < at - each.at_ms < run.cadence_ms - SLOW_MS // 2 for each in answers):
         return True
     slot_end = at // run.cadence_ms * run.cadence_ms + run.cadence_ms
     until = at + AGAIN_MS if run.steps_ms else slot_end - 1

@@ -16,7 +16,7 @@ import pytest
 from simulators.mbus.lines import PER_LINE, plates
 from simulators.site.parts import PartError
 from simulators.torture.cable import Cable
-from simulators.torture.clock import FakeClock
+from simulators.torture.clock import SHARED, FakeClock
 
 SOON_S = 0.5
 ANSWER_S = 15.0
@@ -98,6 +98,24 @@ def test_a_stepped_clock_moves_the_wall_clock_of_a_running_process_and_no_other_
     steps = [round(wall - began[0] - (mono - began[1])) for wall, mono in shown]
     assert steps == [0, 3_600, -3_600, 0]
     assert all(0 <= mono - began[1] < 60 for _, mono in shown)
+
+
+@pytest.mark.skipif(FakeClock.why_not() is not None, reason=str(FakeClock.why_not()))
+def test_what_a_killed_process_leaves_of_its_clock_is_removed(tmp_path: Path) -> None:
+    """The library's shared memory."""
+    clock = FakeClock(tmp_path / "clock")
+    clock.step(0)
+    command = [*clock.prefix, sys.executable, "-c", CLOCKS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.kill()
+    assert list(SHARED.glob(f"*faketime*_{process.pid}"))
+    clock.clean([process.pid])
+    assert not list(SHARED.glob(f"*faketime*_{process.pid}"))
 
 
 def test_a_house_has_as_many_meters_as_wanted_each_with_its_own_number_and_a_place_on_a_line() -> None:

@@ -111,6 +111,16 @@ def test_the_last_answer_of_a_slot_must_be_there() -> None:
     assert (result.excused, result.missing) == (1, (f"meter {METER}, answered at {late.at_ms}",))
 
 
+def test_where_the_clock_was_set_a_slow_round_may_be_too_late() -> None:
+    """Another meter of the house had answered more than a second before in the same round."""
+    for before_ms, excused in ((1_100, 1), (900, 0)):
+        other = dataclasses.replace(answer(9, ANSWERS[2].at_ms - before_ms), meter="00000002")
+        result = tally(
+            [*ANSWERS, other], [*STORED[:2], *STORED[3:], dataclasses.replace(reading(other, 7), meter="00000002")], SET
+        )
+        assert (result.excused, result.lost) == (excused, 2 - excused)  # the other one is hardly asked
+
+
 def test_the_last_slot_which_the_freeze_cut_short_need_not_be_there() -> None:
     """What is stored of it counts all the same."""
     late = answer(8, RUN.frozen_ms + 100)
