@@ -1,13 +1,18 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services generate demo test check demo-check picture soak bench clean
+.PHONY: help setup lock services generate demo test check demo-check torture picture soak bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
 REQUIREMENTS := pyproject.toml $(wildcard requirements/*.txt) tools/setup.sh
 # The seed of the kills in demo-check; empty: none.
 KILL ?=
+# The torture run: what draws its faults, how long they last, how many gateways, and how many meters each has.
+SEED ?= 1
+SECONDS ?= 60
+GATEWAYS ?= 2
+METERS ?= 6
 # More arguments for pytest: make test ARGS='tests/broker -x'
 ARGS ?=
 
@@ -46,6 +51,9 @@ demo: .venv/.runtime ## a whole site on this machine, its page and a story to wa
 
 demo-check: .venv/.runtime ## run the demo's journey and count what arrived (KILL=SEED: with kills)
 	@$(BIN)/plomba-simulator demo-check --run-folder run $(if $(KILL),--kill-seed $(KILL))
+
+torture: .venv/.ready services ## real processes under faults that a seed draws (SEED=1 SECONDS=60 GATEWAYS=2 METERS=6), and a count
+	@$(BIN)/plomba-simulator torture --seed $(SEED) --seconds $(SECONDS) --gateways $(GATEWAYS) --meters $(METERS)
 
 picture: .venv/.ready services ## make the README's picture of the page anew, from a running demo
 	@PLOMBA_PICTURE=docs/page.png $(BIN)/pytest tests/site/test_demo.py -k page_of_a_running_demo

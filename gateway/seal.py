@@ -108,6 +108,7 @@ class Sealer:
         self._lock, self._wake = asyncio.Lock(), asyncio.Event()
         self._round_due = False
         self._sealing: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Future[None] | None = None  # the latest: asyncio itself keeps no hold of it
 
     @property
     def full(self) -> bool:
@@ -170,7 +171,15 @@ class Sealer:
                     await asyncio.sleep(RETRY_S)
 
     async def flush(self) -> None:
-        """Seal and commit everything in hand, as far as the disk takes it."""
+        """Seal and commit everything in hand, as far as the disk takes it.
+
+        Where the caller is cancelled meanwhile it goes on to its end, and the next flush waits for that: what the
+        writer commits must be known here, else the next batch would take the same place in the chain.
+        """
+        self._flushing = asyncio.ensure_future(self._flush())
+        await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
         async with self._lock:
             if self._pending is not None and not await self._commit(self._pending):
                 return

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from protocols.errors import PlombaError
+from simulators.cli_torture import lines, torture
 from simulators.house import House, Ports
 from simulators.mbus.faults import Faults
 from simulators.site import check
@@ -32,6 +33,10 @@ _port = click.IntRange(0, 65_535)
 @click.group()
 def main() -> None:
     """Simulated meters on real terminals, with their own record of what they answered."""
+
+
+main.add_command(lines)
+main.add_command(torture)
 
 
 @main.command()

@@ -86,7 +86,7 @@ async def demo_check(site: Site, seed: int | None, say: Say) -> Result:
         await site.stop()
     say("stopped; counting")
     answers = list(read(site.record))
-    verdict = await verify_all(site)
+    verdict = await verify_all(site.folder)
     counted = count(_own(answers, run), await stored_readings(site, run.began_ms), run, buffered.readings)
     return Result(counted, verdict, buffered, killed, seed, time.monotonic() - began)
 

@@ -157,7 +157,7 @@ def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bo
     """Whether no answer of its slot was this one; what came in several answers is compared value by value."""
     if reading.whole:
         return not any(
-            _hash(each.telegram) == reading.raw_hash and displayed(each) == reading.values for each in answers
+            raw_hash(each.telegram) == reading.raw_hash and displayed(each) == reading.values for each in answers
         )
     shown = [displayed(each) for each in answers]
     known = all(any(each.get(key) == value for each in shown) for key, value in reading.values.items())
@@ -165,7 +165,7 @@ def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bo
 
 
 def displayed(answer: Answered) -> dict[str, Value]:
-    """What a meter showed, by key, in the words of what the collector shows."""
+    """What the meter's display showed with an answer."""
     return {key: _display(each) for key, each in answer.values.items()}
 
 
@@ -195,7 +195,8 @@ def _excused(pair: Pair, run: Run) -> bool:
     return any(down.from_ms < end and down.to_ms > max(slot_ms, end - OPEN_MS) for down in run.downs)
 
 
-def _hash(telegram: str) -> str:
+def raw_hash(telegram: str) -> str:
+    """The telegram's SHA-256, as the collector shows it."""
     return hashlib.sha256(bytes.fromhex(telegram)).hexdigest()
 
 

@@ -55,28 +55,28 @@ def _reading(row: Row) -> Stored:
     return Stored(meter, slot_ms, str(row["telegram_sha256"]), {}, time, protocol == "mbus")
 
 
-async def verify_all(site: Site) -> Verdict:
-    """Export every batch and verify it offline."""
-    out = site.folder / "export"
+async def verify_all(folder: Path, gateway: str = GATEWAY, out_name: str = "export") -> Verdict:
+    """Export every batch of a gateway, into `out_name` in the site's folder, and verify it offline."""
+    out = folder / out_name
     config = ("--config", "collector/collector.toml")
-    command = (program("plomba-collector"), "export", *config, "--gateway", GATEWAY, "--out", str(out))
-    done = await run(*command, folder=site.folder, accepted=(0, PARTIAL))
+    command = (program("plomba-collector"), "export", *config, "--gateway", gateway, "--out", str(out))
+    done = await run(*command, folder=folder, accepted=(0, PARTIAL))
     files = sorted(out.glob("*.batch"))
     failures = max(1, len(done.talk.splitlines()) - 1) if done.code == PARTIAL else 0  # the last line sums up
     for at in range(0, len(files), VERIFIED_AT_ONCE):
-        failures += await _failures(site, files[at : at + VERIFIED_AT_ONCE], next(iter(out.glob("*keys*"))))
+        failures += await _failures(folder, files[at : at + VERIFIED_AT_ONCE], next(iter(out.glob("*keys*"))))
     return Verdict(len(files), failures)
 
 
-async def _failures(site: Site, files: list[Path], keys: Path) -> int:
+async def _failures(folder: Path, files: list[Path], keys: Path) -> int:
     command = (program("plomba-collector"), "verify", *map(str, files), "--keys", str(keys))
     try:
-        await run(*command, folder=site.folder)
+        await run(*command, folder=folder)
     except PartError:
         if len(files) == 1:
             return 1
         half = len(files) // 2
-        return await _failures(site, files[:half], keys) + await _failures(site, files[half:], keys)
+        return await _failures(folder, files[:half], keys) + await _failures(folder, files[half:], keys)
     return 0
 
 

@@ -33,6 +33,12 @@ class Part:
     folder: Path
     process: asyncio.subprocess.Process | None = None
     downs: list[Down] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)  # of all its starts
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._running().pid
 
     async def start(self) -> None:
         """Start it; its output goes to its log."""
@@ -45,17 +51,33 @@ class Part:
                 start_new_session=True,  # Ctrl-C is for the demo, which stops its parts in order
                 preexec_fn=_end_with_parent,
             )
+        self.pids.append(self.process.pid)
         (self.folder / f"{self.name}.pid").write_text(f"{self.process.pid}\n")
 
-    async def kill_and_restart(self, pause_s: float) -> None:
-        """End it by SIGKILL as a power cut would, wait, start it again."""
+    async def kill_and_restart(self, pause_s: float, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it by SIGKILL as a power cut would (or by another signal), wait, start it again.
+
+        Raises:
+            PartError: another signal did not end it in time.
+        """
         running = self._running()
         killed_ms = now_ms()
-        running.kill()
-        await running.wait()
+        running.send_signal(number)
+        try:
+            await asyncio.wait_for(running.wait(), STOP_S)
+        except TimeoutError:
+            raise PartError(f"{self.name} did not end within {STOP_S:.0f} s of {number.name}") from None
         await asyncio.sleep(pause_s)
         await self.start()
         self.downs.append(Down(self.name, killed_ms, now_ms()))
+
+    async def hold(self, seconds: float) -> None:
+        """Let it stand still (SIGSTOP) for a while: it answers nothing and closes nothing."""
+        self.tell(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.tell(signal.SIGCONT)
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -173,7 +173,7 @@ class Site:
         Raises:
             PartError: another demo runs in the folder, it is not ours, or a command failed.
         """
-        _empty(self.folder)
+        empty(self.folder)
         for name in ("meters", "gateway", "collector", "broker"):
             (self.folder / name).mkdir()
         await self.link.start()
@@ -365,8 +365,12 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _empty(folder: Path) -> None:
-    """An empty folder with our marker; what an earlier demo left in it goes."""
+def empty(folder: Path) -> None:
+    """Make an empty folder with our marker; what an earlier demo left in it goes.
+
+    Raises:
+        PartError: another demo runs in it, or it is not ours.
+    """
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARKER).exists():
             raise PartError(f"{folder} holds something that no demo made: choose another --run-folder")
