@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from protocols.dlms import clock, data, get, hdlc, profile
+from protocols.dlms import ber, clock, data, get, hdlc, profile
 from protocols.dlms.access import Auth
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.association import AssociationRequest, AssociationResponse
@@ -249,6 +249,32 @@ def test_wrapper_messages_in_any_pieces() -> None:
     assert [found for octet in stream for found in reader.feed(bytes((octet,)))] == messages
     with pytest.raises(Malformed):
         MessageReader().feed(b"\x00\x02")
+
+
+LONG = bytes(100_000)
+
+
+@pytest.mark.parametrize(
+    "decode",
+    [
+        lambda: clock.from_bytes(LONG),
+        lambda: profile.columns(data.array(profile_column(LONG))),
+        lambda: AssociationResponse.from_bytes(ber.wrap(0x61, ber.wrap(0xA2, ber.wrap(0x02, LONG + b"\x09")))),
+        lambda: AssociationResponse.from_bytes(
+            ber.wrap(0x61, ber.wrap(0xA2, ber.wrap(0x02, b"\0")), ber.wrap(0xBE, ber.wrap(0x04, b"\x0e" + LONG)))
+        ),
+    ],
+)
+def test_a_long_answer_makes_no_long_message(decode: Callable[[], object]) -> None:
+    """The message goes into logs: of what a meter sent it shows the beginning."""
+    with pytest.raises(PlombaError) as caught:
+        decode()
+    assert len(str(caught.value)) < 400
+
+
+def profile_column(name: bytes) -> Data:
+    whole = Data(Tag.LONG_UNSIGNED, 3)
+    return data.structure(whole, data.octet_string(name), Data(Tag.INTEGER, 2), whole)
 
 
 def of_frames(octets: bytes) -> object:
