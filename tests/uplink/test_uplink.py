@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from protocols.errors import PlombaError
 from protocols.reading import Raw, Reading, Scaled, State, Text, Value
 from protocols.uplink import batch as batches
-from protocols.uplink import body, columns, envelope, limits, merkle, topics, trust
+from protocols.uplink import body, columns, envelope, limits, merkle, proof, topics, trust
 from protocols.uplink.faults import BodyHashError, BoxError, FieldError, FormError, LimitError, ProofError, StaleError
+from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.pack import pack, unpack
 
@@ -57,6 +58,24 @@ def test_readings_come_out_of_a_body_as_they_went_in(count: int, rng: random.Ran
         map(_bare, map(SealedReading.of, readings)), key=repr
     )
     assert list(expanded.records) == s.all_records()
+
+
+@pytest.mark.parametrize("name", [[], [0], b"plomba/1/batch", None, 7])
+def test_a_file_whose_form_is_no_text_is_refused(name: object) -> None:
+    """Found by the fuzz harness: an array cannot be looked up."""
+    with pytest.raises(FieldError, match="plomba/1/batch"):
+        proof.check(pack([name, b"", b"", b""]), proof.Keyring({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "octets"), [(3, bytes(32)), (3, b"\1" + bytes(31)), (2, b"\4" + bytes(63) + b"\1"), (2, bytes(65))]
+)
+def test_a_public_key_with_which_nothing_can_be_done_is_refused(algorithm: int, octets: bytes) -> None:
+    """In a request it would be registered, and stop every acknowledgement to come; found by the fuzz harness."""
+    with pytest.raises(FieldError, match="a usable public key"):
+        trust.key_from_wire([algorithm, octets])
+    with pytest.raises(BoxError):
+        PublicKey(Algorithm(algorithm), octets).seal(b"", b"")
 
 
 def _bare(reading: SealedReading) -> SealedReading:
