@@ -146,7 +146,7 @@ def test_a_certificate_for_another_name_or_key_is_refused(configuration: Configu
 
 
 def test_certificates_that_do_not_read_are_refused(configuration: Configuration) -> None:
-    """The authority's in a document that is well signed, and ours with a key that is none; found by the fuzz harness."""
+    """The authority's in a well-signed document, and ours with a key that is none; found by the fuzz harness."""
     authority, asked = Authority(), enrol.make_request(configuration)
     document = authority.document()
     with pytest.raises(WrongCertificate, match="authority"):
