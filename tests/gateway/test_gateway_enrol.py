@@ -20,7 +20,7 @@ from protocols.transports.keyfiles import KeysOfAnother, claim
 from protocols.uplink import request, trust
 from protocols.uplink.faults import SignerError, StaleError
 from protocols.uplink.keys import BoxKey, SigningKey
-from protocols.uplink.pack import pack, unpack
+from protocols.uplink.pack import Fields, pack, unpack
 from protocols.uplink.trust import Trust
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -152,7 +152,8 @@ def test_certificates_that_do_not_read_are_refused(configuration: Configuration)
     with pytest.raises(WrongCertificate, match="authority"):
         enrol.accept(configuration, authority.enrolment(asked, replace(document, cas=(b"no certificate",))), None)
     packet = authority.enrolment(asked, document)
-    version, signed, pem = unpack(packet, len(packet), "enrolment")  # type: ignore[misc]
+    fields = Fields(unpack(packet, len(packet), "enrolment"), "enrolment", 3)
+    version, signed, pem = fields.integer("version"), fields.octets("trust"), fields.octets("certificate")
     der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
     odd = der.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209"))
     broken = x509.load_der_x509_certificate(odd).public_bytes(Encoding.PEM)

@@ -83,7 +83,7 @@ def certificate(name: str) -> bytes:
     built = x509.CertificateBuilder().subject_name(who).issuer_name(who).serial_number(1)
     built = built.not_valid_before(DAY).not_valid_after(DAY + datetime.timedelta(days=90))
     key = s.signing_p256("tls").private.public_key()
-    return built.public_key(key).sign(s.TRUST.private, None).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
+    return built.public_key(key).sign(s.TRUST.private, None).public_bytes(Encoding.PEM)
 
 
 def enrolment() -> bytes:

@@ -36,7 +36,7 @@ from protocols.modbus import adu
 from protocols.modbus import values as modbus_values
 from protocols.modbus.blocks import plan
 from protocols.models import modbus as models
-from protocols.reading import How, Identity, MeterTime, Precision, Protocol, Reading, Status, Value
+from protocols.reading import How, Identity, MeterTime, Precision, Protocol, Raw, Reading, State, Status, Value
 from protocols.transports.exchange import Answer
 from protocols.uplink import body
 from simulators.mbus import encoding
@@ -59,6 +59,7 @@ CONSTRUCTED = tuple(
 )
 ACCESS = Access(client=16, server=1, physical=17, auth=Auth.LLS, password=b"12345678")
 ENERGY = Attribute.of(3, "1-0:1.8.0")
+ANSWER = bytes.fromhex("000700000007010404e2400001")
 AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 1_024)).to_bytes()
 NUMBERS = (Data(Tag.DOUBLE_LONG_UNSIGNED, 77), Data(Tag.LONG64, -1), Data(Tag.FLOAT32, b"\x7f\x80\0\0"))
 CELLS = (*NUMBERS, Data(Tag.BCD, 5), data.NULL, data.octet_string(b"abc"), Data(Tag.UTF8_STRING, "ä".encode()))
@@ -324,7 +325,7 @@ def modbus_answer(octets: bytes) -> None:
     question = adu.Question(1, "input", 52, 2)
     adu.foreign(octets)
     found = adu.judge(question, 7, octets)
-    assert found is None or (found.octets[6:9] == b"\x01\x04\x04" and len(found.words) == 4)
+    assert found is None or (found.octets[:9] == ANSWER[:9] and len(found.words) == 4)
 
 
 def modbus_registers(octets: bytes) -> None:
@@ -337,12 +338,14 @@ def modbus_registers(octets: bytes) -> None:
         found = adu.judge(adu.Question(1, "input", span.address, span.count), 7, head + words)
         assert found is not None
         shown += modbus_values.values(span, found.words, 1)
+    assert all(isinstance(each.number, Raw) == (each.state is State.INVALID) for each in shown)
     made = modbus_reader.readings(Identity(Protocol.MODBUS), "main", samples.START_MS, samples.exchange(0), shown)
     sealed(made, octets[1:])
     serial = octets[: 2 * model.serial.words].ljust(2 * model.serial.words, b"\0") if model.serial else None
     code = octets[-2:].rjust(2, b"\0") if model.code else None
     meter = modbus_values.identity(model, serial, code)
     modbus_values.check_identity(meter, meter, "main")
+    assert meter.fabrication is None or (meter.fabrication.isprintable() and meter.fabrication.strip())
 
 
 _HDLC_REPLIES = (
@@ -405,7 +408,7 @@ TARGETS = (
     Target("dlms-rows", (data.to_bytes(ROWS),), dlms_rows, work=SEALED),
     Target(
         "modbus-answer",
-        (bytes.fromhex("000700000007010404e2400001"), bytes.fromhex("000700000003018402")),
+        (ANSWER, bytes.fromhex("000700000003018402")),
         modbus_answer,
     ),
     Target(

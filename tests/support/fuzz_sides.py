@@ -32,9 +32,10 @@ from gateway.link import Conversation, Link, LivePipe, Party
 from gateway.marks import NO_ORDER
 from gateway.writer import InlineWriter
 from protocols.errors import PlombaError
-from protocols.transports.mqtt import PipeSettings
+from protocols.transports.pipe import PipeSettings
 from protocols.uplink import body, envelope, limits, topics
 from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.pack import pack
 
 RENEWED = 2_000  # inputs to one store or buffer: they grow
 Held = TypeVar("Held")
@@ -158,8 +159,7 @@ class Listening:
         for _ in range(3):
             run(rig.seal())
         centre = Centre(s.GATEWAY_BOX, s.ACK, s.COLLECTOR_BOX)
-        who = {"gateway": s.GATEWAY, "collector": s.COLLECTOR}
-        self.said = centre.say(stored=[rig.all()], safe=[rig.all()], nonce=bytes(16), **who)
+        self.said = centre.say([rig.all()], [rig.all()], nonce=bytes(16), gateway=s.GATEWAY, collector=s.COLLECTOR)
         self.talk, uniform = Conversation(NO_ORDER, None), random.Random(3).uniform
         self.counted: list[tuple[str, str]] = []
         self.link = Link(
@@ -233,7 +233,7 @@ def _word() -> bytes:
     return envelope.open_envelope(said, "ack", s.GATEWAY, {s.GATEWAY_BOX.public.id: s.GATEWAY_BOX}).header
 
 
-_CONTENT = body.pack([1, s.GATEWAY, [["riser", [["heat-1", 1, 5, [None, "60300001", None, None], "1"]]]]])
+_CONTENT = pack([1, s.GATEWAY, [["riser", [["heat-1", 1, 5, [None, "60300001", None, None], "1"]]]]])
 _FEW = "a store or a buffer takes its time"
 TARGETS = (
     Target("collector-packet", (*PACKETS.values(), TRUST_FILE, REQUEST_FILE), any_message),

@@ -31,7 +31,8 @@ WEIGHED_EVERY = 500  # inputs: following memory costs more
 MIB = 1024 * 1024
 STUCK_S = 10  # of processor time for one input, before it is taken for endless
 SHRINKS = 3_000  # tries to make a failing input smaller
-MESSAGE = 4_000  # characters of an error where a target says no other: a message that quotes all of a hostile input is a fault of its own
+# Characters of an error, where a target says no other: a message that quotes all of a hostile input is a fault too.
+MESSAGE = 4_000
 REPLAY = "python tests/soak/fuzz.py --target {} --input {}"
 
 
