@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,12 +19,12 @@ from collector.config import Config
 from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
-from collector.receive import FILTERS, QUEUE, gather, receive
+from collector.receive import FILTERS, QUEUE, LivePipe, gather, receive
 from collector.store.sqlite import SqliteStore
+from collector.surroundings import Surroundings, machine
 from collector.verify import Message
 from collector.worker import Worker, read_trust
 from protocols.errors import LinkError
-from protocols.transports.mqtt import Pipe, connect
 from protocols.transports.pipe import Backoff, PipeSettings
 from protocols.transports.tasks import end
 from protocols.uplink import topics
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 T = TypeVar("T")
 
+LOOK_S = 1.0  # even with nothing owed it looks up so often, to see that it shall stop
 PUBLISHING = 16  # acknowledgements on their way to the broker at one time
 
 
@@ -51,26 +50,36 @@ def run(config: Config) -> None:
     store = SqliteStore.open(config.store)
     try:
         worker = Worker(config, own, document, store)
-        worker.start(_now_ms())
-        asyncio.run(_Daemon(config, worker).run())
+        asyncio.run(serve(config, worker, machine()))
     except sqlite3.DatabaseError as error:
         raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
         store.close()
 
 
+async def serve(config: Config, worker: Worker, surroundings: Surroundings) -> None:
+    """Run `worker` in `surroundings` until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError, StorageError: it cannot start, and why.
+    """
+    worker.start(surroundings.now_ms())
+    await _Daemon(config, worker, surroundings).run()
+
+
 class _Daemon:
     """One pipe at a time and one worker."""
 
-    def __init__(self, config: Config, worker: Worker) -> None:
+    def __init__(self, config: Config, worker: Worker, surroundings: Surroundings) -> None:
         self._config = config
         self._worker = worker
+        self._now_ms, self._mono_ms, self._connect = surroundings.now_ms, surroundings.mono_ms, surroundings.connect
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
         self._stop = asyncio.Event()
         self._linked: bool | None = None
         self._health = Health()
         self._thread = ThreadPoolExecutor(1, "store")
-        self._backoff = Backoff(random.SystemRandom().uniform)
+        self._backoff = Backoff(surroundings.uniform)
 
     async def run(self) -> None:
         """Connect, again and again, until it shall end."""
@@ -91,7 +100,7 @@ class _Daemon:
     async def _connect_again(self) -> None:
         while not self._stop.is_set():
             try:
-                async with connect(pipe_settings(self._config)) as pipe:
+                async with self._connect(pipe_settings(self._config)) as pipe:
                     await self._session(pipe)
             except LinkError as error:
                 if self._linked is not False:
@@ -101,13 +110,13 @@ class _Daemon:
             if not self._stop.is_set():
                 await self._pause(self._backoff.next_s())
 
-    async def _session(self, pipe: Pipe) -> None:
+    async def _session(self, pipe: LivePipe) -> None:
         """One connection's life: receive in a task of its own, work in this one."""
         await pipe.subscribe(FILTERS)
         log.info("linked to the broker", host=self._config.host, port=self._config.port)
         self._linked = self._health.linked = True
         await self._in_thread(self._worker.greet_all)
-        receiving = asyncio.create_task(receive(pipe, self._queue, _now_ms))
+        receiving = asyncio.create_task(receive(pipe, self._queue, self._now_ms))
         working = asyncio.create_task(self._work(pipe))
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -124,24 +133,23 @@ class _Daemon:
         if receiving.done() and not receiving.cancelled() and (fault := receiving.exception()) is not None:
             raise fault
 
-    async def _work(self, pipe: Pipe) -> None:
+    async def _work(self, pipe: LivePipe) -> None:
         """Groups in, acknowledgements out; when stopping, what is in the queue is still committed."""
         while True:
             stopping = self._stop.is_set()
-            wait_ms = 0 if stopping else self._worker.wait_ms(_mono_ms())
-            # Even with nothing owed it looks up once a second, to see that it shall stop.
+            wait_ms = 0 if stopping else self._worker.wait_ms(self._mono_ms())
             group_s = 0 if stopping else self._config.group_ms / 1000
-            group = await gather(self._queue, min(1.0, 1.0 if wait_ms is None else wait_ms / 1000), group_s)
+            group = await gather(self._queue, min(LOOK_S, LOOK_S if wait_ms is None else wait_ms / 1000), group_s)
             if group:
-                await self._in_thread(partial(self._worker.take, group, _now_ms()))
+                await self._in_thread(partial(self._worker.take, group, self._now_ms()))
                 self._backoff.reset()
             self._health.storing = not self._worker.full
-            packets = await self._in_thread(partial(self._worker.words, _now_ms(), _mono_ms()))
+            packets = await self._in_thread(partial(self._worker.words, self._now_ms(), self._mono_ms()))
             await self._publish(pipe, packets)
             if stopping and not group:
                 return
 
-    async def _publish(self, pipe: Pipe, packets: Sequence[Packet]) -> None:
+    async def _publish(self, pipe: LivePipe, packets: Sequence[Packet]) -> None:
         for start in range(0, len(packets), PUBLISHING):
             some = packets[start : start + PUBLISHING]
             await asyncio.gather(*(pipe.publish(topics.down(each.gateway, "ack"), each.octets) for each in some))
@@ -170,11 +178,3 @@ def pipe_settings(config: Config) -> PipeSettings:
     folder = config.keys_folder
     certificate, key = folder / keys.CERTIFICATE, folder / keys.TLS
     return PipeSettings(config.host, config.port, folder / keys.CA, certificate, key, config.server_name)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _mono_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 from collector.verify import Message
-from protocols.transports.mqtt import Pipe
 from protocols.uplink import topics
 from protocols.uplink.faults import FieldError
 
@@ -16,7 +16,20 @@ QUEUE = 64  # messages; with the largest packets 20 MiB. Beyond, the pipe's own 
 GROUP = 64  # messages of one commit at most: with the largest bodies 64 MiB, and the first does not wait long
 
 
-async def receive(pipe: Pipe, queue: asyncio.Queue[Message], now_ms: Callable[[], int]) -> None:
+class LivePipe(Protocol):
+    """What the collector needs of a connection; `protocols.transports.mqtt.Pipe` is one."""
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Receive what is published on these topics."""
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a message to the broker."""
+
+    def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """What comes in: topic and payload."""
+
+
+async def receive(pipe: LivePipe, queue: asyncio.Queue[Message], now_ms: Callable[[], int]) -> None:
     """Put every message under a topic of the contract into the queue, until the connection ends.
 
     Raises:

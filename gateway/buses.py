@@ -6,6 +6,7 @@ from functools import partial
 
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
+from gateway.lines import MACHINE, Lines
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader
 from gateway.schedule import Schedule
@@ -18,37 +19,37 @@ def pollers(
     positions: Positions,
     clock: GatewayClock,
     sink: Sink,
+    lines: Lines = MACHINE,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`."""
     keep = configuration.seal.keep_telegrams
     return [
-        BusPoller(bus.name, reader(bus, positions, clock, keep), Schedule(bus.device, slots), clock, sink)
+        BusPoller(bus.name, reader(bus, positions, clock, keep, lines), Schedule(bus.device, slots), clock, sink)
         for bus in configuration.bus
     ]
 
 
-def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool) -> Reader:
+def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool, lines: Lines = MACHINE) -> Reader:
     """The reader of a bus; nothing is opened yet."""
     match bus:
         case MbusBus():
-            return _mbus(bus, clock, keep)
+            return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock)
+            return _dlms(bus, positions, clock, lines)
         case ModbusBus():
             return _modbus(bus, clock)
 
 
-def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool) -> Reader:
+def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader:
     from gateway.mbus import MbusReader  # noqa: PLC0415
-    from protocols.transports.serial import SerialLine  # noqa: PLC0415
 
-    return MbusReader(bus, partial(SerialLine.open, bus.port, bus.baud, bus.mode), clock, keep)
+    return MbusReader(bus, partial(lines.serial, bus.port, bus.baud, bus.mode), clock, keep)
 
 
-def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock) -> Reader:
+def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
-    return DlmsReader(bus, positions, clock)
+    return DlmsReader(bus, positions, clock, lines.tcp)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +10,7 @@ import structlog
 
 from gateway import enrol, events
 from gateway.buses import cadences, pollers
-from gateway.clock import GatewayClock, system_sources
+from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
 from gateway.faults import WriteFailed
@@ -24,6 +22,7 @@ from gateway.seal import Seal, Sealer
 from gateway.settled import Positions
 from gateway.start import Opened, open_all
 from gateway.supervise import supervised, trust_when_accepted
+from gateway.surroundings import Surroundings, machine
 from gateway.writer import ThreadWriter
 from protocols.transports.pipe import PipeSettings
 from protocols.transports.tasks import end
@@ -44,22 +43,30 @@ def run(configuration: Configuration) -> None:
     configuration.state_folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     lock = FolderLock(configuration.state_folder)
     try:
-        opened = open_all(configuration)
-        if opened is not None:
-            asyncio.run(_Daemon(configuration, opened).run())
+        asyncio.run(serve(configuration, machine()))
     finally:
         lock.close()
+
+
+async def serve(configuration: Configuration, surroundings: Surroundings) -> None:
+    """Run in `surroundings` until SIGTERM or SIGINT; the state folder is the caller's alone.
+
+    Raises:
+        PlombaError: it could not start, with the reason.
+    """
+    opened = await open_all(configuration, surroundings)
+    if opened is not None:
+        await _Daemon(configuration, surroundings, opened).run()
 
 
 class _Daemon:
     """The parts of one process."""
 
-    def __init__(self, configuration: Configuration, opened: Opened) -> None:
+    def __init__(self, configuration: Configuration, surroundings: Surroundings, opened: Opened) -> None:
         known, gateway = opened.known, configuration.gateway
-        self._configuration, self._opened = configuration, opened
+        self._configuration, self._surroundings, self._opened = configuration, surroundings, opened
         self._writer = ThreadWriter()
-        self._clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
-        self._uniform = random.SystemRandom().uniform
+        self._clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
         self._core = core_of_this_program()
         positions = Positions(known.rows)
         self._sealer = Sealer(
@@ -71,10 +78,10 @@ class _Daemon:
             known.head,
             cadences(configuration),
             positions,
-            os.urandom,
+            surroundings.random,
             self._sealed,
         )
-        self._pollers = pollers(configuration, known.slots, positions, self._clock, self._sealer)
+        self._pollers = pollers(configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._gaps_due = bool(known.gaps)
@@ -121,10 +128,7 @@ class _Daemon:
         log.info("started", gateway=self._configuration.gateway, core=self._core.version, buses=buses, held=held)
 
     async def _run_link(self) -> None:
-        # aiomqtt too: polling does not wait for it.
-        from protocols.transports.mqtt import connect  # noqa: PLC0415
-
-        configuration, opened = self._configuration, self._opened
+        configuration, opened, surroundings = self._configuration, self._opened, self._surroundings
         folder, broker, known = configuration.keys_folder, configuration.broker, opened.known
         trust = await trust_when_accepted(configuration)
         party = Party(configuration.gateway, opened.keys.sealing, opened.keys.box, trust)
@@ -139,16 +143,16 @@ class _Daemon:
         self._link = Link(
             party,
             settings,
-            connect,
-            Forward(opened.chain, self._uniform, known.window),
+            surroundings.connect,
+            Forward(opened.chain, surroundings.uniform, known.window),
             opened.chain,
             opened.buffer,
             self._writer,
             self._sealer,
             self._clock,
             Conversation(known.order, known.last_ack),
-            os.urandom,
-            self._uniform,
+            surroundings.random,
+            surroundings.uniform,
         )
         await self._link.run()
 

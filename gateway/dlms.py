@@ -15,6 +15,7 @@ from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
+from gateway.lines import OpenTcp
 from gateway.password import password_of
 from gateway.schedule import Due
 from gateway.settled import Positions
@@ -30,6 +31,7 @@ from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports import exchange
 from protocols.transports.dlms import Association, Got, associated
+from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S = 86_400
@@ -75,10 +77,13 @@ class DlmsReader:
         bus: the address and its devices.
         positions: where each device's load profile ended.
         clock: for stamps.
+        open_line: connects, or raises LinkError.
     """
 
-    def __init__(self, bus: DlmsBus, positions: Positions, clock: GatewayClock) -> None:
-        self._positions, self._clock = positions, clock
+    def __init__(
+        self, bus: DlmsBus, positions: Positions, clock: GatewayClock, open_line: OpenTcp = TcpLine.open
+    ) -> None:
+        self._positions, self._clock, self._open = positions, clock, open_line
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
         split = urlsplit(bus.url)
         self._host, self._port = split.hostname or "", split.port or 0
@@ -178,7 +183,9 @@ class DlmsReader:
         access = Access(device.client, device.server, device.physical, auth, password)
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
         try:
-            async with associated(self._host, self._port, self._framing, access, times) as association:
+            async with associated(
+                self._host, self._port, self._framing, access, times, open_line=self._open
+            ) as association:
                 meter.refused = None
                 yield association
         except PasswordRefused as error:

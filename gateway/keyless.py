@@ -10,12 +10,13 @@ import structlog
 from gateway import enrol
 from gateway.buffer import Buffer
 from gateway.buses import cadences, pollers
-from gateway.clock import GatewayClock, system_sources
+from gateway.clock import GatewayClock
 from gateway.config import Configuration
 from gateway.enrol import Keys
 from gateway.quarantine import Quarantine
 from gateway.settled import Positions
 from gateway.supervise import supervised
+from gateway.surroundings import Surroundings
 from gateway.writer import ThreadWriter
 from protocols.transports.tasks import end
 from protocols.uplink.faults import KeyFileError
@@ -26,17 +27,19 @@ STOP_S = 8.0  # for the polls in hand
 log = structlog.get_logger("plomba.gateway")
 
 
-async def read_meanwhile(configuration: Configuration, buffer: Buffer, error: KeyFileError) -> Keys | None:
+async def read_meanwhile(
+    configuration: Configuration, surroundings: Surroundings, buffer: Buffer, error: KeyFileError
+) -> Keys | None:
     """Poll into quarantine until the keys can be read, or until SIGTERM (None)."""
     log.critical("no-key", error=str(error), readings="kept in quarantine, sealed later as unsealed, held from billing")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     known, writer = buffer.known(), ThreadWriter()
-    clock = GatewayClock(system_sources(), known.signed_ms, known.sealed_ms)
+    clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
     positions = Positions(known.rows)
     sink = Quarantine(buffer, writer, cadences(configuration), positions)
-    polling = pollers(configuration, known.slots, positions, clock, sink)
+    polling = pollers(configuration, known.slots, positions, clock, sink, surroundings.lines)
     tasks = [asyncio.create_task(supervised("poller", each.run)) for each in polling]
     found: Keys | None = None
     while found is None and not stop.is_set():

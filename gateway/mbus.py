@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
@@ -16,15 +15,8 @@ from protocols.mbus.session import ReadSession, SlaveState
 from protocols.mbus.timing import Timing
 from protocols.reading import How, Identity, Reading, Status, TimeQuality
 from protocols.transports import exchange
-from protocols.transports.exchange import Answer
+from protocols.transports.exchange import Answer, ClosableLine
 from protocols.uplink import limits
-
-
-class ClosableLine(exchange.Line, Protocol):
-    """A line that can be let go."""
-
-    def close(self) -> None:
-        """Let the port go."""
 
 
 class MbusReader:

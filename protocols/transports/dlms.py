@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from protocols.dlms.get import Selection
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
 from protocols.errors import LinkError, MeterError
-from protocols.transports.exchange import Clock, Line
+from protocols.transports.exchange import Clock, ClosableLine, Line
 from protocols.transports.tcp import ConnectionGone, TcpLine
 
 RELEASE_S = 1.0  # for RLRQ and DISC together: the next meter waits
@@ -59,7 +59,13 @@ class Association:
 
 @asynccontextmanager
 async def associated(
-    host: str, port: int, framing: Framing, access: Access, clock: Clock, timeout_s: float = 5.0
+    host: str,
+    port: int,
+    framing: Framing,
+    access: Access,
+    clock: Clock,
+    timeout_s: float = 5.0,
+    open_line: Callable[[str, int, float], Awaitable[ClosableLine]] = TcpLine.open,
 ) -> AsyncIterator[Association]:
     """An association with the meter at `host`, released and closed in any case; `timeout_s` is for each answer.
 
@@ -67,7 +73,7 @@ async def associated(
         LinkError: no connection could be made.
         MeterError: the meter refused the association, did not answer, or ended the connection (StreamEnded).
     """
-    line = await TcpLine.open(host, port, timeout_s)
+    line = await open_line(host, port, timeout_s)
     session = Session(access, framing, round(timeout_s * 1000))
     try:
         session.associate()

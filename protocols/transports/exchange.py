@@ -23,6 +23,13 @@ class Line(Protocol):
         """What has come or comes first; empty after `timeout_s`; LinkError where the line is gone."""
 
 
+class ClosableLine(Line, Protocol):
+    """A line that can be let go."""
+
+    def close(self) -> None:
+        """Let the port or connection go; closing twice does no harm."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where the time comes from: UTC for the record, monotonic for differences; both whole milliseconds."""
