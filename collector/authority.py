@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -30,6 +31,7 @@ AUTHORITY_DAYS = 3653
 BACKDATE = datetime.timedelta(minutes=5)
 # What may be a common name: it becomes a user name in the broker's configuration.
 NAME = re.compile(r"[a-z0-9-]{3,32}")
+SHOWN = 80  # characters of what was wrong in a message
 URI_PREFIX = "urn:plomba:"
 
 
@@ -148,17 +150,18 @@ def _extensions(
 def _checked_request(csr_pem: bytes, name: str) -> x509.CertificateSigningRequest:
     if NAME.fullmatch(name) is None:
         raise RequestRefusedError(f"a name like {NAME.pattern}", repr(name), "certificate request")
-    try:
+    try:  # each part is read when it is asked for
         request = x509.load_pem_x509_csr(csr_pem)
-    except ValueError as error:
-        raise RequestRefusedError("a PEM certificate request", str(error), name) from error
-    if not request.is_signature_valid:
+        key, names = request.public_key(), [attribute.value for attribute in request.subject]
+        signed = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise RequestRefusedError("a PEM certificate request", str(error)[:SHOWN], name) from error
+    if not signed:
         raise RequestRefusedError("a request signed by its own key", "a signature that does not hold", name)
-    names = [attribute.value for attribute in request.subject]
     if names != [name]:
-        raise RequestRefusedError(f"the name {name!r}", f"{names!r}", "certificate request")
-    if not isinstance(request.public_key(), ec.EllipticCurvePublicKey):
-        raise RequestRefusedError("an elliptic-curve key", type(request.public_key()).__name__, name)
+        raise RequestRefusedError(f"the name {name!r}", f"{names!r}"[:SHOWN], "certificate request")
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise RequestRefusedError("an elliptic-curve key", type(key).__name__, name)
     return request
 
 

@@ -90,5 +90,5 @@ def csr_pem(der: bytes) -> bytes:
     """
     try:
         return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise RequestRefusedError("a certificate request in DER", str(error)[:80], "request") from None

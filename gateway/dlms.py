@@ -54,7 +54,8 @@ class _Meter:
     period_s: int = 0
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
     newest: Row | None = None  # the last row that was handed on
-    trouble: MeterError | None = None  # to be told when what was good beside it is sealed
+    trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
+    told: bool = False  # ... and was raised already: it holds up no further rows
     refused: tuple[bytes, int, PasswordRefused] | None = None  # a password, until when it is not tried again, and why
 
     @classmethod
@@ -118,16 +119,16 @@ class DlmsReader:
 
         Raises:
             LinkError, MeterError: as for `read`.
-            RowWithoutTime: the piece before had rows whose time the meter does not know.
+            RowWithoutTime: there were rows whose time the meter does not know. It is raised when the rows beside them
+                were handed on, and again whenever none is due, until rows come of which each has its time.
         """
         meter = self._meters[device]
         now = meter.now(self._clock.mono_ms())
         last = self._positions.last(device)
-        if meter.trouble is not None:
-            trouble, meter.trouble = meter.trouble, None
-            raise trouble
+        if meter.trouble is not None and not meter.told:
+            return _none(meter)
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
-            return []
+            return _none(meter)
         async with self._associated(meter) as association:
             identity = await _identity(association, meter.device)
             columns, scalers = await self._columns(association, meter, meter.buffer)
@@ -137,10 +138,14 @@ class DlmsReader:
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
                 found = profile.rows(got.data, columns, scalers, meter.period_s)
                 fresh = _fresh(found, last, meter.newest)
-                if fresh or _instant(end) >= _instant(now):
+                timed = _timed(meter, fresh)
+                if timed or _instant(end) >= _instant(now):
                     break
-                meter.searched = first = end  # nothing was captured in all that time: the meter was without power
-        return self._handed_on(meter, identity, fresh, self._exchange([got]))
+                meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+        if not timed:
+            meter.searched = now if fresh else meter.searched
+            return _none(meter)
+        return self._handed_on(meter, identity, timed, self._exchange([got]))
 
     def let_go(self) -> None:
         """Nothing is held between visits."""
@@ -160,13 +165,8 @@ class DlmsReader:
                 scalers[column.attribute] = scaler
         return columns, scalers
 
-    def _handed_on(self, meter: _Meter, identity: Identity, fresh: list[Row], made: Exchange) -> list[Reading]:
-        timed = [row for row in fresh if row.time is not None]
-        if len(timed) < len(fresh):
-            got = f"{len(fresh) - len(timed)} without"
-            meter.trouble = RowWithoutTime("rows with their time", got, f"profile of {meter.device.name}")
-        if timed:
-            meter.newest, meter.searched = timed[-1], None
+    def _handed_on(self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange) -> list[Reading]:
+        meter.newest, meter.searched = timed[-1], None
         return [_row_reading(row, identity, meter.device.name, made) for row in timed]
 
     @asynccontextmanager
@@ -220,6 +220,29 @@ def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> 
         return list(found)
     same = newest is not None and newest.time == last and newest.values == found[0].values
     return list(found[1:]) if same or len(found) == 1 else list(found)
+
+
+def _timed(meter: _Meter, fresh: list[Row]) -> list[Row]:
+    """The rows that have their time; what is to be told of the others is noted, or a fault that was told ends."""
+    timed = [row for row in fresh if row.time is not None]
+    if len(timed) < len(fresh):
+        got = f"{len(fresh) - len(timed)} without"
+        meter.trouble = RowWithoutTime("rows with their time", got, f"profile of {meter.device.name}")
+    elif timed and meter.told:
+        meter.trouble, meter.told = None, False
+    return timed
+
+
+def _none(meter: _Meter) -> list[Reading]:
+    """No rows.
+
+    Raises:
+        RowWithoutTime: that fault stands.
+    """
+    if meter.trouble is not None:
+        meter.told = True
+        raise meter.trouble.with_traceback(None)  # raised again and again, it would grow
+    return []
 
 
 def _row_reading(row: Row, identity: Identity, device: str, made: Exchange) -> Reading:

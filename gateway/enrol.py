@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -24,6 +25,8 @@ SEALING, BOX, TLS_KEY = "sealing.pem", "box.pem", "tls-key.pem"
 TRUST, TLS_CERTIFICATE, TLS_CA = "trust.plomba", "tls-cert.pem", "tls-ca.pem"
 ENROLMENT_BYTES = 64 * 1024  # a trust document and a certificate
 ENROLMENT_VERSION = 1
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # what the library says of a certificate
+SHOWN = 80  # characters of what was wrong in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def accept(configuration: Configuration, enrolment: bytes, trust_hash: str | Non
     if digits != found.hash.hex():
         raise TrustHashDiffers(digits, found.hash.hex(), "trust document")
     _check_certificate(certificate, folder, configuration.gateway)
-    authorities = b"".join(x509.load_der_x509_certificate(each).public_bytes(Encoding.PEM) for each in found.cas)
+    authorities = b"".join(_authority(each) for each in found.cas)
     write_whole(folder / TLS_CA, authorities)
     write_whole(folder / TLS_CERTIFICATE, certificate)
     write_whole(folder / TRUST, octets)  # last: without it nothing counts as accepted
@@ -112,14 +115,23 @@ def accept(configuration: Configuration, enrolment: bytes, trust_hash: str | Non
 
 
 def _check_certificate(pem: bytes, folder: Path, gateway: str) -> None:
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise WrongCertificate("a certificate in PEM", str(error)[:80], "enrolment") from None
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ours = load_tls_key(folder / TLS_KEY).public_key().public_bytes(*form)
-    if certificate.public_key().public_bytes(*form) != ours:
+    try:  # each part is read when it is asked for
+        certificate = x509.load_pem_x509_certificate(pem)
+        key = certificate.public_key().public_bytes(*form)
+        names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except UNREADABLE as error:
+        raise WrongCertificate("a certificate in PEM", str(error)[:SHOWN], "enrolment") from None
+    if key != ours:
         raise WrongCertificate("a certificate for our TLS key", "another key", "enrolment")
-    names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [gateway]:
-        raise WrongCertificate(f"common name {gateway}", ", ".join(names) or "none", "enrolment")
+        raise WrongCertificate(f"common name {gateway}", ", ".join(names)[:SHOWN] or "none", "enrolment")
+
+
+def _authority(der: bytes) -> bytes:
+    """An authority's certificate as PEM."""
+    try:
+        return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+    except UNREADABLE as error:
+        raise WrongCertificate("an authority's certificate in DER", str(error)[:SHOWN], "trust document") from None

@@ -109,7 +109,8 @@ class BusPoller:
             self._reader.let_go()
             self._failed(name, error, events.POLL_FAILED, due)
             return []
-        self._recovered(name, events.POLL_RECOVERED, due)
+        if not piece:  # a fault of some rows is told behind the others: only the end of them is the end of it
+            self._recovered(name, events.POLL_RECOVERED, due)
         return piece
 
     async def _poll(self, due: Due) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from protocols.dlms import ber
 from protocols.dlms.access import Auth
+from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import AssociationRefused, Malformed, NotSupported, PasswordRefused, ServiceError
 from protocols.dlms.initiate import RESPONSE, InitiateRequest, InitiateResponse
 
@@ -123,7 +124,7 @@ class AssociationResponse:
         found = _fields(octets, AARE, "AARE")
         result = _inner(found, 0xA2, 0x02, "AARE")
         if not result or result[-1] not in RESULTS:
-            raise Malformed("a result", "none" if result is None else result.hex(), "AARE")
+            raise Malformed("a result", "none" if result is None else result[:SHOWN].hex(), "AARE")
         source, diagnostic = _diagnostic(found.get(0xA3, b""))
         user = _inner(found, 0xBE, 0x04, "AARE")
         context = _inner(found, 0xA1, 0x06, "AARE") or CONTEXT_LN
@@ -177,7 +178,7 @@ def _initiate(user: bytes | None, result: int) -> InitiateResponse | None:
         return InitiateResponse.from_bytes(user)
     if user[0] == CONFIRMED_SERVICE_ERROR:
         if result == ACCEPTED:
-            raise ServiceError("an association", f"confirmed-service-error {user.hex()}", "AARE")
+            raise ServiceError("an association", f"confirmed-service-error {user[:SHOWN].hex()}", "AARE")
         return None  # result and diagnostic say the rest
     if result == ACCEPTED:
         raise NotSupported("a plain InitiateResponse", f"tag {user[0]:02x} (ciphered)", "AARE")

@@ -247,7 +247,7 @@ class HdlcCarrier:
         if before is LinkState.DISCONNECTING:
             return [Unlinked()]
         if kind == hdlc.FRMR:
-            return [Lost(FrameRejected("an answer", f"FRMR {frame.information.hex()}", "HDLC link"))]
+            return [Lost(FrameRejected("an answer", f"FRMR {frame.information[: hdlc.SHOWN].hex()}", "HDLC link"))]
         return [Lost(LinkEnded("an answer", "DM", "HDLC link"))]
 
 

@@ -11,7 +11,7 @@ import calendar
 import datetime
 from dataclasses import dataclass
 
-from protocols.dlms.data import Data, Tag
+from protocols.dlms.data import SHOWN, Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.reading import METER_EPOCH, MeterTime, Precision
 
@@ -62,7 +62,7 @@ def from_bytes(octets: bytes, where: str = "date-time") -> Clock:
         Malformed: another number of bytes.
     """
     if len(octets) != SIZE:
-        raise Malformed(f"{SIZE} bytes", octets.hex(), where)
+        raise Malformed(f"{SIZE} bytes", f"{len(octets)}: {octets[:SHOWN].hex()}", where)
     status = None if octets[11] == ANY else octets[11]
     return Clock(octets, _time(octets, status), status)
 

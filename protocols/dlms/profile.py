@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms.clock import Clock
-from protocols.dlms.data import Data, Tag
+from protocols.dlms.data import SHOWN, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.get import Selection
 from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
@@ -125,7 +125,7 @@ def _column(data: Data) -> Column:
     class_id, name, number, part = axdr.members_of(data, where, 4)
     octets = axdr.octets_of(name, where)
     if len(octets) != 6:
-        raise Malformed("a logical name of 6 bytes", octets.hex(), where)
+        raise Malformed("a logical name of 6 bytes", f"{len(octets)}: {octets[:SHOWN].hex()}", where)
     attribute = Attribute(axdr.whole(class_id, where), octets, axdr.whole(number, where))
     return Column(attribute, axdr.whole(part, where))
 

@@ -59,6 +59,20 @@ class PublicKey:
         """The key id, 8 bytes."""
         return key_id(self.octets)
 
+    def check(self) -> None:
+        """Refuse a public key with which nothing can be done.
+
+        Raises:
+            FieldError: a box key of small order, to which nothing can be sealed, or a P-256 key that is no point.
+        """
+        try:
+            if self.algorithm is Algorithm.X25519:
+                x25519.X25519PrivateKey.generate().exchange(x25519.X25519PublicKey.from_public_bytes(self.octets))
+            elif self.algorithm is Algorithm.P256:
+                ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), self.octets)
+        except ValueError:
+            raise FieldError("a usable public key", self.octets.hex(), f"{self.algorithm.name} key") from None
+
     def verify(self, kind: str, header: bytes, signature: bytes) -> None:
         """Check `signature` over the header bytes as received.
 
@@ -83,10 +97,17 @@ class PublicKey:
             raise ValueError("this key does not sign, or the signature has the wrong length")
 
     def seal(self, plaintext: bytes, info: bytes) -> bytes:
-        """HPKE: 32 bytes of encapsulated key, then the ciphertext with its 16-byte tag."""
+        """HPKE: 32 bytes of encapsulated key, then the ciphertext with its 16-byte tag.
+
+        Raises:
+            BoxError: this key cannot be sealed to.
+        """
         if self.algorithm is not Algorithm.X25519:
             raise BoxError("an X25519 box key", self.algorithm.name)
-        return _SUITE.encrypt(plaintext, x25519.X25519PublicKey.from_public_bytes(self.octets), info=info)
+        try:
+            return _SUITE.encrypt(plaintext, x25519.X25519PublicKey.from_public_bytes(self.octets), info=info)
+        except ValueError:
+            raise BoxError("a usable box key", self.octets.hex()) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ READING = 0  # the kind of leaf that is a reading; records have 1..7 (`records`)
 SALT = 16  # bytes
 SECRET = 32  # bytes; hides what a proof does not show
 UNSIGNED32 = 2**32 - 1
+SHOWN = 40  # characters of what is none in a message
 
 INTEGER, FLOAT32, TEXT, TIME, RAW = 1, 2, 3, 4, 5  # kinds of number; 0 in a column means "not in this reading"
 
@@ -308,7 +309,7 @@ def key_from_wire(wire: list[Wire]) -> NativeKey:
     """Parse a native key: [protocol, part, ...], the parts as the protocol names them."""
     first, *rest = wire
     if type(first) is not int:
-        raise FieldError("a native key that begins with its protocol", f"{first!r}", "key")
+        raise FieldError("a native key that begins with its protocol", repr(first)[:SHOWN], "key")
     parts = [part for part in rest if isinstance(part, (int, str, bytes)) and not isinstance(part, bool)]
     if len(parts) != len(rest):
         raise FieldError("integers, texts and bins", "something else", "key")

@@ -136,7 +136,7 @@ def check(octets: bytes, ring: Keyring) -> Checked:
     """
     wire = unpack(octets, FILE, "file")
     name = wire[0] if isinstance(wire, list) and wire else None
-    if not isinstance(wire, list) or name not in _CHECKS or len(wire) != _CHECKS[name][0]:
+    if not isinstance(wire, list) or not isinstance(name, str) or len(wire) != _CHECKS.get(name, (0,))[0]:
         raise FieldError("a file of form " + ", ".join(_CHECKS), f"{str(name)[:40]!r}", "file")
     return _CHECKS[name][1](wire, ring)
 

@@ -71,5 +71,5 @@ def parse(topic: str) -> Topic:
     if kind not in {"up": UP, "down": DOWN}.get(direction, ()):
         raise FieldError("a kind of the contract", repr(f"{direction}/{kind}"[:128]), "topic")
     if shown != shard(gateway):
-        raise FieldError(f"shard {shard(gateway)}", repr(shown), "topic")
+        raise FieldError(f"shard {shard(gateway)}", repr(shown[:128]), "topic")
     return Topic(gateway, direction == "up", kind)

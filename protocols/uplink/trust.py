@@ -126,9 +126,15 @@ def key_to_wire(key: PublicKey) -> list[Wire]:
 
 
 def key_from_wire(wire: Wire) -> PublicKey:
-    """Parse [algorithm, raw bytes]."""
+    """Parse [algorithm, raw bytes].
+
+    Raises:
+        FieldError, LimitError: not a key, or one with which nothing can be done.
+    """
     fields = Fields(wire, "key", 2)
-    return PublicKey(Algorithm(fields.integer("algorithm", 1, 3)), fields.octets("public key", limit=limits.TEXT))
+    key = PublicKey(Algorithm(fields.integer("algorithm", 1, 3)), fields.octets("public key", limit=limits.TEXT))
+    key.check()
+    return key
 
 
 def _signature(wire: Wire) -> tuple[bytes, bytes]:

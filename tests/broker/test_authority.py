@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from servers import SiteTls
 
 from collector.authority import Authority, RequestRefusedError, Role
+from collector.trustee import csr_pem
 from protocols.transports.tls import (
     TlsFileError,
     TlsKeyExistsError,
@@ -90,6 +91,25 @@ def test_a_request_whose_signature_does_not_hold_is_refused(site_tls: SiteTls) -
     forged = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(RequestRefusedError, match="signature"):
         site_tls.authority.issue(forged, "gateway-1", Role.GATEWAY, days=1)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"), [("06072a8648ce3d0201", "06072a8648ce3d0209"), ("03420004", "03420005")], ids=["kind", "point"]
+)
+def test_a_request_whose_key_does_not_read_is_refused(site_tls: SiteTls, good: str, bad: str) -> None:
+    """The key is read when it is asked for, long after the request; found by the fuzz harness."""
+    der = x509.load_pem_x509_csr(make_csr(key(), "gateway-1")).public_bytes(serialization.Encoding.DER)
+    forged = der.replace(bytes.fromhex(good), bytes.fromhex(bad))
+    broken = x509.load_der_x509_csr(forged).public_bytes(serialization.Encoding.PEM)
+    with pytest.raises(RequestRefusedError, match="expected a PEM certificate request"):
+        site_tls.authority.issue(broken, "gateway-1", Role.GATEWAY, days=1)
+
+
+def test_a_request_of_another_version_is_refused() -> None:
+    """The library's error for that is no ValueError; found by the fuzz harness."""
+    der = x509.load_pem_x509_csr(make_csr(key(), "gateway-1")).public_bytes(serialization.Encoding.DER)
+    with pytest.raises(RequestRefusedError, match="version"):
+        csr_pem(der.replace(b"\x02\x01\x00", b"\x02\x01\x1e", 1))
 
 
 def test_a_request_with_more_than_a_name_or_another_kind_of_key_is_refused(site_tls: SiteTls) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from gateway_parts import Rig, Time
 
+from gateway import events
 from gateway.clock import GatewayClock
 from gateway.config import SMALLEST_BUFFER, DlmsBus, DlmsDevice
 from gateway.dlms import PIECE_ROWS, DlmsReader
@@ -15,6 +16,9 @@ from gateway.faults import PasswordUnusable, RowWithoutTime
 from gateway.poll import BusPoller
 from gateway.schedule import Due, Schedule
 from gateway.settled import Positions, Settled
+from protocols.dlms import clock as clocks
+from protocols.dlms import data as axdr
+from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused, PasswordRefused
 from protocols.dlms.profile import Row
 from protocols.errors import AnotherMeter, LinkError
@@ -33,6 +37,7 @@ from protocols.reading import (
     Value,
 )
 from protocols.uplink.records import Event
+from simulators.dlms.meter import Meter
 from simulators.dlms.meters import DlmsMeters
 from simulators.record import Answered, Record, read
 
@@ -41,6 +46,8 @@ SUPPLY, PUMP = "50012345", "70098765"
 QUARTER_MS = 900_000
 AUTUMN_MS = 1_792_886_400_000  # 2026-10-25 00:00 UTC: the clocks of Budapest go back at 01:00 UTC
 HISTORY_ROWS = 200
+NO_TIME = axdr.octet_string(b"\xff" * 9 + b"\x80\x00\xff")
+MAX_TAKEN = 50  # readings and pieces: no test here has half as many
 NO_EXCHANGE = Exchange(AUTUMN_MS, 0, 0, TimeQuality(synchronised=True), b"", keep=False)
 
 
@@ -269,7 +276,8 @@ class Sink:
         self.events: list[Event] = []
 
     def take(self, found: list[Reading]) -> None:
-        """Rows count as committed at once."""
+        """Rows count as committed at once; a back-fill without end is no test without end."""
+        assert len(self.taken) < MAX_TAKEN
         self.taken.append(found)
         self.street.positions.committed(Settled.by(found, {}).rows)
         if found[0].how is How.PROFILE:
@@ -352,15 +360,84 @@ async def test_a_row_that_the_meter_calls_invalid_keeps_its_numbers_and_is_marke
     assert [(each.number, each.state) for each in found.values] == [(Scaled(5), state)]
 
 
-async def test_a_row_without_a_time_is_told_after_the_others_were_taken(street: Street) -> None:
+def without_time(street: Street, monkeypatch: pytest.MonkeyPatch, quarters: Iterable[int]) -> None:
+    """Let the meters capture rows whose time is not specified; quarters are counted from the oldest row."""
+    oldest = street.time.wall_ms // QUARTER_MS - HISTORY_ROWS + 1
+    chosen, made = {oldest + each for each in quarters}, Meter._row
+
+    def captured(meter: Meter, at_ms: int, time: MeterTime) -> Data:
+        clock, *cells = axdr.members_of(made(meter, at_ms, time), "row")
+        return axdr.structure(NO_TIME if at_ms // QUARTER_MS in chosen else clock, *cells)
+
+    monkeypatch.setattr(Meter, "_row", captured)
+
+
+async def test_a_row_without_a_time_is_told_after_the_others_were_taken(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no place in which it could be met again, so it is not sealed; silence would be a lie."""
-    reader = street.reader(street.device())
-    good = row(MeterTime(900, Precision.SECOND))
-    found = reader._handed_on(reader._meters["pump"], Identity(Protocol.DLMS), [row(None), good], NO_EXCHANGE)
-    assert [each.meter_time for each in found] == [good.time]
+    without_time(street, monkeypatch, [5])
+    device = street.device()
+    reader = street.reader(device)
+    await reader.read(street.due(device))
+    found = await reader.rows("pump")
+    assert len(found) > 5
+    assert all(each.meter_time is not None for each in found)
+    street.positions.committed(Settled.by(found, {}).rows)
     with pytest.raises(RowWithoutTime, match="1 without"):
         await reader.rows("pump")
-    assert await reader.rows("pump") == []
+    assert times([await reader.rows("pump")])
+
+
+@pytest.mark.parametrize("lost", [HISTORY_ROWS % PIECE_ROWS, PIECE_ROWS + PIECE_ROWS // 2])
+async def test_rows_behind_a_piece_without_a_time_are_read(
+    street: Street, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """All of a first piece, or more than one: the fault is told once, and its end when rows all had their time."""
+    without_time(street, monkeypatch, range(lost))
+    sink = Sink(street)
+    polling = poller(street, sink, street.device())
+    for _ in range(4):
+        await polling._round()
+        street.time.pass_ms(QUARTER_MS)
+    found = times(each for each in sink.taken if each[0].how is How.PROFILE)
+    assert [str(each) for each in found] == [each.time for each in rows_of(street.path, PUMP)][lost:]
+    assert [(each.code, each.parameters[1]) for each in sink.events] == [
+        (events.POLL_FAILED, RowWithoutTime.code),
+        (events.POLL_RECOVERED, RowWithoutTime.code),
+    ]
+
+
+@pytest.mark.parametrize("every", [1, 2], ids=["no row has a time", "every second has one"])
+async def test_a_meter_that_goes_on_capturing_rows_without_a_time_is_one_event(
+    street: Street, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Each visit finds such rows: no recovery is told between, and what has its time is read."""
+    without_time(street, monkeypatch, range(0, HISTORY_ROWS + 20, every))
+    sink = Sink(street)
+    polling = poller(street, sink, street.device())
+    for _ in range(8):
+        await polling._round()
+        street.time.pass_ms(2 * QUARTER_MS)
+    meter = polling._reader._meters["pump"]  # type: ignore[attr-defined]
+    assert every > 1 or meter.searched == meter.clock  # the same rows are not asked for again
+    read_rows = times(each for each in sink.taken if each[0].how is How.PROFILE)
+    assert len(read_rows) == (0 if every == 1 else HISTORY_ROWS // 2 + 7)
+    assert [(each.code, each.parameters[1]) for each in sink.events] == [(events.POLL_FAILED, RowWithoutTime.code)]
+
+
+async def test_what_a_meter_with_an_invalid_clock_shows_is_no_meter_time(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading is kept; the clock's own value is there, marked, and never taken for when it was (R20)."""
+    made = clocks.to_bytes
+    monkeypatch.setattr("simulators.dlms.meter.clocks.to_bytes", lambda time: made(time)[:-1] + bytes([clocks.INVALID]))
+    device = street.device()
+    (found,) = await street.reader(device).read(street.due(device))
+    assert found.meter_time is None
+    assert (found.values[-1].state, found.values[-1].status) == (State.INVALID, clocks.INVALID)
+    assert isinstance(found.values[-1].number, MeterTime)
+    assert all(each.state is State.OK for each in found.values[:-1])
 
 
 async def test_a_sealer_tells_what_was_taken_committed_and_refused(street: Street, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from protocols.transports.keyfiles import KeysOfAnother, claim
 from protocols.uplink import request, trust
 from protocols.uplink.faults import SignerError, StaleError
 from protocols.uplink.keys import BoxKey, SigningKey
-from protocols.uplink.pack import pack
+from protocols.uplink.pack import Fields, pack, unpack
 from protocols.uplink.trust import Trust
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -142,6 +142,23 @@ def test_a_certificate_for_another_name_or_key_is_refused(configuration: Configu
     packet = pack([1, trust.sign(document, [authority.trust_key]), authority.certificate(stranger, "gateway-1")])
     with pytest.raises(WrongCertificate):
         enrol.accept(configuration, packet, None)
+    assert not (configuration.keys_folder / enrol.TRUST).exists()
+
+
+def test_certificates_that_do_not_read_are_refused(configuration: Configuration) -> None:
+    """The authority's in a well-signed document, and ours with a key that is none; found by the fuzz harness."""
+    authority, asked = Authority(), enrol.make_request(configuration)
+    document = authority.document()
+    with pytest.raises(WrongCertificate, match="authority"):
+        enrol.accept(configuration, authority.enrolment(asked, replace(document, cas=(b"no certificate",))), None)
+    packet = authority.enrolment(asked, document)
+    fields = Fields(unpack(packet, len(packet), "enrolment"), "enrolment", 3)
+    version, signed, pem = fields.integer("version"), fields.octets("trust"), fields.octets("certificate")
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    odd = der.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209"))
+    broken = x509.load_der_x509_certificate(odd).public_bytes(Encoding.PEM)
+    with pytest.raises(WrongCertificate, match="in PEM"):
+        enrol.accept(configuration, pack([version, signed, broken]), None)
     assert not (configuration.keys_folder / enrol.TRUST).exists()
 
 

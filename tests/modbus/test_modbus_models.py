@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from protocols.errors import AnotherMeter, PlombaError
+from protocols.errors import AnotherMeter
 from protocols.modbus.blocks import plan
 from protocols.modbus.faults import BadIdentity
 from protocols.modbus.registers import WORD
-from protocols.modbus.values import identity, value, values
+from protocols.modbus.values import identity, value
 from protocols.models import modbus as models
 from protocols.reading import Float32, Identity, NativeKey, Protocol, Raw, Scaled, State, Value
-from protocols.uplink.leaf import value_from_wire, value_to_wire
 
 EM340, SDM630 = "carlo-gavazzi-em340", "eastron-sdm630-modbus"
 IMPORT_KEY = NativeKey.modbus(1, 0x34, "input.int32.cdab")
@@ -144,32 +142,6 @@ def test_another_identification_code_is_another_meter(code: int) -> None:
 def test_a_serial_number_that_is_no_text_is_refused() -> None:
     with pytest.raises(BadIdentity, match="PLB-M407"):
         identity(models.load(EM340), b"\x07" * 14, b"\x01\x54")
-
-
-@pytest.mark.parametrize("name", models.names())
-def test_five_thousand_random_answers_are_values_that_can_be_sealed(name: str) -> None:
-    """Whatever a meter fills its registers with; now and then with its own mark of overflow, or all bits set."""
-    model, dice = models.load(name), random.Random(name)
-    spans = plan(model.registers, model.largest_block, model.largest_gap)
-    for _ in range(5_000):
-        span = dice.choice(spans)
-        words = b"".join(dice.choice([dice.randbytes(4), b"\xff\xff\x7f\xff", b"\xff" * 4]) for _ in range(span.count))
-        for found in values(span, words[: span.count * WORD], 1):
-            assert isinstance(found.number, Raw) == (found.state is State.INVALID)
-            assert value_from_wire(value_to_wire(found)) == found
-
-
-@pytest.mark.parametrize("name", models.names())
-def test_five_thousand_random_identities_are_taken_or_named(name: str) -> None:
-    model, dice = models.load(name), random.Random(name)
-    for _ in range(5_000):
-        letters = bytes(dice.choice([0, 32, 48, 57, 65, dice.randrange(256)]) for _ in range(14))
-        code = dice.choice([340, dice.randrange(65_536)]).to_bytes(2, "big")
-        try:
-            found = identity(model, letters[: model.serial.words * WORD if model.serial else 0], code)
-        except PlombaError:
-            continue
-        assert found.fabrication is None or (found.fabrication.isprintable() and found.fabrication.strip())
 
 
 def test_only_one_file_imports_pymodbus() -> None:

@@ -1,0 +1,224 @@
+"""Fuzz targets: the files that people hand over (requests, enrolments, configurations, models) and a damaged buffer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import shutil
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import msgpack
+import mutators
+import samples as s
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from fuzz_sides import folder
+from fuzz_uplink import either
+from fuzzing import MIB, Target, Work
+from gateway_parts import Rig
+
+from collector import enrol as collector_enrol
+from collector.authority import Authority, Role
+from collector.config import Config
+from collector.keys import WorkerPublic
+from collector.trustee import csr_pem
+from gateway import enrol
+from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
+from gateway.faults import BufferDamaged
+from gateway.salvage import open_or_salvage
+from gateway.schema import BUFFER_FILE
+from gateway.status import read_status
+from protocols.errors import ConfigurationError
+from protocols.models import modbus as models
+from protocols.transports.keyfiles import write_private
+from protocols.uplink import batch as batches
+from protocols.uplink import request, trust
+from protocols.uplink.pack import pack
+from protocols.uplink.trust import Trust, key_to_wire
+
+CONFIG = Path(__file__).parents[2] / "config"
+SMALL = 2 * MIB
+DAY = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+# The certificate request of the key "tls": its own signature is random, so it is kept.
+CSR = bytes.fromhex(
+    "3081d3307a02010030183116301406035504030c0d626f696c65722d726f6f6d2d373059301306072a8648ce3d020106082a8648ce3d03010703"
+    "420004ad9bb47fe2df81a3e9cfff0e1fd1b059607dcd7fbe3a96f07772bb1a9c2296e3caa6059fbf94032ff2c812bb409adc624bdb45d1305e69"
+    "8ce6736dc4c38971a1a000300a06082a8648ce3d04030203490030460221008f6a5287276ab6600469898745d5155abb69c892b149a6df6838ba"
+    "b8237c06cc022100c58c23d07f651a8b8ae136cb8cac69d8e797607ffc343225d6971c67116f757a"
+)
+
+
+@cache
+def authority() -> Authority:
+    """An authority of this process."""
+    return Authority.create(folder("authority"), "utility-1")
+
+
+def asked(octets: bytes) -> None:
+    """A certificate request, in a request that its gateway signed: checked, and signed by the authority."""
+    wanted = request.Request(s.GATEWAY, s.SEALING.public, s.GATEWAY_BOX.public, octets, bytes(32))
+    found = collector_enrol.check(request.sign(wanted, s.SEALING), None)
+    made = authority().issue(csr_pem(found.csr), found.gateway, Role.GATEWAY, days=90)
+    assert x509.load_pem_x509_certificate(made)
+
+
+@cache
+def enrolling() -> Configuration:
+    """A gateway with its keys."""
+    bus = {"name": "b", "protocol": "mbus", "port": "p", "device": [{"name": "d", "address": 1, "cadence_s": 900}]}
+    table = {"gateway": s.GATEWAY, "state_folder": "state", "keys_folder": "keys", "bus": [bus]}
+    made = configuration_from(table | {"broker": {"host": "b", "port": 1}}, folder("enrolling"), "test")
+    made.keys_folder.mkdir()
+    write_private(made.keys_folder / enrol.TLS_KEY, s.signing_p256("tls").private)
+    enrol.make_keys(made.keys_folder)
+    return made
+
+
+def certificate(name: str) -> bytes:
+    """A certificate for the key "tls"; signed by an Ed25519 key, whose signatures are always the same."""
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    built = x509.CertificateBuilder().subject_name(who).issuer_name(who).serial_number(1)
+    built = built.not_valid_before(DAY).not_valid_after(DAY + datetime.timedelta(days=90))
+    key = s.signing_p256("tls").private.public_key()
+    return built.public_key(key).sign(s.TRUST.private, None).public_bytes(Encoding.PEM)
+
+
+def enrolment() -> bytes:
+    """What a collector answers a request with."""
+    der = x509.load_pem_x509_certificate(certificate("site")).public_bytes(Encoding.DER)
+    ack, box = s.ACK.public, s.COLLECTOR_BOX.public
+    document = Trust(1, s.COLLECTOR, None, (), (der,), ack, None, s.SEAL.public, (box,), (s.TRUST.public,), (1,))
+    return pack([1, trust.sign(document, [s.TRUST]), certificate(s.GATEWAY)])
+
+
+def enrolled(octets: bytes) -> None:
+    """An enrolment, its trust document signed anew where it is one."""
+    (enrolling().keys_folder / enrol.TRUST).unlink(missing_ok=True)
+    either(partial(accept, resigned(octets)), partial(accept, octets))
+
+
+def accept(octets: bytes) -> None:
+    """As the command does."""
+    found = enrol.accept(enrolling(), octets, None)
+    assert enrol.read_trust(enrolling().keys_folder) == found
+
+
+def resigned(octets: bytes) -> bytes:
+    """The enrolment with the trust document's header signed by its trust key."""
+    try:
+        version, document, *rest = msgpack.unpackb(octets, strict_map_key=False)
+        signed = [[s.TRUST.public.id, s.TRUST.sign("trust", msgpack.unpackb(document)[1])]]
+        made = msgpack.packb([1, msgpack.unpackb(document)[1], signed])
+        return bytes(msgpack.packb([version, made, *rest], use_bin_type=True))
+    except (ValueError, TypeError, OverflowError, LookupError, msgpack.UnpackException):
+        return octets
+
+
+def gateway_configuration(octets: bytes) -> None:
+    """A gateway's file, as the daemon and `check` read it."""
+    path = folder("configuration") / "gateway.toml"
+    path.write_bytes(octets)
+    assert len(configuration_hash(read_configuration(path))) == 32
+
+
+def collector_configuration(octets: bytes) -> None:
+    """A collector's file."""
+    path = folder("configuration") / "collector.toml"
+    path.write_bytes(octets)
+    assert Config.from_toml(path).collector
+
+
+def model(octets: bytes) -> None:
+    """A model file of a Modbus meter."""
+    found = models.from_toml("found", octets.decode("utf-8", "replace"))
+    assert found.registers
+    assert found.sealed_as
+
+
+@cache
+def whole_buffer() -> bytes:
+    """A buffer's file with a dozen batches, closed."""
+    place = folder("whole")
+    rig = Rig(place, max_bytes=SMALL)
+    asyncio.run(rig.seal(12, 2_000))
+    rig.buffer.close()
+    return (place / BUFFER_FILE).read_bytes()
+
+
+def damaged_buffer(octets: bytes) -> None:
+    """Each eight bytes change the file: where, how many, and to what; then `status`, salvage, a second start."""
+    place, found = folder("buffer"), bytearray(whole_buffer())
+    shutil.rmtree(place)
+    place.mkdir()
+    for at in range(0, len(octets) - 7, 8):
+        start, size = int.from_bytes(octets[at : at + 3], "big") % len(found), octets[at + 3]
+        found[start : start + size] = (octets[at + 4 : at + 8] * 64)[:size]
+    (place / BUFFER_FILE).write_bytes(found[: len(whole_buffer())])
+    status = read_status_of(place)
+    buffer, _ = open_or_salvage(place, SMALL, 0, [], "1")
+    for entry in buffer.chain().entries():
+        content = buffer.content(entry.id)
+        assert content is None or batches.parse(content).id
+    buffer.close()
+    again, salvaged = open_or_salvage(place, SMALL, 0, [], "2")
+    again.close()
+    assert salvaged is None
+    if status is not None:
+        raise status
+
+
+def read_status_of(place: Path) -> BufferDamaged | None:
+    """What `status` says of a damaged file."""
+    try:
+        read_status(place, SMALL)
+    except BufferDamaged as error:
+        return error
+    return None
+
+
+_TEXT = tuple((CONFIG / f"{each}.example.toml").read_bytes() for each in ("gateway", "collector"))
+_MODELS = tuple((models.FOLDER / f"{name}.toml").read_bytes() for name in models.names())
+_WORKER = pack([1, s.COLLECTOR, *(key_to_wire(key.public) for key in (s.ACK, s.SEAL, s.COLLECTOR_BOX)), CSR])
+_OFTEN = "tests/config has 10^4 of its own; each takes milliseconds"
+WORDY = Work(600_000, 3_000)  # reads a file over its slips, several times where they are many
+
+
+def _file(name: str, corpus: tuple[bytes, ...], decode: Callable[[bytes], object], inputs: int, cost: int) -> Target:
+    """A target for a file that a person writes."""
+    return Target(
+        name,
+        corpus,
+        decode,
+        mutators.texts,
+        errors=ConfigurationError,
+        work=WORDY,
+        memory=16 * MIB,
+        message=64_000,  # every fault of the file, with its line
+        inputs=inputs,
+        why=_OFTEN,
+        cost=cost,
+    )
+
+
+TARGETS = (
+    Target("worker-public", (_WORKER,), WorkerPublic.from_bytes, mutators.trees),
+    Target("collector-request", (CSR,), asked),
+    Target("gateway-enrolment", (enrolment(),), enrolled, mutators.trees, inputs=2_000, why="it writes files"),
+    _file("gateway-configuration", _TEXT[:1], gateway_configuration, 500, 20),
+    _file("collector-configuration", _TEXT[1:], collector_configuration, 1_000, 8),
+    _file("model-file", _MODELS, model, 1_000, 8),
+    Target(
+        "gateway-buffer",
+        (bytes(8),),
+        damaged_buffer,
+        mutators.edits,
+        work=Work(200_000, 500),
+        inputs=100,
+        soak_inputs=10_000,
+        why="each writes a file and opens it three times",
+        cost=10,
+    ),
+)

@@ -1,0 +1,107 @@
+"""The table of all fuzz targets, and which functions that take outside bytes need none.
+
+Such a function is public, of protocols/, gateway/ or collector/, and takes bytes or what was parsed from them, or is
+called as what reads a text or a file. A test shows that the targets reach each of them but those that are named here,
+with the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import fuzz_files
+import fuzz_meters
+import fuzz_sides
+import fuzz_uplink
+from fuzzing import Target, examine, inputs
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("protocols", "gateway", "collector")
+TAKEN = re.compile(r"\b(bytes|bytearray|Wire|Data|Frame|Telegram|Fields|Content)\b")  # in a parameter's annotation
+READERS = frozenset({"parse", "from_text", "from_toml", "check_configuration"})  # ... of a text or of a file
+REACHED_BY = 25  # inputs of each target
+
+TARGETS: tuple[Target, ...] = (*fuzz_meters.TARGETS, *fuzz_uplink.TARGETS, *fuzz_sides.TARGETS, *fuzz_files.TARGETS)
+BY_NAME = {target.name: target for target in TARGETS}
+
+OURS = "takes what we made ourselves, or checked before"
+LINE = "hands bytes on as they are"
+KEPT = "takes what our own store keeps, or an id from an operator"
+EXCEPTIONS = {
+    "protocols/dlms/carrier.py Carrier": "an interface: both carriers are reached",
+    "protocols/dlms/data.py octet_string": OURS,
+    "protocols/dlms/profile.py buffer_of": OURS,
+    "protocols/settings/document.py parse": "tests/config puts 10^4 inputs into it; the product reads by mend.parse",
+    "protocols/transports/exchange.py Line.write": LINE,
+    "protocols/transports/mqtt.py Pipe.publish": LINE,
+    "protocols/transports/serial.py SerialLine.write": LINE,
+    "protocols/transports/tcp.py TcpLine.write": LINE,
+    "protocols/transports/tls.py check_dates": "TLS took the certificate before: our own authority made it",
+    "protocols/uplink/batch.py plain": OURS,
+    "protocols/uplink/batch.py seal": OURS,
+    "protocols/uplink/merkle.py path": OURS,
+    "protocols/uplink/proof.py export_batch": OURS,
+    "gateway/buffer.py Buffer": OURS,
+    "gateway/chain.py Chain": OURS,
+    "gateway/link.py LivePipe.publish": LINE,
+    "gateway/quarantine.py seal_quarantined": OURS,
+    "gateway/status.py export": "the id of an epoch, from a technician",
+    "collector/brokercheck.py connect_packet": OURS,
+    "collector/brokercheck.py publish_packet": OURS,
+    "collector/cli_act.py": KEPT,
+    "collector/cli_verify.py check_octets": "calls proof.check, which is reached",
+    "collector/enrol.py enrol": "its request, certificate request and trust document are reached one by one",
+    "collector/files.py write": LINE,
+    "collector/prove.py find": KEPT,
+    "collector/receive.py LivePipe.publish": LINE,
+    "collector/shown.py record_shown": KEPT,
+    "collector/store": KEPT,
+}
+
+
+def decoders() -> Iterator[tuple[str, str]]:
+    """(file, qualified name) of every public function that takes outside bytes."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            yield from ((name, each) for each in _public(ast.parse(path.read_text()), ""))
+
+
+def _public(node: ast.Module | ast.ClassDef, before: str) -> Iterator[str]:
+    for each in node.body:
+        if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
+            yield from _public(each, f"{before}{each.name}.")
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith("_"):
+            given = (*each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs)
+            takes = any(arg.annotation is not None and TAKEN.search(ast.unparse(arg.annotation)) for arg in given)
+            if takes or each.name in READERS:
+                yield before + each.name
+
+
+def reached(targets: tuple[Target, ...] = TARGETS) -> set[tuple[str, str]]:
+    """(file, qualified name) of all our functions that run while the targets take their first inputs."""
+    seen: set[tuple[str, str]] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            seen.add((frame.f_code.co_filename, frame.f_code.co_qualname))
+
+    for target in targets:
+        for octets in inputs(target, REACHED_BY, "reach"):
+            sys.setprofile(note)
+            try:
+                examine(target, octets)
+            finally:
+                sys.setprofile(None)
+    return {(file.removeprefix(f"{ROOT}/"), name) for file, name in seen if file.startswith(str(ROOT))}
+
+
+def excepted(file: str, name: str) -> str | None:
+    """The entry of the exceptions that names a function, its class, its file or its folder."""
+    places = (f"{file} {name}", f"{file} {name.partition('.')[0]}", file, str(Path(file).parent))
+    return next((each for each in places if each in EXCEPTIONS), None)
