@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 T = TypeVar("T")
 
+LOOK_S = 1.0  # even with nothing owed it looks up so often, to see that it shall stop
 PUBLISHING = 16  # acknowledgements on their way to the broker at one time
 
 
@@ -137,9 +138,8 @@ class _Daemon:
         while True:
             stopping = self._stop.is_set()
             wait_ms = 0 if stopping else self._worker.wait_ms(self._mono_ms())
-            # Even with nothing owed it looks up once a second, to see that it shall stop.
             group_s = 0 if stopping else self._config.group_ms / 1000
-            group = await gather(self._queue, min(1.0, 1.0 if wait_ms is None else wait_ms / 1000), group_s)
+            group = await gather(self._queue, min(LOOK_S, LOOK_S if wait_ms is None else wait_ms / 1000), group_s)
             if group:
                 await self._in_thread(partial(self._worker.take, group, self._now_ms()))
                 self._backoff.reset()

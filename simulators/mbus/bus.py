@@ -48,7 +48,10 @@ class Slave:
 
 
 class Bus:
-    """All slaves behind one line; `hear` takes the master's bytes and gives what is then on the wire."""
+    """All slaves behind one line; `hear` takes the master's bytes and gives what is then on the wire.
+
+    `slaves` (by address) and `faults` may be changed at any time: a meter is exchanged, a line becomes bad.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Bus:
         last = record.last(frozenset(plate.number for plate in plates))
         self.slaves = {plate.address: Slave(plate, _resumed(plate, last), seed) for plate in plates}
         self.frozen = False
-        self._record, self._utc_ms, self._faults = record, utc_ms, faults
+        self._record, self._utc_ms, self.faults = record, utc_ms, faults
         self._dice = random.Random(f"faults/{seed}/{sum(s.registers.count for s in self.slaves.values())}")
         self._held = bytearray()
         self._late = b""
@@ -80,7 +83,7 @@ class Bus:
         self._held.clear()
 
     def _echo(self, octets: bytes) -> bytes:
-        return bytes(octets) if self._faults.echo else b""
+        return bytes(octets) if self.faults.echo else b""
 
     def _answer(self, control: int, address: int) -> bytes:
         if self.frozen:
@@ -94,7 +97,7 @@ class Bus:
             return late + ACKNOWLEDGEMENT
         if control & ~(FCB | FCV) != REQ_UD2:
             return late
-        kind = self._faults.draw(self._dice)
+        kind = self.faults.draw(self._dice)
         answered = slave.answer(control, self._utc_ms())
         self._record.append(replace(answered, damaged=None if kind == "noise" else kind))
         frame = spoil(bytes.fromhex(answered.telegram), kind, self._dice)

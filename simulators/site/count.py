@@ -134,7 +134,7 @@ def _count_rows(answers: Sequence[Answered], stored: Sequence[Stored], run: Run)
     held = [(each.meter, each.time or "") for each in stored if each.slot_ms is None]
     produced = {pair for pair, row in truth.items() if row.at_ms <= run.frozen_ms - ROW_MS} | (set(held) & set(truth))
     altered = sum(
-        (row := truth.get((each.meter, each.time or ""))) is None or _displayed(row) != each.values
+        (row := truth.get((each.meter, each.time or ""))) is None or displayed(row) != each.values
         for each in stored
         if each.slot_ms is None
     )
@@ -157,14 +157,15 @@ def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bo
     """Whether no answer of its slot was this one; what came in several answers is compared value by value."""
     if reading.whole:
         return not any(
-            _hash(each.telegram) == reading.raw_hash and _displayed(each) == reading.values for each in answers
+            _hash(each.telegram) == reading.raw_hash and displayed(each) == reading.values for each in answers
         )
-    shown = [_displayed(each) for each in answers]
+    shown = [displayed(each) for each in answers]
     known = all(any(each.get(key) == value for each in shown) for key, value in reading.values.items())
     return not known or set(reading.values) != keys
 
 
-def _displayed(answer: Answered) -> dict[str, Value]:
+def displayed(answer: Answered) -> dict[str, Value]:
+    """What a meter showed, by key, in the words of what the collector shows."""
     return {key: _display(each) for key, each in answer.values.items()}
 
 

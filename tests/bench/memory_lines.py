@@ -1,0 +1,162 @@
+"""Lines to simulated meters in memory: the meters' own bytes, at the pace of a line, in one piece or several."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from world import World
+
+from protocols.dlms.server import Server, WrapperServer
+from protocols.transports.serial import LineLost, PortMissing
+from protocols.transports.tcp import ConnectionGone, ConnectionRefused
+from simulators.dlms.meter import Meter
+from simulators.mbus.bus import Bus
+
+CHARACTER_S = 11 / 2400  # an M-Bus line's usual speed
+THINKS_S = (0.02, 0.15)  # a meter, before it answers
+IDLE_MS = 120_000  # after which a DLMS meter gives up a client that says nothing
+
+
+class _Inbox:
+    """What has arrived and was not read."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.gone = False
+        self._some = asyncio.Event()
+
+    def arrive(self, octets: bytes) -> None:
+        self.held += octets
+        self._some.set()
+
+    async def some(self, timeout_s: float) -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.held:
+                    self._some.clear()
+                    await self._some.wait()
+        except TimeoutError:
+            return b""
+        octets = bytes(self.held)
+        self.held.clear()
+        return octets
+
+
+class SerialPort:
+    """A port with an M-Bus line behind it; `pulled` while the converter is out."""
+
+    def __init__(self, world: World, bus: Bus, dice: random.Random) -> None:
+        self.world, self.bus, self.dice = world, bus, dice
+        self.pulled = False
+
+    def open(self, port: str, baud: int, mode: str) -> MemoryLine:
+        """Open it, as the daemon does."""
+        if self.pulled:
+            raise PortMissing("a port", "none", port)
+        return MemoryLine(self)
+
+
+class MemoryLine:
+    """An open serial port."""
+
+    def __init__(self, port: SerialPort) -> None:
+        self._port, self._inbox = port, _Inbox()
+
+    def flush_input(self) -> None:
+        """Forget what came."""
+        self._inbox.held.clear()
+
+    async def write(self, octets: bytes) -> None:
+        """The question goes out; the answer comes when the meters have thought and sent it."""
+        self._check()
+        port = self._port
+        answer = port.bus.hear(octets)
+        if not answer:
+            return
+        wait_s = port.dice.uniform(*THINKS_S) + (len(octets) + len(answer)) * CHARACTER_S
+        cut = port.dice.randrange(len(answer) + 1) if port.dice.random() < 0.2 else 0
+        if cut:
+            port.world.after(wait_s * cut / len(answer), self._inbox.arrive, answer[:cut])
+        port.world.after(wait_s, self._inbox.arrive, answer[cut:])
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """What has come or comes first."""
+        found = await self._inbox.some(timeout_s)
+        self._check()
+        return found
+
+    def close(self) -> None:
+        """What still comes belongs to nobody."""
+        self._inbox = _Inbox()
+
+    def _check(self) -> None:
+        if self._port.pulled:
+            raise LineLost("a line", "none", "port")
+
+
+class Outlet:
+    """A DLMS meter's TCP port; a client that vanished without a word holds it until the meter gives it up."""
+
+    def __init__(self, world: World, meter: Meter, dice: random.Random) -> None:
+        self.world, self.meter, self.dice = world, meter, dice
+        self.frozen = False
+        self._client: MemoryTcp | None = None
+        self._heard_ms = 0
+
+    async def open(self, host: str, port: int, timeout_s: float) -> MemoryTcp:
+        """Connect, as the daemon does."""
+        await asyncio.sleep(self.dice.uniform(*THINKS_S))
+        if self._client is not None and self.world.now_ms() - self._heard_ms < IDLE_MS:
+            raise ConnectionRefused("a connection", "refused: the meter has one", host)
+        plate = self.meter.plate
+        half = WrapperServer(Server(self.meter, (plate.access,), plate.max_pdu), plate.access.server)
+        self._client = MemoryTcp(self, half)
+        self._heard_ms = self.world.now_ms()
+        return self._client
+
+    def hear(self, client: MemoryTcp) -> bool:
+        """Whether this client is still the one that is served."""
+        self._heard_ms = self.world.now_ms()
+        return client is self._client
+
+    def left(self, client: MemoryTcp) -> None:
+        """A client closed its connection."""
+        if client is self._client:
+            self._client = None
+
+
+class MemoryTcp:
+    """An open connection to a DLMS meter."""
+
+    peer = "meter"
+
+    def __init__(self, outlet: Outlet, half: WrapperServer) -> None:
+        self._outlet, self._half, self._inbox = outlet, half, _Inbox()
+
+    def flush_input(self) -> None:
+        """Forget what came."""
+        self._inbox.held.clear()
+
+    async def write(self, octets: bytes) -> None:
+        """Ask; the answer is on its way unless the meter is frozen."""
+        outlet = self._outlet
+        if not outlet.hear(self):
+            raise ConnectionGone("a connection", "closed by the meter", self.peer)
+        if outlet.frozen:
+            return
+        answer = self._half.received(octets)
+        if answer:
+            outlet.world.after(outlet.dice.uniform(*THINKS_S), self._inbox.arrive, answer)
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """What has come or comes first."""
+        return await self._inbox.some(timeout_s)
+
+    def close(self) -> None:
+        """Let it go."""
+        self._outlet.left(self)
+
+
+Opened = Callable[[str, int, float], object]

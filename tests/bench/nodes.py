@@ -1,0 +1,272 @@
+"""The two daemons as nodes of a bench: the product's own wiring, each life of it a process that may end at any instant.
+
+A life ends by SIGTERM (the daemon stops in order), by a kill (what was written is there) or by a power cut (what was
+not synced is at stake). The next life finds the disk that the last one left.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crashdisk import CrashDisk
+from dwelling import Dwelling
+from keyring import COLLECTOR, Centre, Edge
+from memory_broker import Broker, Door, MemoryPipe
+from world import World
+
+from collector import daemon as collector_daemon
+from collector.config import Config
+from collector.store.sqlite import SqliteStore
+from collector.surroundings import Surroundings as CollectorSurroundings
+from collector.worker import Worker
+from gateway import daemon as gateway_daemon
+from gateway.clock import Discipline, Sources
+from gateway.config import Configuration, configuration_from
+from gateway.lines import Lines
+from gateway.surroundings import Surroundings
+from protocols.errors import PlombaError
+from protocols.transports.pipe import PipeSettings
+
+RESTART_S = 5.0  # systemd's pause before a service that failed is started again
+STORE = "collector.sqlite3"
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class Span:
+    """A time in which a process ran, by the true clock (ms); `to_ms` None while it runs. `how` it ended."""
+
+    from_ms: int
+    to_ms: int | None = None
+    how: str = ""
+
+
+class Node:
+    """A process on a disk of its own."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.door: Door
+        self.spans: list[Span] = []
+        self.refusals: list[str] = []  # starts that ended in an error with a name
+        self.frozen = False  # the operating system does not run it (SIGSTOP)
+        self._life: object | None = None
+        self._lives = self._disks = 0
+        self._finished: Callable[[], None] | None = None
+        self._root = world.folder / name
+        self._root.mkdir()
+        first = self._next_folder()
+        first.mkdir()
+        self.disk = CrashDisk(first, world.dice(f"disk {name}"))
+        self._dice = world.dice(f"node {name}")
+
+    @property
+    def running(self) -> bool:
+        """Whether a process lives."""
+        return self._life is not None
+
+    def boot(self) -> None:
+        """A process starts, unless one runs."""
+        if self._life is not None:
+            return
+        self._life = life = (self.name, self._lives)
+        self.spans.append(Span(self.world.now_ms()))
+        with self.world.loop.begin(life):
+            self.world.loop.create_task(self._run(life))
+
+    def power_cut(self, off_s: float) -> None:
+        """The power fails now and comes back later."""
+        self._end("cut", off_s, lambda: self.disk.cut(self._next_folder()))
+
+    def power_cut_at(self, operation: int, off_s: float) -> None:
+        """The power fails at the n-th operation on the disk from now."""
+        if self._life is not None and not self.disk.dead:
+            self.disk.cut_at(operation, lambda: self.world.after(0, self.power_cut, off_s))
+
+    def kill(self, off_s: float) -> None:
+        """SIGKILL; started again later."""
+        self._end("kill", off_s, lambda: self.disk.kill(self._next_folder()))
+
+    def stop(self, off_s: float, then: Callable[[], None] | None = None) -> None:
+        """SIGTERM; started again later (or `then` is called)."""
+        life = self._life
+        if life is None:
+            return
+        self._finished = then or (lambda: self.world.after(off_s, self.boot))
+        self.world.loop.send_signal(life, signal.SIGTERM)
+
+    def replace_disk(self, image: Path, off_s: float) -> None:
+        """Somebody puts an older image in place while the process is down."""
+
+        def older() -> CrashDisk:
+            self.disk.close()
+            folder = self._next_folder()
+            folder.mkdir()
+            for each in image.iterdir():
+                (folder / each.name).write_bytes(each.read_bytes())
+            return CrashDisk(folder, self.disk.dice)
+
+        self._end("replaced", off_s, older)
+
+    def snapshot(self, to: Path) -> None:
+        """A backup of the disk as it is now."""
+        to.mkdir(parents=True)
+        self.disk.snapshot(to)
+
+    def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
+        """The process on the disk at `folder`."""
+        raise NotImplementedError
+
+    async def _run(self, life: object) -> None:
+        failed = False
+        try:
+            await self.serve(self.disk.folder)
+        except PlombaError as error:
+            failed = True
+            self.refusals.append(f"{error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding of the bench
+            failed = True
+            self.world.unexpected.append(f"{self.name}: {error!r}")
+        self.world.after(0, self._ended, life, failed)
+
+    def _ended(self, life: object, failed: bool) -> None:
+        """The process ended by itself, as it was told or because it could not go on."""
+        if life != self._life:
+            return
+        finished, self._finished = self._finished, None
+        if failed or finished is None:
+            self._end("failed" if failed else "left", RESTART_S, lambda: self.disk.kill(self._next_folder()))
+            return
+        self._bury("stop", lambda: self.disk.kill(self._next_folder()))
+        finished()
+
+    def _end(self, how: str, off_s: float, next_disk: Callable[[], CrashDisk]) -> None:
+        if self._life is None:
+            return
+        self._bury(how, next_disk)
+        self.world.after(off_s, self.boot)
+
+    def _bury(self, how: str, next_disk: Callable[[], CrashDisk]) -> None:
+        assert self._life is not None
+        self.world.loop.end_life(self._life)
+        self._life, self._finished = None, None
+        self._lives += 1
+        self.spans[-1].to_ms, self.spans[-1].how = self.world.now_ms(), how
+        self.door.break_all("its peer ended")
+        full = self.disk.capacity is not None
+        self.disk = next_disk()
+        if full:
+            self.disk.fill()
+        self.world.count(f"{'gateway' if isinstance(self, GatewayNode) else 'collector'} {how}")
+
+    def _next_folder(self) -> Path:
+        self._disks += 1
+        return self._root / f"disk-{self._disks}"
+
+
+class GatewayNode(Node):
+    """A gateway; `offset_ms` is how far its wall clock is from the true one."""
+
+    def __init__(self, world: World, name: str, broker: Broker, dwelling: Dwelling, edge: Edge, max_bytes: int) -> None:
+        self.offset_ms, self.synchronised = 0, True
+        self._broker, self.dwelling, self.edge = broker, dwelling, edge
+        self._table = dwelling.table(name) | {
+            "keys_folder": str(edge.folder),
+            "buffer": {"max_bytes": max_bytes, "reserve_bytes": 0},
+        }
+        self._mono_base_ms = 0
+        self._boot = b""
+        super().__init__(world, name)
+        self.door = broker.door(name)
+        self._new_machine()
+
+    @property
+    def configuration(self) -> Configuration:
+        """What this life is told."""
+        return configuration_from(self._table | {"state_folder": str(self.disk.folder)}, self.disk.folder, self.name)
+
+    def power_cut(self, off_s: float) -> None:
+        """The machine goes down with it: another boot id, the monotonic clock from the beginning."""
+        super().power_cut(off_s)
+        self._new_machine()
+
+    def clone(self, name: str) -> GatewayNode:
+        """A copy of the machine as it is now, that runs beside it on meters which do not answer."""
+        twin = GatewayNode(self.world, name, self._broker, self.dwelling, self.edge, 1)
+        twin._table = self._table
+        self.disk.snapshot(twin.disk.folder)
+        return twin
+
+    def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
+        """The gateway's daemon."""
+        return gateway_daemon.serve(self.configuration, self._surroundings())
+
+    def _new_machine(self) -> None:
+        self._boot = self._dice.randbytes(16)
+        self._mono_base_ms = self.world.now_ms() - 20_000  # it was up for a while before we are
+
+    def _surroundings(self) -> Surroundings:
+        dice = random.Random(self._dice.random())
+        sources = Sources(
+            lambda: self.world.now_ms() + self.offset_ms,
+            lambda: self.world.now_ms() - self._mono_base_ms,
+            lambda: Discipline(self.synchronised, 20 if self.synchronised else None),
+            self._boot,
+        )
+        lines = Lines(self.dwelling.port.open, self.dwelling.open_tcp)
+        return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, lines)
+
+    def _connect(self, settings: PipeSettings) -> AbstractAsyncContextManager[MemoryPipe]:
+        return self._broker.connect(self.door, settings)
+
+
+class CollectorNode(Node):
+    """The collector; `register` is called with the store before its first life."""
+
+    def __init__(self, world: World, broker: Broker, centre: Centre, safe_after_s: int) -> None:
+        super().__init__(world, COLLECTOR)
+        self._broker, self.centre, self._safe_after_s = broker, centre, safe_after_s
+        self.door = broker.door(COLLECTOR)
+        self.offset_ms = 0
+
+    @property
+    def config(self) -> Config:
+        """What this life is told."""
+        folder = self.disk.folder
+        return Config(COLLECTOR, folder / STORE, folder, "localhost", 8883, None, self._safe_after_s, 64, 50, 200)
+
+    def register(self, gateways: list[tuple[str, Edge, bytes]]) -> None:
+        """Enrol gateways: name, keys, approved configuration's hash."""
+        store = SqliteStore.open(self.disk.folder / STORE)
+        with store.transaction():
+            for name, edge, approved in gateways:
+                store.gateways.add(name, edge.box.public, edge.sealing.public, self.world.now_ms())
+                store.gateways.approve(name, approved, self.world.now_ms())
+        store.close()
+
+    def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
+        """The collector's daemon."""
+        return self._serve(self.config)
+
+    async def _serve(self, config: Config) -> None:
+        store = SqliteStore.open(config.store)
+        worker = Worker(config, self.centre.own, self.centre.document, store)
+        dice = random.Random(self._dice.random())
+        surroundings = CollectorSurroundings(
+            lambda: self.world.now_ms() + self.offset_ms,
+            lambda: self.world.now_ms(),
+            dice.uniform,
+            lambda settings: self._broker.connect(self.door, settings),
+        )
+        try:
+            await collector_daemon.serve(config, worker, surroundings)
+        finally:
+            store.close()
+
+

@@ -1,0 +1,303 @@
+"""A run of the bench: a whole site set up by seed, its faults applied one by one, then all of them off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keyring
+from attacker import Attacker
+from dwelling import Dwelling, Shape
+from memory_broker import Broker
+from nodes import CollectorNode, GatewayNode, Node
+from schedule import Fault
+from virtual import VirtualLoop
+from world import DAY_S, World
+
+from gateway.config import configuration_hash
+from simulators.mbus.faults import Faults
+
+BUFFER_BYTES = 64 * 1024 * 1024
+SAFE_AFTER_S = 7 * DAY_S
+BACKUP_S = 20_000.0  # between two backups of the collector
+BACKUPS = 4  # kept: a restored one is up to a day old
+READY_S = 30.0  # all processes have started by then
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is: everything follows from it."""
+
+    seed: int
+    days: float
+    shapes: tuple[Shape, ...]
+    buffer_bytes: int = BUFFER_BYTES
+    safe_after_s: int = SAFE_AFTER_S
+
+    @property
+    def settle_s(self) -> float:
+        """How long all is well before the meters are frozen: every meter is read, every row."""
+        return 2.2 * max(max(each.mbus_cadence_s, each.dlms_cadence_s) for each in self.shapes) + 1_200
+
+
+class Stage:
+    """All parts of one run."""
+
+    def __init__(self, loop: VirtualLoop, plan: Plan, folder: Path) -> None:
+        self.world, self.plan = World(loop, plan.seed, folder), plan
+        dice = self.world.dice("keys")
+        self.centre = keyring.centre(dice)
+        self.broker = Broker(self.world, keyring.certificate())
+        self.collector = CollectorNode(self.world, self.broker, self.centre, plan.safe_after_s)
+        self.gateways = [self._gateway(n, shape) for n, shape in enumerate(plan.shapes)]
+        enrolled = [(each.name, each.edge, configuration_hash(each.configuration)) for each in self.gateways]
+        self.collector.register(enrolled)
+        self.attacker = Attacker(self.world, self.broker, self.centre, self.gateways)
+        self.clones: list[GatewayNode] = []
+        self.rolled_back: list[tuple[int, int, int]] = []  # gateway, from and to (ms) whose readings may be gone
+        self.backups: list[Path] = []
+        self.frozen_ms = 0
+        self.waiting = 0  # batches not known to be stored when all had time to drain
+        self._over = False
+        self._apply: dict[str, Callable[[Fault], None]] = {
+            "gateway-cut": lambda f: self._of(f).power_cut(f.for_s),
+            "gateway-cut-io": lambda f: self._of(f).power_cut_at(int(f.amount), f.for_s),
+            "gateway-kill": lambda f: self._of(f).kill(f.for_s),
+            "gateway-stop": lambda f: self._of(f).stop(f.for_s),
+            "gateway-clock": self._clock,
+            "gateway-1970": self._dead_clock,
+            "gateway-disk-full": lambda f: self._disk_full(self._of(f), f.for_s),
+            "gateway-sync-fails": lambda f: self._sync_fails(self._of(f), int(f.amount)),
+            "gateway-rot": self._rot,
+            "gateway-rollback": self._roll_back,
+            "gateway-clone": self._clone,
+            "link-down": self._link_down,
+            "link-hole": self._link_hole,
+            "meters-garbled": self._garble,
+            "meter-silent": self._silence,
+            "meter-swapped": self._swap,
+            "port-pulled": self._pull,
+            "replay": lambda f: self.attacker.replay(int(f.amount)),
+            "flip": lambda f: self.attacker.flip(int(f.amount)),
+            "misdeliver": lambda f: self.attacker.misdeliver(int(f.amount)),
+            "forge": lambda f: self.attacker.forge(self._of(f)),
+            "forge-ack": lambda f: self.attacker.forge_acknowledgement(self._of(f)),
+            "broker-restart": self._broker_restart,
+            "loses": lambda f: self._weather(f, "loses"),
+            "repeats": lambda f: self._weather(f, "repeats"),
+            "late": lambda f: self._weather(f, "late"),
+            "collector-cut": lambda f: self.collector.power_cut(f.for_s),
+            "collector-cut-io": lambda f: self.collector.power_cut_at(int(f.amount), f.for_s),
+            "collector-kill": lambda f: self.collector.kill(f.for_s),
+            "collector-stop": lambda f: self.collector.stop(f.for_s),
+            "collector-restore": self._restore,
+            "collector-disk-full": lambda f: self._disk_full(self.collector, f.for_s),
+            "collector-sync-fails": lambda f: self._sync_fails(self.collector, int(f.amount)),
+            "collector-clock": self._collector_clock,
+        }
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Both kinds of daemon."""
+        return [self.collector, *self.gateways]
+
+    def begin(self, faults: list[Fault]) -> None:
+        """Start everything; faults come when they are due."""
+        for node in self.nodes:
+            node.boot()
+        for fault in faults:
+            self.world.after(fault.at_s, self._befall, fault)
+        self.world.after(BACKUP_S, self._back_up)
+
+    def all_well(self) -> None:
+        """Every fault ends, and every process runs."""
+        self._over = True
+        self.broker.weather = type(self.broker.weather)()
+        self.broker.start()
+        for door in self.broker.doors:
+            door.shut = door.hole = False
+        for clone in self.clones:
+            clone.stop(0, lambda: None)
+        self.collector.offset_ms = 0
+        for node in self.nodes:
+            node.disk.capacity, node.disk.failing_syncs = None, 0
+            node.boot()
+        for gateway in self.gateways:
+            gateway.offset_ms, gateway.synchronised = 0, True
+            self._mend_meters(gateway.dwelling)
+
+    def freeze(self) -> None:
+        """The meters fall silent for good."""
+        self.frozen_ms = self.world.now_ms()
+        for gateway in self.gateways:
+            gateway.dwelling.freeze()
+
+    def _gateway(self, n: int, shape: Shape) -> GatewayNode:
+        name = f"house-{n + 1}"
+        edge = keyring.edge(self.world.folder / f"keys-{name}", self.centre, self.world.dice(f"keys {name}"))
+        dwelling = Dwelling(self.world, n, shape)
+        return GatewayNode(self.world, name, self.broker, dwelling, edge, self.plan.buffer_bytes)
+
+    def _befall(self, fault: Fault) -> None:
+        if not self._over:
+            self.world.count(f"fault {fault.kind}")
+            self._apply[fault.kind](fault)
+
+    def _of(self, fault: Fault) -> GatewayNode:
+        return self.gateways[fault.who]
+
+    def _later(self, fault: Fault, callback: Callable[[], None]) -> None:
+        """At the end of a fault, unless all faults have ended before."""
+        self.world.after(fault.for_s, lambda: None if self._over else callback())
+
+    def _clock(self, fault: Fault) -> None:
+        node = self._of(fault)
+        node.offset_ms += int(fault.amount * 1000)
+
+        def right() -> None:
+            node.offset_ms -= int(fault.amount * 1000)
+
+        self._later(fault, right)
+
+    def _dead_clock(self, fault: Fault) -> None:
+        node = self._of(fault)
+        node.offset_ms, node.synchronised = -self.world.now_ms(), False
+        node.power_cut(10.0)
+
+        def right() -> None:
+            node.offset_ms, node.synchronised = 0, True
+
+        self._later(fault, right)
+
+    def _disk_full(self, node: Node, for_s: float) -> None:
+        node.disk.fill()
+
+        def room() -> None:
+            node.disk.capacity = None
+
+        self.world.after(for_s, room)
+
+    def _sync_fails(self, node: Node, times: int) -> None:
+        node.disk.failing_syncs = times
+
+    def _rot(self, fault: Fault) -> None:
+        node = self._of(fault)
+        if node.running:
+            node.kill(fault.for_s)
+            for each in ("buffer.sqlite3", "buffer.sqlite3-wal"):
+                path = node.disk.folder / each
+                if path.exists() and path.stat().st_size:
+                    node.disk.flip(each, self.attacker.dice, int(fault.amount))
+
+    def _roll_back(self, fault: Fault) -> None:
+        node = self._of(fault)
+        if not node.running:
+            return
+        image, taken_ms = self.world.folder / f"image-{fault.who}-{self.world.now_ms()}", self.world.now_ms()
+        node.snapshot(image)
+
+        def restore() -> None:
+            self.rolled_back.append((fault.who, taken_ms, self.world.now_ms()))
+            node.replace_disk(image, 20.0)
+
+        self._later(fault, restore)
+
+    def _clone(self, fault: Fault) -> None:
+        node = self._of(fault)
+        if node.running and len(self.clones) < 3:
+            twin = node.clone(f"{node.name}-clone-{len(self.clones)}")
+            self.clones.append(twin)
+            twin.boot()
+            self._later(fault, lambda: twin.stop(0, lambda: None))
+
+    def _link_down(self, fault: Fault) -> None:
+        door = self._of(fault).door
+        door.shut = True
+        door.break_all("the link is down")
+
+        def up() -> None:
+            door.shut = False
+
+        self._later(fault, up)
+
+    def _link_hole(self, fault: Fault) -> None:
+        door = self._of(fault).door
+        door.hole = True
+        self.world.after(50.0, lambda: door.break_all("no answer to a ping") if door.hole else None)
+
+        def up() -> None:
+            door.hole = False
+
+        self._later(fault, up)
+
+    def _garble(self, fault: Fault) -> None:
+        bus, share = self._of(fault).dwelling.bus, fault.amount / 6
+        kinds = ("noise", "partial", "garble", "silent", "late", "wrong_address")
+        bus.faults = Faults(tuple((kind, share) for kind in kinds), echo=int(fault.at_s) % 3 == 0)
+
+        def mend() -> None:
+            bus.faults = Faults()
+
+        self._later(fault, mend)
+
+    def _silence(self, fault: Fault) -> None:
+        dwelling = self._of(fault).dwelling
+        address = 1 + int(fault.at_s) % dwelling.shape.mbus if dwelling.shape.mbus else 0
+        slave = dwelling.bus.slaves.pop(address, None)
+        if slave is not None:
+            self._later(fault, lambda: dwelling.bus.slaves.setdefault(address, slave) and None)
+            dwelling.missing[address] = slave
+
+    def _swap(self, fault: Fault) -> None:
+        dwelling = self._of(fault).dwelling
+        address = 1 + int(fault.at_s) % dwelling.shape.mbus if dwelling.shape.mbus else 0
+        if address in dwelling.bus.slaves:
+            dwelling.swap(address)
+            self._later(fault, lambda: dwelling.swap_back(address))
+
+    def _pull(self, fault: Fault) -> None:
+        port = self._of(fault).dwelling.port
+        port.pulled = True
+
+        def plug() -> None:
+            port.pulled = False
+
+        self._later(fault, plug)
+
+    def _mend_meters(self, dwelling: Dwelling) -> None:
+        dwelling.bus.faults, dwelling.port.pulled = Faults(), False
+        for address, slave in dwelling.missing.items():
+            dwelling.bus.slaves.setdefault(address, slave)
+        for address in range(1, dwelling.shape.mbus + 1):
+            dwelling.swap_back(address)
+
+    def _broker_restart(self, fault: Fault) -> None:
+        self.broker.stop()
+        self._later(fault, self.broker.start)
+
+    def _weather(self, fault: Fault, what: str) -> None:
+        setattr(self.broker.weather, what, fault.amount)
+        self._later(fault, lambda: setattr(self.broker.weather, what, 0.0))
+
+    def _back_up(self) -> None:
+        if self._over:
+            return
+        image = self.world.folder / f"backup-{self.world.now_ms()}"
+        if self.collector.running and not self.collector.disk.dead:
+            self.collector.snapshot(image)
+            self.backups = [*self.backups, image][-BACKUPS:]
+        self.world.after(BACKUP_S, self._back_up)
+
+    def _restore(self, fault: Fault) -> None:
+        if self.backups:
+            self.world.count("collector restored")
+            self.collector.replace_disk(self.attacker.dice.choice(self.backups), fault.for_s)
+
+    def _collector_clock(self, fault: Fault) -> None:
+        self.collector.offset_ms += int(fault.amount * 1000)
+
+        def right() -> None:
+            self.collector.offset_ms -= int(fault.amount * 1000)
+
+        self._later(fault, right)

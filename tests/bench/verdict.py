@@ -1,0 +1,327 @@
+"""What must be at the end of a run, and is looked up in the store, the buffers and the meters' own record.
+
+* Nothing missing: every slot in which nothing disturbed the reading, every answer that a living gateway had in hand for
+  12 s, and every row of every load profile is stored.
+* Nothing twice: no telegram under two readings, no two contents for one reading.
+* Nothing altered: every stored reading shows exactly what that meter showed then.
+* Nothing forged is stored, every seal holds, every gap and every contradiction has its name and a cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from nodes import STORE, GatewayNode
+from schedule import Fault
+from stage import Stage
+from world import START_MS
+
+from collector.epochs import State, judge
+from collector.shown import kind_of, shown, state_name
+from collector.store.evidence import UNDECODED
+from collector.store.readings import ReadingRow
+from collector.store.sqlite import SqliteStore
+from gateway.schema import BUFFER_FILE
+from protocols.errors import PlombaError
+from protocols.reading import How, Protocol, Value
+from protocols.uplink import batch as batches
+from protocols.uplink.leaf import SealedReading, leaf_from_bytes
+from simulators.record import Answered
+from simulators.site.count import displayed
+
+SEALED_MS = 12_000  # a reading is sealed 10 s after the answer at the latest, and a round may end in between
+QUIET_MS = 60_000  # before a slot: the longest pause between two tries
+CLOCK_MS = 9_000  # a clock that says it is synchronised is right within this
+SHOWN = 12  # violations of one kind that are told
+# Faults of one gateway in which its reading or writing is disturbed, beyond the times in which it does not run.
+DISTURB = frozenset(
+    f"gateway-{each}" for each in ("clock", "1970", "disk-full", "sync-fails", "rot", "rollback", "cut-io")
+) | {"meters-garbled", "meter-silent", "meter-swapped", "port-pulled"}
+LASTING_MS = 20_000  # of faults without a duration: the next write meets them
+CAUSES = {"broken": ("gateway-clone", "gateway-rollback", "gateway-rot"), "orphan": ("gateway-rot",)}
+CAUSES["restored"] = ("collector-restore",)
+Shown = dict[str, dict[str, str]]
+
+
+@dataclass
+class Verdict:
+    """What a run came to; `held` where there are no violations. The digest is over all that is stored."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    digest: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.violations
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of what went wrong."""
+        return {each.partition(":")[0] for each in self.violations}
+
+    def add(self, kind: str, what: str) -> None:
+        """One violation."""
+        self.counts[f"violations: {kind}"] += 1
+        if self.counts[f"violations: {kind}"] <= SHOWN:
+            self.violations.append(f"{kind}: {what}")
+
+
+def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
+    """The verdict over a stage at rest."""
+    verdict = Verdict(stage.plan.seed)
+    verdict.counts.update(stage.world.counts)
+    for each in stage.world.unexpected:
+        verdict.add("unexpected", each)
+    if stage.waiting:
+        verdict.add("stuck", f"{stage.waiting} batches are not known to be stored in the end")
+    store = SqliteStore.open_to_read(stage.collector.disk.folder / STORE)
+    try:
+        digest = hashlib.sha256()
+        befallen = list(faults)
+        for n, node in enumerate(stage.gateways):
+            mine = [each for each in befallen if each.who == n and not each.kind.startswith(("collector", "broker"))]
+            _Gateway(stage, node, n, mine, store, verdict).judge(digest)
+        _cases(store, {each.kind for each in befallen}, verdict)
+        _sound(stage, verdict)
+    finally:
+        store.close()
+    verdict.digest = digest.hexdigest()
+    return verdict
+
+
+class _Gateway:
+    """The verdict over one gateway."""
+
+    def __init__(
+        self, stage: Stage, node: GatewayNode, n: int, faults: list[Fault], store: SqliteStore, verdict: Verdict
+    ) -> None:
+        self.stage, self.node, self.n, self.faults = stage, node, n, faults
+        self.store, self.verdict = store, verdict
+        self.shape = node.dwelling.shape
+        self.rot = any(each.kind == "gateway-rot" for each in faults)
+        rolled = stage.rolled_back
+        self.back = [(start, end) for who, start, end in rolled if who == n]
+        self.told = [each for each in node.dwelling.truth.told if each.kind == "answer"]
+        self.answers = {(each.meter, _hash(each.telegram)): each for each in self.told if each.telegram}
+        self.spots: dict[str, list[Shown]] = {}
+        for each in self.told:
+            if not each.telegram:
+                self.spots.setdefault(each.meter, []).append(displayed(each))
+        self.rows = {(each.meter, each.time): each for each in node.dwelling.truth.told if each.kind == "row"}
+        self.slots: set[tuple[str, int]] = set()
+        self.found_rows: set[tuple[str, str]] = set()
+        self.hashes: dict[bytes, tuple[str, str]] = {}
+
+    def judge(self, digest: hashlib._Hash) -> None:
+        """Everything of this gateway."""
+        for row in self.store.readings.all(self.node.name):
+            digest.update(row.sealed)
+            self._reading(row)
+        self._evidence(digest)
+        lost = self._lost()
+        if not lost:
+            self._missing()
+            self._missing_rows()
+        self._epochs(bool(lost))
+        self._buffer()
+
+    def _reading(self, row: ReadingRow) -> None:
+        reading = SealedReading.from_wire(leaf_from_bytes(row.sealed))
+        self.verdict.counts["readings stored"] += 1
+        self.verdict.counts["values stored"] += len(reading.values)
+        if row.conflict and not self._excused_twice():
+            self.verdict.add("twice", f"{self.node.name} {reading.device} slot {reading.slot_ms}: two contents")
+        if reading.how is How.PROFILE:
+            self._row(reading)
+        elif reading.meter.protocol is Protocol.MBUS:
+            self._answer(reading)
+        else:
+            self._spot(reading)
+        if reading.slot_ms is not None:
+            self.slots.add((reading.device, reading.slot_ms))
+
+    def _answer(self, reading: SealedReading) -> None:
+        meter = reading.meter.id or ""
+        where = f"{self.node.name} {reading.device} slot {reading.slot_ms}"
+        answer = self.answers.get((meter, reading.raw_hash))
+        if answer is None or answer.damaged is not None:
+            self.verdict.add("altered", f"{where}: no meter answered this")
+            return
+        if _shown(reading.values) != displayed(answer):
+            self.verdict.add("altered", f"{where}: other values than the meter showed")
+        if reading.device != f"heat-{answer.address}":
+            self.verdict.add("altered", f"{where}: the answer of address {answer.address}")
+        met = self.hashes.setdefault(reading.raw_hash, (reading.device, f"{reading.slot_ms}"))
+        if met != (reading.device, f"{reading.slot_ms}"):
+            self.verdict.add("twice", f"{where}: the telegram of slot {met[1]}")
+        self._times(reading, answer, where)
+
+    def _times(self, reading: SealedReading, answer: Answered, where: str) -> None:
+        """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
+        if not reading.quality.synchronised or self._befallen({"gateway-clock"}, answer.at_ms, answer.at_ms):
+            return
+        if abs(reading.at_ms - answer.at_ms) > CLOCK_MS:
+            self.verdict.add("altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised")
+        if self._befallen({"gateway-1970"}, answer.at_ms, answer.at_ms):
+            return
+        cadence_ms = self.shape.mbus_cadence_s * 1000
+        if reading.slot_ms != answer.at_ms // cadence_ms * cadence_ms:
+            self.verdict.add("altered", f"{where}: of another slot than {answer.at_ms}")
+
+    def _spot(self, reading: SealedReading) -> None:
+        meter = reading.meter.fabrication or ""
+        if _shown(reading.values) not in self.spots.get(meter, []):
+            self.verdict.add("altered", f"{self.node.name} {reading.device} slot {reading.slot_ms}: never shown")
+
+    def _row(self, reading: SealedReading) -> None:
+        pair = (reading.meter.fabrication or "", str(reading.meter_time))
+        row = self.rows.get(pair)
+        where = f"{self.node.name} {reading.device} row {pair[1]}"
+        if row is None or _shown(reading.values) != displayed(row):
+            self.verdict.add("altered", f"{where}: not what the meter wrote")
+        self.found_rows.add(pair)
+
+    def _evidence(self, digest: hashlib._Hash) -> None:
+        keys = self.node.edge.sealing.public
+        for each in self.store.evidence.of(self.node.name):
+            self.verdict.counts["batches stored"] += 1
+            digest.update(each.id)
+            if each.id in self.stage.attacker.forged:
+                self.verdict.add("forged", f"{self.node.name} {each.id.hex()[:16]} is stored")
+            try:
+                batches.verify(each.batch(), keys)
+            except PlombaError as error:
+                self.verdict.add("forged", f"{self.node.name} seq {each.seq}: {error}")
+            if each.state == UNDECODED:
+                self.verdict.add("undecoded", f"{self.node.name} seq {each.seq}: {each.fault}")
+
+    def _lost(self) -> int:
+        """How many batches are declared lost; only a disk that rotted excuses one."""
+        lost = sum(last - first + 1 for each in self.store.evidence.facts(self.node.name) for first, last in each.lost)
+        self.verdict.counts["batches declared lost"] += lost
+        if lost and not self.rot:
+            self.verdict.add("lost", f"{self.node.name} declared {lost} batches lost, and its disk was well")
+        return lost
+
+    def _missing(self) -> None:
+        configured = {each.number: f"heat-{each.address}" for each in self.node.dwelling.plates}
+        cadence_ms = self.shape.mbus_cadence_s * 1000
+        for answer in self.told:
+            device = configured.get(answer.meter)
+            if device is None or answer.damaged is not None or not answer.telegram:
+                continue
+            self.verdict.counts["answers"] += 1
+            pair = (device, answer.at_ms // cadence_ms * cadence_ms)
+            until = min(answer.at_ms + SEALED_MS, self.stage.frozen_ms)
+            if pair not in self.slots and self._undisturbed(answer.at_ms, until):
+                self.verdict.add("missing", f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}")
+        for device, cadence_s in self._devices():
+            for slot_ms in self._quiet_slots(cadence_s * 1000):
+                self.verdict.counts["quiet slots"] += 1
+                if (device, slot_ms) not in self.slots:
+                    self.verdict.add("missing", f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it")
+
+    def _missing_rows(self) -> None:
+        until = self.stage.frozen_ms - self.shape.dlms_cadence_s * 1000 - 5 * QUIET_MS
+        due = {pair for pair, row in self.rows.items() if row.at_ms <= until}
+        self.verdict.counts["rows"] += len(due)
+        for meter, time in sorted((pair[0], pair[1] or "") for pair in due - self.found_rows):
+            self.verdict.add("missing", f"{self.node.name} meter {meter} row {time}")
+
+    def _devices(self) -> Iterator[tuple[str, int]]:
+        for each in self.node.dwelling.plates:
+            yield f"heat-{each.address}", self.shape.mbus_cadence_s
+        for host in self.node.dwelling.outlets:
+            yield host, self.shape.dlms_cadence_s
+
+    def _quiet_slots(self, cadence_ms: int) -> Iterator[int]:
+        for slot_ms in range(-(-START_MS // cadence_ms) * cadence_ms, self.stage.frozen_ms - cadence_ms, cadence_ms):
+            if self._undisturbed(slot_ms - QUIET_MS, slot_ms + cadence_ms + SEALED_MS):
+                yield slot_ms
+
+    def _undisturbed(self, from_ms: int, to_ms: int) -> bool:
+        """Whether one process ran all the time, on a good disk, with a good clock and good lines."""
+        alive = any(
+            each.from_ms <= from_ms and (each.to_ms is None or each.to_ms >= to_ms) for each in self.node.spans
+        )
+        gone = any(start <= to_ms and from_ms <= end for start, end in self.back)
+        return alive and not gone and not self._befallen(DISTURB, from_ms, to_ms)
+
+    def _befallen(self, kinds: Iterable[str], from_ms: int, to_ms: int) -> bool:
+        return any(
+            each.kind in kinds
+            and START_MS + each.at_s * 1000 <= to_ms
+            and from_ms <= START_MS + each.end_s * 1000 + LASTING_MS
+            for each in self.faults
+        )
+
+    def _excused_twice(self) -> bool:
+        """An image that was put back has forgotten which slots it read."""
+        return bool(self.back) or self.rot
+
+    def _epochs(self, lost: bool) -> None:
+        judged = judge(self.store.evidence.facts(self.node.name)).epochs
+        self.verdict.counts["epochs"] += len(judged)
+        if lost or self.back:
+            return
+        for each in judged.values():
+            if each.gaps or each.state is State.PENDING:
+                self.verdict.add("gap", f"{self.node.name} epoch {each.epoch.hex()[:8]} {each.state}: {each.gaps}")
+
+    def _buffer(self) -> None:
+        with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
+            verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
+            refused = database.execute("SELECT count(*) FROM batch WHERE refused IS NOT NULL").fetchone()[0]
+        if verdict != "ok":
+            self.verdict.add("corrupt", f"{self.node.name}: {verdict}")
+        if refused:
+            self.verdict.add("stuck", f"{self.node.name} holds {refused} batches that are refused")
+
+
+def _cases(store: SqliteStore, kinds: set[str], verdict: Verdict) -> None:
+    """Every case has a cause, and every clone that spoke has its case."""
+    for case in store.cases.all():
+        verdict.counts[f"cases {case.kind}"] += 1
+        if not kinds & set(CAUSES.get(case.kind, ())):
+            verdict.add("case", f"{case.kind} of {case.gateway or 'the collector'}: {case.facts}, without a cause")
+    if store.cases.first_bad_line() is not None:
+        verdict.add("corrupt", "the journal does not continue")
+
+
+def _sound(stage: Stage, verdict: Verdict) -> None:
+    with closing(sqlite3.connect(stage.collector.disk.folder / STORE)) as database:
+        found = database.execute("PRAGMA integrity_check").fetchone()[0]
+    if found != "ok":
+        verdict.add("corrupt", f"the collector's store: {found}")
+
+
+def _shown(values: Iterable[Value]) -> Shown:
+    return {_key(each): _value(each) for each in values}
+
+
+def _key(value: Value) -> str:
+    protocol, _, key = str(value.key).partition(":")
+    return key.removesuffix("/0") if protocol == "mbus" else key
+
+
+def _value(value: Value) -> dict[str, str]:
+    kind, state, text = kind_of(value.number), state_name(value.state), shown(value.number)
+    if state != "ok":
+        return {"state": state, "raw": str(text)}
+    if kind in ("text", "time"):
+        return {kind: str(text)}
+    return {"kind": kind, "value": str(text), "unit": value.unit}
+
+
+def _hash(telegram: str) -> bytes:
+    return hashlib.sha256(bytes.fromhex(telegram)).digest()
+
+

@@ -1,0 +1,44 @@
+"""The world of a bench: one virtual clock, random streams by name, and a context in which no process lives.
+
+Everything that outlives a process (the broker, the meters, the attacker, the schedule of faults) calls back through
+`World.after`, so that the end of one process never takes it along.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from virtual import VirtualLoop
+
+DAY_S = 86_400
+START_MS = 1_793_000_000_000 // (DAY_S * 1000) * DAY_S * 1000  # 2026-10-26 00:00 UTC: a day after clocks went back
+
+
+class World:
+    """The clock and the dice of one run; `faults` are what nobody expected (a part that failed by a bug of ours)."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, folder: Path) -> None:
+        self.loop, self.seed, self.folder = loop, seed, folder
+        self.unexpected: list[str] = []
+        self.counts: dict[str, int] = {}
+        self._context = contextvars.copy_context()
+
+    def now_ms(self) -> int:
+        """True UTC, ms: what a perfect clock shows."""
+        return START_MS + round(self.loop.time() * 1000)
+
+    def dice(self, name: str) -> random.Random:
+        """A random stream of its own: drawing more from one changes no other."""
+        return random.Random(f"{self.seed}/{name}")
+
+    def after(self, seconds: float, callback: Callable[..., object], *arguments: Any) -> None:
+        """Call back in so many virtual seconds, whatever process ends meanwhile."""
+        self.loop.call_later(seconds, callback, *arguments, context=self._context)
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Something that is told in the result happened."""
+        self.counts[what] = self.counts.get(what, 0) + by
