@@ -9,6 +9,7 @@ from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
 from gateway.exchanges import spanning
 from gateway.schedule import Due
+from protocols.errors import AnotherMeter
 from protocols.mbus import telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
 from protocols.mbus.session import ReadSession, SlaveState
@@ -45,7 +46,13 @@ class MbusReader:
         """
         device = self._devices[due.device.name]
         answers = await self._ask(device)
-        return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
+        try:
+            return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
+        except AnotherMeter:
+            # The frame count bit was the other meter's: ours, put back, might take the next one for a repetition and
+            # answer with what it showed before it was taken away.
+            self._slaves[device.address].reset_due = True
+            raise
 
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: these meters keep no load profile that can be read in pieces."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
@@ -54,6 +54,9 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            with suppress(sqlite3.OperationalError):  # a full disk, or somebody reads for long: as good as it can be now
+                # What a process before us wrote and could not sync looks committed: it is written again and synced.
+                connection.execute("PRAGMA wal_checkpoint(FULL)")
             found = cls(connection, str(path))
             found._prepare()
         except sqlite3.OperationalError as error:

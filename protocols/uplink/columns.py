@@ -8,7 +8,8 @@ which is checked before anything is expanded; every running sum stays within 64 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
+from typing import cast
 
 from protocols.uplink import limits
 from protocols.uplink.faults import CountError, FieldError, LimitError
@@ -16,12 +17,13 @@ from protocols.uplink.pack import Wire
 
 PLAIN = 0
 RUNS = 1
+_INTEGERS = {int}
 
 
 def encode(values: Sequence[int]) -> list[Wire]:
     """The shorter of the two forms."""
     steps = [value - before for value, before in zip(values, [0, *values], strict=False)]
-    if any(not limits.INT64_MIN <= each <= limits.INT64_MAX for each in (*values, *steps)):
+    if not (_within(values) and _within(steps)):
         raise LimitError("values and their differences within 64 signed bits", "a wider one", "column")
     runs = [(step, sum(1 for _ in group)) for step, group in groupby(steps)]
     if 2 * len(runs) < len(steps):
@@ -37,16 +39,18 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
         CountError: not exactly `count` rows.
         LimitError: a running sum leaves 64 signed bits.
     """
-    if not isinstance(column, list) or not column or any(type(each) is not int for each in column):
+    if not isinstance(column, list) or not column or set(map(type, column)) != _INTEGERS:
         raise FieldError("a column: an array of integers that begins with its form", "something else", where)
-    form, *numbers = [each for each in column if isinstance(each, int)]
+    form, *numbers = cast("list[int]", column)
     if form == PLAIN:
         return _sums(_exactly(numbers, count, where), where)
     if form != RUNS or len(numbers) % 2:
         raise FieldError("form 0 (plain), or form 1 (runs) with pairs", f"form {form}, {len(numbers)} numbers", where)
     steps, lengths = numbers[::2], numbers[1::2]
-    if any(not 1 <= length <= count for length in lengths) or sum(lengths) != count:
+    if sum(lengths) != count or min(lengths, default=1) < 1:
         raise CountError(f"runs of {count} rows in all", f"{sum(lengths)}", where)
+    if len(steps) == 1:
+        return _sums(steps * count, where)
     return _sums([step for step, length in zip(steps, lengths, strict=True) for _ in range(length)], where)
 
 
@@ -65,10 +69,12 @@ def _exactly(numbers: list[int], count: int, where: str) -> list[int]:
 
 
 def _sums(steps: list[int], where: str) -> list[int]:
-    total, sums = 0, []
-    for step in steps:
-        total += step
-        if not limits.INT64_MIN <= total <= limits.INT64_MAX:
-            raise LimitError("running sums within 64 signed bits", f"{total}", where)
-        sums.append(total)
+    sums = list(accumulate(steps))
+    if not _within(sums):
+        wide = next(each for each in sums if not _within([each]))
+        raise LimitError("running sums within 64 signed bits", f"{wide}", where)
     return sums
+
+
+def _within(values: Sequence[int]) -> bool:
+    return not values or (min(values) >= limits.INT64_MIN and max(values) <= limits.INT64_MAX)

@@ -39,14 +39,14 @@ import crashdisk  # noqa: E402
 import gateway.daemon  # noqa: E402
 import gateway.link  # noqa: E402
 import gateway.poll  # noqa: E402
+import gateway.seal  # noqa: E402
 import structlog  # noqa: E402
 import verdict as verdicts  # noqa: E402
 from dwelling import Shape  # noqa: E402
 from schedule import KINDS, Fault, draw  # noqa: E402
 from stage import READY_S, Plan, Stage  # noqa: E402
 from verdict import Verdict  # noqa: E402
-from virtual import VirtualLoop  # noqa: E402
-from world import DAY_S  # noqa: E402
+from world import DAY_S, BenchLoop  # noqa: E402
 
 from gateway.schema import BUFFER_FILE  # noqa: E402
 
@@ -54,9 +54,10 @@ DRAIN_S = 8 * 3_600.0  # virtual, at most, until everything sealed is stored: se
 LOOK_S = 60.0
 STOP_S = 60.0
 PACE = (
-    (gateway.poll, "LONGEST_SLEEP_S", 20.0),
-    (gateway.link, "TICK_S", 20.0),
-    (gateway.daemon, "WATCH_S", 10.0),
+    (gateway.poll, "LONGEST_SLEEP_S", 120.0),
+    (gateway.link, "TICK_S", 60.0),
+    (gateway.daemon, "WATCH_S", 60.0),
+    (gateway.seal, "RETRY_S", 30.0),
     (collector.daemon, "LOOK_S", 20.0),
 )
 BUGS = ("part-failed", "parts-left")  # what a daemon logs of a fault of its own
@@ -75,7 +76,7 @@ def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     """The plan of a seed: houses of different shapes."""
     dice = random.Random(f"{seed}/plan")
     shapes = tuple(
-        Shape(dice.randint(3, 6), dice.randint(0, 2), dice.choice((900, 900, 1800, 3600)), dice.choice((7200, 14_400)))
+        Shape(dice.randint(3, 6), dice.randint(1, 3), dice.choice((1800, 3600, 3600)), dice.choice((10_800, 14_400)))
         for _ in range(sizes.gateways)
     )
     return Plan(seed, sizes.days, shapes)
@@ -89,7 +90,7 @@ def faults_of(plan: Plan, only: Iterable[int] | None = None) -> list[Fault]:
 
 @contextmanager
 def _unhurried() -> Iterator[None]:
-    """The daemons look up once a second to see whether somebody set a clock or asks for an end: here less often."""
+    """The daemons look up once a second to see whether a clock was set, a disk has room or an end is asked: here less often."""
     with ExitStack() as stack:
         for module, name, seconds in PACE:
             stack.callback(setattr, module, name, getattr(module, name))
@@ -103,7 +104,7 @@ def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
     _listen(unexpected)
     where = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="plomba-bench-", dir=where) as folder, crashdisk.installed(), _unhurried():
-        loop = VirtualLoop(random.Random(f"{plan.seed}/order"))
+        loop = BenchLoop(random.Random(f"{plan.seed}/order"))
         asyncio.set_event_loop(loop)
         stage = Stage(loop, plan, Path(folder))
         stage.world.unexpected = unexpected
@@ -112,7 +113,6 @@ def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
             loop.run_until_complete(_script(stage, faults))
             return verdicts.give(stage, faults)
         finally:
-            loop.bury()
             asyncio.set_event_loop(None)
             loop.close()
 

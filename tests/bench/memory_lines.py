@@ -1,4 +1,4 @@
-"""Lines to simulated meters in memory: the meters' own bytes, at the pace of a line, in one piece or several."""
+"""Lines to simulated meters in memory: the meters' own bytes, in one piece or several."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from virtual import ended
 from world import World
 
 from protocols.dlms.server import Server, WrapperServer
@@ -14,8 +15,8 @@ from protocols.transports.tcp import ConnectionGone, ConnectionRefused
 from simulators.dlms.meter import Meter
 from simulators.mbus.bus import Bus
 
-CHARACTER_S = 11 / 2400  # an M-Bus line's usual speed
-THINKS_S = (0.02, 0.15)  # a meter, before it answers
+PAUSE_S = 0.003  # between two pieces of one answer: less than a character and the adapter's slack
+THINKS_S = (0.02, 0.12)  # a meter, before it answers
 IDLE_MS = 120_000  # after which a DLMS meter gives up a client that says nothing
 
 
@@ -69,16 +70,16 @@ class MemoryLine:
         self._inbox.held.clear()
 
     async def write(self, octets: bytes) -> None:
-        """The question goes out; the answer comes when the meters have thought and sent it."""
+        """The question goes out; the answer comes when the meters have thought."""
         self._check()
         port = self._port
-        answer = port.bus.hear(octets)
+        answer = b"" if ended() else port.bus.hear(octets)
         if not answer:
             return
-        wait_s = port.dice.uniform(*THINKS_S) + (len(octets) + len(answer)) * CHARACTER_S
+        wait_s = port.dice.uniform(*THINKS_S)
         cut = port.dice.randrange(len(answer) + 1) if port.dice.random() < 0.2 else 0
         if cut:
-            port.world.after(wait_s * cut / len(answer), self._inbox.arrive, answer[:cut])
+            port.world.after(wait_s - PAUSE_S, self._inbox.arrive, answer[:cut])
         port.world.after(wait_s, self._inbox.arrive, answer[cut:])
 
     async def read_some(self, timeout_s: float) -> bytes:
@@ -144,7 +145,7 @@ class MemoryTcp:
         outlet = self._outlet
         if not outlet.hear(self):
             raise ConnectionGone("a connection", "closed by the meter", self.peer)
-        if outlet.frozen:
+        if outlet.frozen or ended():
             return
         answer = self._half.received(octets)
         if answer:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from crashdisk import CrashDisk
 from dwelling import Dwelling
 from keyring import COLLECTOR, Centre, Edge
 from memory_broker import Broker, Door, MemoryPipe
+from virtual import Life
 from world import World
 
 from collector import daemon as collector_daemon
@@ -32,6 +33,8 @@ from gateway.lines import Lines
 from gateway.surroundings import Surroundings
 from protocols.errors import PlombaError
 from protocols.transports.pipe import PipeSettings
+from protocols.transports.serial import PortMissing
+from protocols.transports.tcp import ConnectionRefused
 
 RESTART_S = 5.0  # systemd's pause before a service that failed is started again
 STORE = "collector.sqlite3"
@@ -56,8 +59,8 @@ class Node:
         self.spans: list[Span] = []
         self.refusals: list[str] = []  # starts that ended in an error with a name
         self.frozen = False  # the operating system does not run it (SIGSTOP)
-        self._life: object | None = None
-        self._lives = self._disks = 0
+        self._life: Life | None = None
+        self._disks = 0
         self._finished: Callable[[], None] | None = None
         self._root = world.folder / name
         self._root.mkdir()
@@ -75,7 +78,7 @@ class Node:
         """A process starts, unless one runs."""
         if self._life is not None:
             return
-        self._life = life = (self.name, self._lives)
+        self._life = life = Life(f"{self.name} {len(self.spans)}")
         self.spans.append(Span(self.world.now_ms()))
         with self.world.loop.begin(life):
             self.world.loop.create_task(self._run(life))
@@ -86,8 +89,15 @@ class Node:
 
     def power_cut_at(self, operation: int, off_s: float) -> None:
         """The power fails at the n-th operation on the disk from now."""
-        if self._life is not None and not self.disk.dead:
-            self.disk.cut_at(operation, lambda: self.world.after(0, self.power_cut, off_s))
+        life, loop = self._life, self.world.loop
+        if life is None or self.disk.dead:
+            return
+
+        def fail() -> None:
+            loop.end_life(life)  # this very step goes on to its next pause; it reaches nobody any more
+            self.world.after(0, self.power_cut, off_s)
+
+        self.disk.cut_at(operation, fail)
 
     def kill(self, off_s: float) -> None:
         """SIGKILL; started again later."""
@@ -116,14 +126,13 @@ class Node:
 
     def snapshot(self, to: Path) -> None:
         """A backup of the disk as it is now."""
-        to.mkdir(parents=True)
         self.disk.snapshot(to)
 
     def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
         """The process on the disk at `folder`."""
         raise NotImplementedError
 
-    async def _run(self, life: object) -> None:
+    async def _run(self, life: Life) -> None:
         failed = False
         try:
             await self.serve(self.disk.folder)
@@ -135,7 +144,7 @@ class Node:
             self.world.unexpected.append(f"{self.name}: {error!r}")
         self.world.after(0, self._ended, life, failed)
 
-    def _ended(self, life: object, failed: bool) -> None:
+    def _ended(self, life: Life, failed: bool) -> None:
         """The process ended by itself, as it was told or because it could not go on."""
         if life != self._life:
             return
@@ -156,7 +165,6 @@ class Node:
         assert self._life is not None
         self.world.loop.end_life(self._life)
         self._life, self._finished = None, None
-        self._lives += 1
         self.spans[-1].to_ms, self.spans[-1].how = self.world.now_ms(), how
         self.door.break_all("its peer ended")
         full = self.disk.capacity is not None
@@ -180,6 +188,7 @@ class GatewayNode(Node):
             "keys_folder": str(edge.folder),
             "buffer": {"max_bytes": max_bytes, "reserve_bytes": 0},
         }
+        self._lines = Lines(dwelling.port.open, dwelling.open_tcp)
         self._mono_base_ms = 0
         self._boot = b""
         super().__init__(world, name)
@@ -199,8 +208,11 @@ class GatewayNode(Node):
     def clone(self, name: str) -> GatewayNode:
         """A copy of the machine as it is now, that runs beside it on meters which do not answer."""
         twin = GatewayNode(self.world, name, self._broker, self.dwelling, self.edge, 1)
-        twin._table = self._table
-        self.disk.snapshot(twin.disk.folder)
+        twin._table, twin._lines = self._table, Lines(_no_port, _no_host)
+        twin.disk.close()
+        folder = twin._next_folder()
+        self.disk.snapshot(folder)
+        twin.disk = CrashDisk(folder, twin.disk.dice)
         return twin
 
     def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
@@ -219,11 +231,18 @@ class GatewayNode(Node):
             lambda: Discipline(self.synchronised, 20 if self.synchronised else None),
             self._boot,
         )
-        lines = Lines(self.dwelling.port.open, self.dwelling.open_tcp)
-        return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, lines)
+        return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, self._lines)
 
     def _connect(self, settings: PipeSettings) -> AbstractAsyncContextManager[MemoryPipe]:
         return self._broker.connect(self.door, settings)
+
+
+def _no_port(port: str, baud: int, mode: str) -> NoReturn:
+    raise PortMissing("a port", "none", port)
+
+
+async def _no_host(host: str, port: int, timeout_s: float) -> NoReturn:
+    raise ConnectionRefused("a connection", "refused", host)
 
 
 class CollectorNode(Node):

@@ -12,8 +12,7 @@ from dwelling import Dwelling, Shape
 from memory_broker import Broker
 from nodes import CollectorNode, GatewayNode, Node
 from schedule import Fault
-from virtual import VirtualLoop
-from world import DAY_S, World
+from world import DAY_S, BenchLoop, World
 
 from gateway.config import configuration_hash
 from simulators.mbus.faults import Faults
@@ -44,7 +43,7 @@ class Plan:
 class Stage:
     """All parts of one run."""
 
-    def __init__(self, loop: VirtualLoop, plan: Plan, folder: Path) -> None:
+    def __init__(self, loop: BenchLoop, plan: Plan, folder: Path) -> None:
         self.world, self.plan = World(loop, plan.seed, folder), plan
         dice = self.world.dice("keys")
         self.centre = keyring.centre(dice)

@@ -12,16 +12,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from virtual import VirtualLoop
+from virtual import LIFE, Life, VirtualLoop
 
 DAY_S = 86_400
 START_MS = 1_793_000_000_000 // (DAY_S * 1000) * DAY_S * 1000  # 2026-10-26 00:00 UTC: a day after clocks went back
 
 
+class BenchLoop(VirtualLoop):
+    """Virtual time, and signals that can be sent to one life."""
+
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__(dice)
+        self._handlers: dict[tuple[Life | None, int], tuple[contextvars.Context, Callable[[], object]]] = {}
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+        """What the life that asks does when it is told."""
+        self._handlers[LIFE.get(), sig] = (contextvars.copy_context(), lambda: callback(*args))
+
+    def send_signal(self, life: Life, sig: int) -> None:
+        """Tell a life; one that has not come so far that it listens hears nothing."""
+        found = self._handlers.get((life, sig))
+        if found is not None:
+            self.call_soon(found[1], context=found[0])
+
+
 class World:
     """The clock and the dice of one run; `faults` are what nobody expected (a part that failed by a bug of ours)."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, folder: Path) -> None:
+    def __init__(self, loop: BenchLoop, seed: int, folder: Path) -> None:
         self.loop, self.seed, self.folder = loop, seed, folder
         self.unexpected: list[str] = []
         self.counts: dict[str, int] = {}
