@@ -54,7 +54,7 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            with suppress(sqlite3.OperationalError):  # a full disk, or somebody reads for long: as good as it can be now
+            with suppress(sqlite3.OperationalError):  # a full disk, or somebody reads: as good as it can be now
                 # What a process before us wrote and could not sync looks committed: it is written again and synced.
                 connection.execute("PRAGMA wal_checkpoint(FULL)")
             found = cls(connection, str(path))

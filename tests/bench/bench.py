@@ -100,7 +100,7 @@ def faults_of(plan: Plan, only: Iterable[int] | None = None, season: Collection[
 
 @contextmanager
 def _unhurried() -> Iterator[None]:
-    """The daemons look up once a second to see whether a clock was set, a disk has room or an end is asked: here less often."""
+    """What the daemons look for once a second (a clock was set, a disk has room, an end is asked): here less often."""
     with ExitStack() as stack:
         for module, name, seconds in PACE:
             stack.callback(setattr, module, name, getattr(module, name))
@@ -187,7 +187,11 @@ def result(plan: Plan, found: Verdict, seconds: float) -> dict[str, Any]:
     """A run as one JSON object."""
     gateway_days = len(plan.shapes) * (plan.days + plan.settle_s / DAY_S)
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    shown = {"seed": plan.seed, "result": "held" if found.held else "failed", "digest": found.digest[:32]}
+    shown: dict[str, Any] = {
+        "seed": plan.seed,
+        "result": "held" if found.held else "failed",
+        "digest": found.digest[:32],
+    }
     shown |= {"gateway_days": round(gateway_days, 1), "seconds": round(seconds, 1), "memory_mb": memory_mb}
     return shown | {"violations": found.violations, "counts": dict(sorted(found.counts.items()))}
 
@@ -196,8 +200,8 @@ def _command(chosen: argparse.Namespace, seed: int, *more: str) -> list[str]:
     """This program for one seed, in a process of its own."""
     sizes = ("--days", str(chosen.days), "--gateways", str(chosen.gateways))
     bug = ("--bug", chosen.bug) if chosen.bug else ()
-    bug += ("--season", chosen.season) if chosen.season else ()
-    return [sys.executable, __file__, "run", "--seed", str(seed), *sizes, *bug, *more]
+    season = ("--season", chosen.season) if chosen.season else ()
+    return [sys.executable, __file__, "run", "--seed", str(seed), *sizes, *bug, *season, *more]
 
 
 def _run(chosen: argparse.Namespace) -> int:

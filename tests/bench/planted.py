@@ -66,7 +66,7 @@ def removed_on_puback(act: Any) -> object:
     async def planted(self: Any, pipe: Any, action: Any) -> None:
         await act(self, pipe, action)
         if isinstance(action, SendBatch):
-            entries = [each for each in self._chain.entries()]
+            entries = list(self._chain.entries())
             if entries and entries[-1].id != action.id:
                 self._chain.remove([action.id])
                 self._buffer.set_aside(action.id, "sent")

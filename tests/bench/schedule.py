@@ -1,4 +1,4 @@
-"""Faults by seed: which happen, when, to whom and for how long; each is a value of its own, so that a run can be shrunk.
+"""Faults by seed: which happen, when, to whom, for how long; each is a value of its own, so that a run can be shrunk.
 
 Every seed draws its own rates: some runs know no cloned gateway and many power cuts, others the reverse.
 """

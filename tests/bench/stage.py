@@ -152,7 +152,7 @@ class Stage:
     def _of(self, fault: Fault) -> GatewayNode:
         return self.gateways[fault.who]
 
-    def _later(self, fault: Fault, callback: Callable[[], None]) -> None:
+    def _later(self, fault: Fault, callback: Callable[[], object]) -> None:
         """At the end of a fault, unless all faults have ended before."""
         self.world.after(fault.for_s, lambda: None if self._over else callback())
 
@@ -167,7 +167,7 @@ class Stage:
     def _off(self, node: GatewayNode | CollectorNode, fault: Fault, by_ms: int) -> None:
         """A clock is wrong for a while; several faults add up, but for one that knows no time at all."""
         node.wrong[fault] = by_ms
-        self._later(fault, lambda: node.wrong.pop(fault, None) and None)
+        self._later(fault, lambda: node.wrong.pop(fault, None))
 
     def _disk_full(self, node: Node, for_s: float) -> None:
         node.disk.fill()
@@ -245,7 +245,7 @@ class Stage:
         address = 1 + int(fault.at_s) % dwelling.shape.mbus if dwelling.shape.mbus else 0
         slave = dwelling.bus.slaves.pop(address, None)
         if slave is not None:
-            self._later(fault, lambda: dwelling.bus.slaves.setdefault(address, slave) and None)
+            self._later(fault, lambda: dwelling.bus.slaves.setdefault(address, slave))
             dwelling.missing[address] = slave
 
     def _swap(self, fault: Fault) -> None:

@@ -1,4 +1,4 @@
-"""The bench finds mistakes that are planted from outside, each within a few seeds: a bench that finds none proves nothing."""
+"""The bench finds mistakes that are planted from outside, each within a few seeds: else it would prove nothing."""
 
 from __future__ import annotations
 

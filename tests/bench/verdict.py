@@ -292,7 +292,7 @@ class _Gateway:
         return alive and not gone and not self._befallen(DISTURB, from_ms, to_ms)
 
     def _until(self, from_ms: int, to_ms: int) -> int:
-        """Until when a process must live that has in hand what came between: a disk that takes nothing is waited for."""
+        """How long a process must live that has something in hand: a disk that takes nothing is waited for."""
         ends = [
             START_MS + round(each.end_s * 1000) + 2 * LASTING_MS
             for each in self.faults

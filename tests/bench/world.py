@@ -25,7 +25,7 @@ class BenchLoop(VirtualLoop):
         super().__init__(dice)
         self._handlers: dict[tuple[Life | None, int], tuple[contextvars.Context, Callable[[], object]]] = {}
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
         """What the life that asks does when it is told."""
         self._handlers[LIFE.get(), sig] = (contextvars.copy_context(), lambda: callback(*args))
 

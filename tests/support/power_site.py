@@ -252,7 +252,7 @@ class PowerSite:
         answers = [each for each in read(self.site.record) if each.at_ms >= self._began_ms or each.kind == "row"]
         counted = count(answers, await stored_readings(self.site, self._began_ms), run)
         missing = self.sealed - ids(self.store / STORE_FILE, EVIDENCE)
-        return End(len(self.sealed), len(missing), waiting, self._cases(), counted, await verify_all(self.site))
+        return End(len(self.sealed), len(missing), waiting, self._cases(), counted, await verify_all(self.site.folder))
 
     def _cases(self) -> tuple[str, ...]:
         with closing(_opened(self.store / STORE_FILE)) as database:
