@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 import traceback
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,12 @@ PROCESSES = 2
 def fuzz(names: list[str] | None = None, share: float = 1.0, seed: str = SEED) -> dict[str, Any]:
     """Fuzz the targets named (None: all), with this share of their full counts."""
     chosen = sorted(names or BY_NAME, key=lambda name: -BY_NAME[name].cost)
-    with ProcessPoolExecutor(PROCESSES) as pool:
-        jobs = [pool.submit(_hunt, name, share, seed) for name in chosen]
-        done = [(BY_NAME[name], job.result()) for name, job in zip(chosen, jobs, strict=True)]
+    # Each process makes its own stores and buffers, in a folder that goes with this one: a fork would share them.
+    with tempfile.TemporaryDirectory(prefix="plomba-fuzz-") as place:
+        os.environ["TMPDIR"] = place
+        with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+            jobs = [pool.submit(_hunt, name, share, seed) for name in chosen]
+            done = [(BY_NAME[name], job.result()) for name, job in zip(chosen, jobs, strict=True)]
     return summary(done)
 
 
