@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ SEALING_FILES = (
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 
 
+@cache
 def core_of_this_program() -> Core:
     """The version and SHA-256 over (name, length, bytes) of each source file, sorted by name."""
     mine, shared = Path(gateway.__file__).parent, Path(protocols.__file__).parent

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgpack
 from crashdisk import CrashDisk
 from dwelling import Dwelling
 from keyring import COLLECTOR, Centre, Edge
@@ -30,6 +32,7 @@ from gateway import daemon as gateway_daemon
 from gateway.clock import Discipline, Sources
 from gateway.config import BufferSize, Configuration, configuration_from
 from gateway.lines import Lines
+from gateway.schema import BUFFER_FILE
 from gateway.surroundings import Surroundings
 from protocols.errors import PlombaError
 from protocols.transports.pipe import PipeSettings
@@ -112,7 +115,7 @@ class Node:
 
     def kill(self, off_s: float) -> None:
         """SIGKILL; started again later."""
-        self._end("kill", off_s, lambda: self.disk.kill(self._next_folder()))
+        self._end("kill", off_s, self._left_disk)
 
     def stop(self, off_s: float, then: Callable[[], None] | None = None) -> None:
         """SIGTERM; started again later (or `then` is called)."""
@@ -161,9 +164,9 @@ class Node:
             return
         finished, self._finished = self._finished, None
         if failed or finished is None:
-            self._end("failed" if failed else "left", RESTART_S, lambda: self.disk.kill(self._next_folder()))
+            self._end("failed" if failed else "left", RESTART_S, self._left_disk)
             return
-        self._bury("stop", lambda: self.disk.kill(self._next_folder()))
+        self._bury("stop", self._left_disk)
         finished()
 
     def _end(self, how: str, off_s: float, next_disk: Callable[[], CrashDisk]) -> None:
@@ -183,6 +186,11 @@ class Node:
         if full:
             self.disk.fill()
         self.world.count(f"{'gateway' if isinstance(self, GatewayNode) else 'collector'} {how}")
+
+    def _left_disk(self) -> CrashDisk:
+        """The disk as a process leaves it; where the power failed in its last write, as the power left it."""
+        folder = self._next_folder()
+        return self.disk.cut(folder) if self.disk.dead else self.disk.kill(folder)
 
     def _next_folder(self) -> Path:
         self._disks += 1
@@ -217,6 +225,12 @@ class GatewayNode(Node):
         super().power_cut(off_s)
         self._new_machine()
 
+    def heard(self) -> int:
+        """The number of the last acknowledgement that it accepted."""
+        with closing(sqlite3.connect(self.disk.folder / BUFFER_FILE)) as database:
+            row = database.execute("SELECT value FROM meta WHERE name = 'order'").fetchone()
+        return 0 if row is None else int(msgpack.unpackb(row[0])[1])
+
     def clone(self, name: str) -> GatewayNode:
         """A copy of the machine as it is now, that runs beside it on meters which do not answer."""
         twin = GatewayNode(self.world, name, self._broker, self.dwelling, self.edge, self._size.max_bytes)
@@ -247,6 +261,12 @@ class GatewayNode(Node):
 
     def _connect(self, settings: PipeSettings) -> AbstractAsyncContextManager[MemoryPipe]:
         return self._broker.connect(self.door, settings)
+
+
+def last_words(store: Path) -> dict[str, int]:
+    """The number of the last acknowledgement to each gateway, as a copy of the store knows it."""
+    with closing(sqlite3.connect(store)) as database:
+        return dict(database.execute("SELECT name, ack_number FROM gateway"))
 
 
 def _no_port(port: str, baud: int, mode: str) -> NoReturn:

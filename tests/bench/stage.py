@@ -10,7 +10,7 @@ import keyring
 from attacker import Attacker
 from dwelling import Dwelling, Shape
 from memory_broker import Broker
-from nodes import DEAD_MS, CollectorNode, GatewayNode, Node
+from nodes import DEAD_MS, STORE, CollectorNode, GatewayNode, Node, last_words
 from schedule import Fault
 from world import DAY_S, BenchLoop, World
 
@@ -40,9 +40,14 @@ class Plan:
         return self.buffer_bytes < BUFFER_BYTES
 
     @property
+    def gateway_days(self) -> float:
+        """How many days all gateways run together."""
+        return len(self.shapes) * (self.days + self.settle_s / DAY_S)
+
+    @property
     def settle_s(self) -> float:
         """How long all is well before the meters are frozen: every meter is read, every row."""
-        return 2.2 * max(max(each.mbus_cadence_s, each.dlms_cadence_s) for each in self.shapes) + 1_200
+        return 2.1 * max(max(each.mbus_cadence_s, each.dlms_cadence_s) for each in self.shapes) + 1_200
 
 
 class Stage:
@@ -62,6 +67,7 @@ class Stage:
         self.rolled_back: list[tuple[int, int, int]] = []  # gateway, from and to (ms) whose readings may be gone
         self.backups: list[Path] = []
         self.frozen_ms = 0
+        self.forgotten = False  # whether the collector was restored from a copy that lacks what it had said
         self.waiting = 0  # batches not known to be stored when all had time to drain
         self._over = False
         self._apply: dict[str, Callable[[Fault], None]] = {
@@ -289,9 +295,13 @@ class Stage:
         self.world.after(BACKUP_S, self._back_up)
 
     def _restore(self, fault: Fault) -> None:
-        if self.backups:
+        if self.backups and self.collector.running:
+            image = self.attacker.dice.choice(self.backups)
             self.world.count("collector restored")
-            self.collector.replace_disk(self.attacker.dice.choice(self.backups), fault.for_s)
+            self.collector.replace_disk(image, fault.for_s)
+            said = last_words(image / STORE)
+            # A gateway that has heard more than this copy remembers will show it.
+            self.forgotten |= any(each.heard() > said.get(each.name, 0) for each in self.gateways)
 
     def _collector_clock(self, fault: Fault) -> None:
         self._off(self.collector, fault, int(fault.amount * 1000))

@@ -96,7 +96,7 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         for n, node in enumerate(stage.gateways):
             mine = [each for each in befallen if each.who == n and not each.kind.startswith(("collector", "broker"))]
             _Gateway(stage, node, n, mine, store, verdict).judge(digest)
-        _cases(store, {each.kind for each in befallen}, verdict)
+        _cases(store, {each.kind for each in befallen}, stage.forgotten, verdict)
         _sound(stage, verdict)
     finally:
         store.close()
@@ -337,12 +337,14 @@ class _Gateway:
             self.verdict.add("stuck", f"{self.node.name} holds {refused} batches that are refused")
 
 
-def _cases(store: SqliteStore, kinds: set[str], verdict: Verdict) -> None:
+def _cases(store: SqliteStore, kinds: set[str], forgotten: bool, verdict: Verdict) -> None:
     """Every case has a cause, and every clone that spoke has its case."""
     for case in store.cases.all():
         verdict.counts[f"cases {case.kind}"] += 1
         if not kinds & set(CAUSES.get(case.kind, ())):
             verdict.add("case", f"{case.kind} of {case.gateway or 'the collector'}: {case.facts}, without a cause")
+    if forgotten and not verdict.counts["cases restored"]:
+        verdict.add("case", "the collector was restored from a copy that lacks what it had said, and nobody noticed")
     if store.cases.first_bad_line() is not None:
         verdict.add("corrupt", "the journal does not continue")
 

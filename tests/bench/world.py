@@ -18,11 +18,16 @@ DAY_S = 86_400
 START_MS = 1_793_000_000_000 // (DAY_S * 1000) * DAY_S * 1000  # 2026-10-26 00:00 UTC: a day after clocks went back
 
 
-class BenchLoop(VirtualLoop):
-    """Virtual time, and signals that can be sent to one life."""
+class Busy(Exception):  # noqa: N818 - what it is
+    """More turns of the loop than the work of so many days takes: something spins."""
 
-    def __init__(self, dice: random.Random) -> None:
+
+class BenchLoop(VirtualLoop):
+    """Virtual time, and signals that can be sent to one life; it turns `turns` times at most."""
+
+    def __init__(self, dice: random.Random, turns: int) -> None:
         super().__init__(dice)
+        self._left = turns
         self._handlers: dict[tuple[Life | None, int], tuple[contextvars.Context, Callable[[], object]]] = {}
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
@@ -34,6 +39,13 @@ class BenchLoop(VirtualLoop):
         found = self._handlers.get((life, sig))
         if found is not None:
             self.call_soon(found[1], context=found[0])
+
+    def _run_once(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self._left = 1_000  # for the end
+            raise Busy(f"nothing spins by {self.time():.0f} s", "more turns than the work takes", self.waiting())
+        super()._run_once()  # type: ignore[misc]
 
 
 class World:
