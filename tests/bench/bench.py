@@ -55,17 +55,17 @@ from gateway.schema import BUFFER_FILE  # noqa: E402
 
 DRAIN_S = 8 * 3_600.0  # virtual, at most, until everything sealed is stored: several of the longest pauses
 LOOK_S = 60.0
-TURNS, TURNS_A_DAY = 30_000, 30_000  # of the loop, and for each gateway and day: twice what is usual
-STOP_S = 60.0
-BUSY_SHARE = 0.2
-CRAMPED = 8  # one seed of so many has gateways with hardly any room
+TURNS, TURNS_A_DAY = 25_000, 25_000  # of the loop, and for each gateway and day: twice what is usual
+STOP_S = 90.0
+BUSY_SHARE = 0.15  # of the houses
+CRAMPED = 10  # one seed of so many has gateways with hardly any room
 CRAMPED_BYTES = 420_000  # beside the work space of 256 KiB room for some 80 batches
 PACE = (
-    (gateway.poll, "LONGEST_SLEEP_S", 120.0),
-    (gateway.link, "TICK_S", 60.0),
-    (gateway.daemon, "WATCH_S", 60.0),
+    (gateway.poll, "LONGEST_SLEEP_S", 600.0),
+    (gateway.link, "TICK_S", 300.0),
+    (gateway.daemon, "WATCH_S", 120.0),
     (gateway.seal, "RETRY_S", 30.0),
-    (collector.daemon, "LOOK_S", 20.0),
+    (collector.daemon, "LOOK_S", 60.0),
 )
 OWN_FAULTS = ("part-failed", "parts-left")  # what a daemon logs of a fault of its own
 MEMORY = Path("/dev/shm")  # noqa: S108 - the simulated disks lie in memory; what is durable is decided by us
@@ -76,7 +76,8 @@ class Sizes:
     """How large the runs of a bench are."""
 
     days: float = 2.0
-    gateways: int = 3
+    gateways: int = 4
+    busy: bool = False
 
 
 def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
@@ -85,14 +86,14 @@ def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     if seed % CRAMPED == CRAMPED - 1:
         shapes = tuple(Shape(2, 1, 600, 10_800) for _ in range(sizes.gateways))
         return Plan(seed, sizes.days, shapes, CRAMPED_BYTES)
-    return Plan(seed, sizes.days, tuple(_shape(dice) for _ in range(sizes.gateways)))
+    return Plan(seed, sizes.days, tuple(_shape(dice, sizes.busy) for _ in range(sizes.gateways)))
 
 
-def _shape(dice: random.Random) -> Shape:
+def _shape(dice: random.Random, busy: bool) -> Shape:
     """Heat meters that are read often, or electricity meters whose load profiles are fetched a few times a day."""
-    if dice.random() < BUSY_SHARE:
+    if dice.random() < BUSY_SHARE or busy:
         return Shape(dice.randint(3, 6), dice.randint(1, 2), dice.choice((900, 1800)), 10_800)
-    return Shape(dice.randint(1, 3), dice.randint(4, 6), dice.choice((3600, 7200)), dice.choice((14_400, 21_600)))
+    return Shape(dice.randint(1, 3), dice.randint(4, 5), 7200, 43_200)
 
 
 def faults_of(plan: Plan, only: Iterable[int] | None = None, season: Collection[str] = ()) -> list[Fault]:
@@ -204,14 +205,14 @@ def result(plan: Plan, found: Verdict, seconds: float) -> dict[str, Any]:
 
 def _command(chosen: argparse.Namespace, seed: int, *more: str) -> list[str]:
     """This program for one seed, in a process of its own."""
-    sizes = ("--days", str(chosen.days), "--gateways", str(chosen.gateways))
+    sizes = ("--days", str(chosen.days), "--gateways", str(chosen.gateways), *(["--busy"] if chosen.busy else []))
     bug = ("--bug", chosen.bug) if chosen.bug else ()
     season = ("--season", chosen.season) if chosen.season else ()
     return [sys.executable, __file__, "run", "--seed", str(seed), *sizes, *bug, *season, *more]
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways))
+    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways, chosen.busy))
     only = None if chosen.only is None else [int(n) for n in chosen.only.split(",") if n]
     faults = faults_of(made, only, _season(chosen))
     began = time.monotonic()
@@ -232,7 +233,7 @@ def _season(chosen: argparse.Namespace) -> list[str]:
 
 
 def _shrink(chosen: argparse.Namespace) -> int:
-    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways))
+    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways, chosen.busy))
     faults = faults_of(made, None, _season(chosen))
     found = perform(made, faults)
     if found.held:
@@ -286,7 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", default="1-8", help="for many: from-to")
     parser.add_argument("--days", type=float, default=2.0, help="virtual days of faults")
-    parser.add_argument("--gateways", type=int, default=3)
+    parser.add_argument("--gateways", type=int, default=4)
+    parser.add_argument("--busy", action="store_true", help="only houses whose meters are read often")
     parser.add_argument("--only", help="only the faults with these numbers, as 3,17 (empty: none)")
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant a fault of ours, which is to be found")
     parser.add_argument("--season", default="", help="kinds of faults of which there are to be many, as loses,forge")

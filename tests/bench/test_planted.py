@@ -13,7 +13,7 @@ from planted import BUGS
 from seasons import DAYS, GATEWAYS, SEASONS, SEEDS
 
 BENCH = Path(__file__).with_name("bench.py")
-CRAMPED_SEED, CRAMPED_DAYS = 7, 1.6  # a buffer that is soon full, and a link that is down long enough
+CRAMPED_SEED, CRAMPED_DAYS = 9, 1.6  # a buffer that is soon full, and a link that is down long enough
 
 
 def bench(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,7 @@ def bench(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def outcome(seed: int, bug: str, days: float = DAYS) -> dict[str, Any]:
     """What a seed comes to with a bug planted."""
-    sizes = ("--days", str(days), "--gateways", str(GATEWAYS))
+    sizes = ("--busy", "--days", str(days), "--gateways", str(GATEWAYS))
     done = bench("run", "--seed", str(seed), "--bug", bug, "--season", ",".join(SEASONS[bug]), *sizes)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     assert last.startswith("{"), done.stderr[-2_000:]

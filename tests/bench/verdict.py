@@ -48,7 +48,7 @@ DISTURB = frozenset(f"gateway-{each}" for each in ("clock", "1970", "rot", "roll
     "meter-swapped",
     "port-pulled",
 }
-LASTING_MS = 130_000  # of faults without a duration: the next write meets them
+LASTING_MS = 630_000  # of faults without a duration: the next write meets them
 DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
 CAUSES = {"broken": ("gateway-clone", "gateway-rollback", "gateway-rot"), "orphan": ("gateway-rot",)}
 CAUSES["restored"] = ("collector-restore",)
