@@ -65,8 +65,10 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.executescript(TABLES)
         with suppress(sqlite3.OperationalError):  # a disk that takes nothing now: the first commit tells
             # A process before us may have ended after a sync that failed: what it wrote looks committed, and is not
-            # on the disk. Whatever is visible is written again, into the database, and that is synced.
+            # on the disk. Whatever is visible is written again, into the database, and that is synced; a commit then
+            # begins the log anew, lest what is left of the old one be played over it.
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            database.execute("PRAGMA user_version = 0")
     except (sqlite3.Error, NotDurable):
         database.close()
         raise

@@ -54,11 +54,9 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            with suppress(sqlite3.OperationalError):  # a full disk, or somebody reads: as good as it can be now
-                # What a process before us wrote and could not sync looks committed: it is written again and synced.
-                connection.execute("PRAGMA wal_checkpoint(FULL)")
             found = cls(connection, str(path))
             found._prepare()
+            found._settle_log()
         except sqlite3.OperationalError as error:
             raise StoreFullError("a store that opens", str(error), str(path)) from error
         except sqlite3.DatabaseError as error:
@@ -184,6 +182,16 @@ class SqliteStore:
                 elif older:
                     self._migrate()
         self._check_version()
+
+    def _settle_log(self) -> None:
+        """Make durable what is visible: a process before us may have ended after a sync that failed.
+
+        It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
+        old one be played over it. A disk that is full now, or somebody who reads, is no fault: the next commit tells.
+        """
+        with suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
 
     def _check_version(self) -> None:
         application, version = self._versions()

@@ -76,6 +76,7 @@ class SlaveState:
     last: bytes = b""  # the last telegram taken
     access: int | None = None  # its access number
     counts: bool = True  # its telegrams differ, as far as is known
+    proven: bool = False  # ... and as was seen: an equal telegram is never a new answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,13 @@ class ReadSession:
             self._settle()
 
     def _settle(self) -> None:
-        """Silence: take what was doubtful where nothing else came, else ask again."""
-        again = self._reader.fault() is not None or (self._slave.counts and self._left > 0)
+        """Silence: take what was doubtful where nothing else came, else ask again.
+
+        The telegram of before, held back on the line, is the only thing that comes where a meter is silent: of a meter
+        that was seen to count it is never taken, however often it comes.
+        """
+        slave = self._slave
+        again = self._reader.fault() is not None or slave.proven or (slave.counts and self._left > 0)
         if self._doubtful is not None and not again:
             self._accept(self._doubtful)
         else:
@@ -228,6 +234,7 @@ class ReadSession:
     def _accept(self, frame: Frame) -> None:
         access, more = _announced(frame)
         slave = self._slave
+        slave.proven |= None not in (access, slave.access) and access != slave.access
         slave.counts = frame is not self._doubtful and (slave.counts or access != slave.access)
         slave.last, slave.access = frame.octets, access
         slave.fcb = not slave.fcb

@@ -57,8 +57,8 @@ DRAIN_S = 8 * 3_600.0  # virtual, at most, until everything sealed is stored: se
 LOOK_S = 60.0
 TURNS, TURNS_A_DAY = 25_000, 25_000  # of the loop, and for each gateway and day: twice what is usual
 STOP_S = 90.0
-BUSY_SHARE = 0.15  # of the houses
-CRAMPED = 10  # one seed of so many has gateways with hardly any room
+BUSY_SHARE = 0.06  # of the houses
+CRAMPED = 20  # one seed of so many has gateways with hardly any room
 CRAMPED_BYTES = 420_000  # beside the work space of 256 KiB room for some 80 batches
 PACE = (
     (gateway.poll, "LONGEST_SLEEP_S", 600.0),
@@ -93,7 +93,7 @@ def _shape(dice: random.Random, busy: bool) -> Shape:
     """Heat meters that are read often, or electricity meters whose load profiles are fetched a few times a day."""
     if dice.random() < BUSY_SHARE or busy:
         return Shape(dice.randint(3, 6), dice.randint(1, 2), dice.choice((900, 1800)), 10_800)
-    return Shape(dice.randint(1, 3), dice.randint(4, 5), 7200, 43_200)
+    return Shape(dice.randint(1, 3), 4, 7200, 43_200)
 
 
 def faults_of(plan: Plan, only: Iterable[int] | None = None, season: Collection[str] = ()) -> list[Fault]:

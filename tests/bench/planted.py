@@ -23,13 +23,14 @@ import protocols.mbus.link
 from collector.store.evidence import EvidenceTable
 from collector.store.sqlite import SqliteStore
 from gateway.clock import GatewayClock
-from gateway.faults import WriteFailed
 from gateway.forward import Forward, SendBatch
 from gateway.link import Link
 from gateway.seal import Sealer
 from protocols.mbus.session import ReadSession
-from protocols.reading import How, Scaled, TimeQuality
+from protocols.reading import Scaled, TimeQuality
 from protocols.uplink.keys import PublicKey
+
+METER_EPOCH_S = 946_684_800  # 2000-01-01 in Unix time
 
 Plant = Callable[[], AbstractContextManager[None]]
 BUGS: dict[str, Plant] = {}
@@ -181,12 +182,12 @@ def no_identity_check(check: Any) -> object:
 
 @_bug(gateway.dlms, "_row_reading")
 def row_by_our_clock(made: Any) -> object:
-    """A row of a load profile gets the slot of the gateway's clock."""
+    """A row of a load profile gets the quarter of an hour that the gateway's clock shows."""
 
     def planted(*arguments: Any) -> object:
         reading = made(*arguments)
-        slot_ms = reading.exchange.at_ms // 900_000 * 900_000
-        return dataclasses.replace(reading, how=How.READ, slot_ms=slot_ms, meter_time=None)
+        seconds = (reading.exchange.at_ms // 1000 - METER_EPOCH_S) // 900 * 900
+        return dataclasses.replace(reading, meter_time=dataclasses.replace(reading.meter_time, seconds=seconds))
 
     return planted
 
@@ -304,33 +305,3 @@ def forgotten_when_not_written(commit: Any) -> object:
         return True
 
     return planted
-
-
-def _sealed_again() -> AbstractContextManager[None]:
-    """What the disk does not take is sealed anew, under the same number."""
-    seal = Sealer._try
-
-    async def commit(self: Any, pending: Any) -> bool:
-        try:
-            done = await self._writer.do(lambda: self._buffer.append(pending.batch, pending.settled, pending.readings))
-        except WriteFailed:
-            self._readings = [*self._planted, *self._readings]
-            self._touch()
-            return True
-        self._positions.committed(pending.settled.rows)
-        self._committed(done)
-        return True
-
-    def remembered(self: Any, readings: Any, records: Any) -> object:
-        self._planted = list(readings)
-        return seal(self, readings, records)
-
-    @contextmanager
-    def planted() -> Iterator[None]:
-        with _instead(Sealer, "_commit", commit), _instead(Sealer, "_try", remembered):
-            yield
-
-    return planted()
-
-
-BUGS["sealed-again-when-not-written"] = _sealed_again

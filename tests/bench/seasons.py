@@ -21,11 +21,10 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "restore-unnoticed": ("collector-restore",),
     "slots-not-settled": ("gateway-kill",),
     "never-sent-again": ("loses",),
-    "lost-in-silence": ("gateway-rot",),
+    "lost-in-silence": ("gateway-rot", "link-down", "link-long"),
     "unset-clock-called-good": ("gateway-1970",),
     "frame-count-bit-stands": (),
     "power-of-ten-lost": (),
     "sent-before-commit": ("gateway-cut",),
     "forgotten-when-not-written": ("gateway-disk-full",),
-    "sealed-again-when-not-written": ("gateway-sync-fails",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from gateway.schedule import Schedule
 from protocols.reading import Reading
 from protocols.transports.serial import LineLost
 from protocols.uplink.records import Event
-from simulators.mbus.bus import Bus
+from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.faults import Faults
 from simulators.mbus.meters import cellar
 from simulators.record import Record
@@ -192,3 +193,20 @@ async def test_stopping_ends_after_the_poll_in_hand(make: Callable[..., Cellar])
     site.poller.stop()
     await asyncio.wait_for(task, 5)
     assert site.lines[0].closed
+
+
+async def test_a_meter_that_comes_back_does_not_repeat_what_it_showed_before_it_was_taken_away(
+    make: Callable[..., Cellar],
+) -> None:
+    """Another meter was at its address for a while: the frame count bit that it knows is not ours any more."""
+    site = make(device("one", 1, id="60300001", manufacturer="KAM"))
+    await site.round()
+    ours = site.bus.slaves[1]
+    stranger = Slave(replace(ours.plate, number="60300009"), ours.plate.first, 5)
+    site.bus.slaves[1] = stranger
+    await site.round(900_000)
+    site.bus.slaves[1] = ours
+    await site.round(900_000)
+    telegrams = [each.exchange.telegram for each in site.kept.readings]
+    assert len(telegrams) == 2
+    assert telegrams[0] != telegrams[1]

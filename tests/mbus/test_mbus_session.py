@@ -190,6 +190,16 @@ def test_a_late_repetition_alone_is_not_taken_from_a_meter_that_counts(bus: Call
     assert telegram.decode(new).access == 3
 
 
+def test_of_a_meter_that_was_seen_to_count_the_telegram_of_before_is_never_taken(bus: Callable[..., Bus]) -> None:
+    """However often it comes: a converter that held it back for hours would give an old value for a new slot."""
+    slaves, slave = bus(), SlaveState()
+    read(slaves.hear, 1, slave)
+    (old,) = read(slaves.hear, 1, slave)
+    assert slave.proven
+    outcome = Line(lambda octets: old.octets).drive(ReadSession(1, slave, Timing()))
+    assert isinstance(outcome, Failed)
+
+
 def _instead(answer: bytes, others: Iterator[bytes]) -> bytes:
     return next(others, answer)
 
