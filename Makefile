@@ -1,11 +1,15 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services generate demo test check demo-check torture picture soak bench clean
+.PHONY: help setup lock services generate demo test check demo-check torture picture proof soak contest bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
 REQUIREMENTS := pyproject.toml $(wildcard requirements/*.txt) tools/setup.sh
+# The seeds of the proof bench.
+SEEDS ?= 1-42
+# Not empty: the benchmark measures a peer too.
+CONTEST ?=
 # The seed of the kills in demo-check; empty: none.
 KILL ?=
 # The torture run: what draws its faults, how long they last, how many gateways, and how many meters each has.
@@ -58,12 +62,19 @@ torture: .venv/.ready services ## real processes under faults that a seed draws 
 picture: .venv/.ready services ## make the README's picture of the page anew, from a running demo
 	@PLOMBA_PICTURE=docs/page.png $(BIN)/pytest tests/site/test_demo.py -k page_of_a_running_demo
 
-soak: .venv/.ready ## the full counts: ten demo-checks with kills, every bit of 20 batches (about 15 minutes)
+proof: .venv/.ready ## both daemons in virtual time under every fault: 500 gateway-days by seed (SEEDS=1-42)
+	@$(BIN)/python tests/bench/bench.py many --seeds $(SEEDS)
+
+soak: .venv/.ready services ## the full counts: kills, proof, power cuts, hostile inputs, every bit of 20 batches (an hour or more)
 	@$(BIN)/python tests/soak/soak.py
 
-bench: .venv/.ready ## measure beside something known; writes benchmarks/results.json
+bench: .venv/.ready ## measure beside something known; writes benchmarks/results.json (CONTEST=1: a peer too)
 	@$(BIN)/python benchmarks/run.py
+	@$(if $(CONTEST),$(MAKE) --no-print-directory contest)
+
+contest: .venv/.ready services ## ours and a peer through the same faults (about 6 minutes; makes .contest)
+	@$(BIN)/python benchmarks/contest/run.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv run dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .contest run dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,8 @@
 * ten runs of demo-check, each with kills from another seed: nothing lost, twice or altered;
 * 200 power cuts of the gateway and 100 of the collector, half of them on ext4 and half on xfs (power_cuts.py): nothing
   promised is lost, nothing is corrupt;
+* the proof bench's seeds (tests/bench): 500 gateway-days in virtual time, no violation;
+* 10^5 hostile inputs for each decoder (fuzz.py): a value or a named error, bounded work;
 * every single-bit flip of 20 stored batches, two of each run, is found by `plomba-collector verify`'s own check.
 """
 
@@ -25,6 +27,8 @@ from protocols.uplink.proof import Keyring
 
 SEEDS = range(1, 11)
 BATCHES = 20
+PROOF_SEEDS = "1-42"  # 500 gateway-days
+ROOT = Path(__file__).parents[2]
 ROWS = ("rows_produced", "rows_stored")  # of load profiles
 COMMAND = Path(sys.executable).parent / "plomba-simulator"
 
@@ -35,15 +39,30 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="plomba-soak-") as folder:
         runs = [_demo_check(seed, Path(folder) / str(seed)) for seed in SEEDS]
         flips, found, batches = _flip_all(Path(folder))
+    proof_bench = _object("proof", ROOT / "tests" / "bench" / "bench.py", "many", "--seeds", PROOF_SEEDS)
     power = _power_cuts()
+    fuzz = _object("fuzz", Path(__file__).with_name("fuzz.py"))
     sums = {name: sum(run[name] for run in runs) for name in ("readings_produced", "readings_stored", "lost", "twice")}
     sums |= {name: sum(run[name] for run in runs) for name in (*ROWS, "altered", "seal_failures", "kills", "excused")}
-    holds = all(run["result"] == "held" for run in (*runs, power)) and flips == found and batches == BATCHES
+    held = all(run["result"] == "held" for run in (*runs, proof_bench, power, fuzz))
+    holds = held and flips == found and batches == BATCHES
     shown: dict[str, Any] = {"result": "held" if holds else "failed", "runs": len(runs), **sums}
     seconds = round(time.monotonic() - began)
-    shown |= {"batches": batches, "bit_flips": flips, "bit_flips_found": found, "power": power, "seconds": seconds}
+    shown |= {"batches": batches, "bit_flips": flips, "bit_flips_found": found, "power": power, "proof": proof_bench}
+    shown |= {"fuzz": fuzz, "seconds": seconds}
     print(json.dumps(shown))
     return 0 if holds else 1
+
+
+def _object(name: str, program: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON object with which a program ends; its progress goes to stderr."""
+    command = (sys.executable, str(program), *arguments)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=7200, check=False)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    if not last.startswith("{"):
+        raise SystemExit(f"soak: {name} ended with {done.returncode}")
+    result: dict[str, Any] = json.loads(last)
+    return result
 
 
 def _power_cuts() -> dict[str, Any]:
