@@ -93,6 +93,10 @@ class Buffer:
         """Close the file; the log is written back."""
         self._disk.close()
 
+    def settle_log(self) -> None:
+        """What a process before us wrote, and perhaps could not sync, is on the disk when this returns."""
+        self._disk.settle_log()
+
     def chain(self) -> Chain:
         """All that is held."""
         rows = self._disk.opened().execute(

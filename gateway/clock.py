@@ -158,6 +158,10 @@ class GatewayClock:
         good = self._state() is ClockState.SYNCHRONISED and uncertainty is not None and uncertainty <= SYNCHRONISED_MS
         return TimeQuality(good, uncertainty)
 
+    def quality_since(self, mono_ms: int) -> TimeQuality:
+        """How good what was stamped since `mono_ms` is: nothing is known of it where the clock was set meanwhile."""
+        return TimeQuality(synchronised=False, uncertainty_ms=None) if self._since_mono > mono_ms else self.quality()
+
     def shown(self) -> ClockShown:
         """The clock as headers and hellos show it."""
         offset = self.utc_ms() - self._sources.wall_ms()

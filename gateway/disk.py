@@ -92,7 +92,7 @@ class Disk:
         """
         try:
             return self._reader.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except schema.FAULTS as error:
             if not _names_damage(error):
                 raise WriteFailed(GIVES, str(error), str(self.path)) from error
         try:
@@ -100,7 +100,7 @@ class Disk:
             return self._reader.execute(query, values).fetchall()
         except OSError as error:
             raise WriteFailed(GIVES, str(error), str(self.path)) from error
-        except sqlite3.Error as error:
+        except schema.FAULTS as error:
             raise (BufferDamaged if _names_damage(error) else WriteFailed)(GIVES, str(error), str(self.path)) from error
 
     def _read_through(self) -> None:
@@ -114,14 +114,24 @@ class Disk:
                 while file.read(CHUNK):
                     pass
 
+    def settle_log(self) -> None:
+        """Make durable what is visible: a process before us may have ended after a sync that failed.
+
+        It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
+        old one be played over it. Where the disk takes nothing now the first commit tells.
+        """
+        with suppress(*schema.FAULTS):
+            self.opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.opened().execute("PRAGMA user_version = 0")
+
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._faults():
             database = self.opened()
             database.execute("BEGIN IMMEDIATE")
             try:
                 result = work(database)
-            except (BufferFull, sqlite3.Error):
-                with suppress(sqlite3.Error):
+            except (BufferFull, *schema.FAULTS):
+                with suppress(*schema.FAULTS):
                     database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
@@ -135,9 +145,9 @@ class Disk:
         """Name SQLite's faults; after one the connection is not trusted any more."""
         try:
             yield
-        except sqlite3.Error as error:
+        except schema.FAULTS as error:
             if self._database is not None:
-                with suppress(sqlite3.Error):
+                with suppress(*schema.FAULTS):
                     self._database.close()
                 self._database = None
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
@@ -161,9 +171,10 @@ class Disk:
 
     def _shrink_log(self) -> None:
         """Write the log back and cut it, so that its room can be used; where that fails, the next write tells."""
-        with suppress(sqlite3.Error):
+        with suppress(*schema.FAULTS):
             self.opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _names_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def _names_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, UnicodeDecodeError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -195,7 +195,8 @@ class DlmsReader:
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
         telegram = b"".join(got.octets for got in found)
-        return spanning(found[0], found[-1], telegram, self._clock.quality(), keep=False)
+        quality = self._clock.quality_since(found[0].mono_ms - found[0].round_trip_ms)
+        return spanning(found[0], found[-1], telegram, quality, keep=False)
 
 
 def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:

@@ -45,9 +45,11 @@ class MbusReader:
             MeterError: no usable answer came.
         """
         device = self._devices[due.device.name]
+        asked_mono_ms = self._clock.mono_ms()
         answers = await self._ask(device)
+        quality = self._clock.quality_since(asked_mono_ms)
         try:
-            return readings(answers, device.name, device.identity, due.slot_ms, self._clock.quality(), self._keep)
+            return readings(answers, device.name, device.identity, due.slot_ms, quality, self._keep)
         except AnotherMeter:
             # The frame count bit was the other meter's: ours, put back, might take the next one for a repetition and
             # answer with what it showed before it was taken away.

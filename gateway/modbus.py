@@ -75,7 +75,8 @@ class ModbusReader:
             found.append(block)
             shown += values.values(span, block.words, meter.unit)
         octets = b"".join(block.octets for block in found)  # only its hash is sealed
-        made = spanning(found[0], found[-1], octets, self._clock.quality(), keep=False)
+        quality = self._clock.quality_since(found[0].mono_ms - found[0].round_trip_ms)
+        made = spanning(found[0], found[-1], octets, quality, keep=False)
         return readings(identity, meter.name, due.slot_ms, made, shown)
 
     async def rows(self, device: str) -> list[Reading]:

@@ -65,10 +65,11 @@ def open_or_salvage(
     _finish_or_forget(path)
     try:
         buffer = Buffer(folder, max_bytes, reserve_bytes)
-    except sqlite3.DatabaseError:
+    except schema.DAMAGE:
         pass
     else:
         if _sound(buffer):
+            buffer.settle_log()
             return buffer, None
         buffer.close()
     found = salvage(path, path.with_name(f"{path.name}.damaged-{stamp}"), keys)
@@ -92,7 +93,7 @@ def declared(gaps: Iterable[Gap], when: When) -> list[Lost]:
 def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
     """What is whole in the file `damaged`, which will be called `aside`."""
     found = Salvaged(aside)
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
+    with suppress(*schema.DAMAGE), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
         trusted = {key.id: key for key in (*keys, *_own_keys(database))}
         counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings") if isinstance(row[1], int)}
         for n, *row in _rows(database, "content", "n, header, signature, codec, body"):
@@ -126,7 +127,7 @@ def _sound(buffer: Buffer) -> bool:
                 return False
         buffer.known()
         buffer.chain()
-    except (sqlite3.DatabaseError, PlombaError):
+    except (*schema.DAMAGE, PlombaError):
         return False
     return True
 
@@ -155,7 +156,7 @@ def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tu
     """All rows of a table that can be read, by number: a page that does not read costs its own rows only."""
     last = 0
     for order in ("DESC", "ASC"):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*schema.DAMAGE):
             for (n,) in database.execute(f"SELECT n FROM {table} ORDER BY n {order}"):  # noqa: S608 - our own names
                 last = max(last, n)
                 if order == "DESC":
@@ -171,7 +172,7 @@ def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tu
         try:
             query = f"SELECT {columns} FROM {table} WHERE n BETWEEN ? AND ?"  # noqa: S608 - our own names
             yield from database.execute(query, (first, end)).fetchall()
-        except sqlite3.DatabaseError:
+        except schema.DAMAGE:
             middle = (first + end) // 2
             if first < end:
                 spans += [(middle + 1, end), (first, middle)]
@@ -203,7 +204,7 @@ def _quarantined(row: tuple[Wire, ...]) -> tuple[bytes, bytes | None] | None:
 
 
 def _own_keys(database: sqlite3.Connection) -> list[PublicKey]:
-    with suppress(sqlite3.DatabaseError, PlombaError, ValueError, TypeError):
+    with suppress(*schema.DAMAGE, PlombaError, ValueError, TypeError):
         rows = database.execute("SELECT algorithm, octets FROM own_key").fetchall()
         return [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
     return []
@@ -212,7 +213,7 @@ def _own_keys(database: sqlite3.Connection) -> list[PublicKey]:
 def _meta(database: sqlite3.Connection) -> dict[str, Wire]:
     found: dict[str, Wire] = {}
     for name in META_NAMES:
-        with suppress(sqlite3.DatabaseError, PlombaError):
+        with suppress(*schema.DAMAGE, PlombaError):
             row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
             if row is not None:
                 found[name] = unpack(row[0], META_BYTES, f"buffer.{name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 
 from gateway.faults import NotDurable
@@ -19,6 +18,9 @@ WAL_PAGES = 32
 WAL_BYTES = 128 * 1024
 BUSY_MS = 5_000  # a technician's command may read for a moment
 FULL = 2  # PRAGMA synchronous
+# What SQLite's faults come as: where a damaged page stands in its message, Python cannot even read that.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 # The index of a batch and its content lie apart: a mark must not rewrite a blob.
 TABLES = """
@@ -63,13 +65,7 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         size = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {max_bytes // size}")
         database.executescript(TABLES)
-        with suppress(sqlite3.OperationalError):  # a disk that takes nothing now: the first commit tells
-            # A process before us may have ended after a sync that failed: what it wrote looks committed, and is not
-            # on the disk. Whatever is visible is written again, into the database, and that is synced; a commit then
-            # begins the log anew, lest what is left of the old one be played over it.
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            database.execute("PRAGMA user_version = 0")
-    except (sqlite3.Error, NotDurable):
+    except (*FAULTS, NotDurable):
         database.close()
         raise
     return database
@@ -79,5 +75,5 @@ def is_sound(database: sqlite3.Connection) -> bool:
     """Whether every page of the database is as it should be, and every index agrees with its table."""
     try:
         return bool(database.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
-    except sqlite3.DatabaseError:
+    except DAMAGE:
         return False

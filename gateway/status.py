@@ -175,7 +175,7 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
             yield database
         finally:
             database.close()
-    except sqlite3.Error as error:
+    except schema.FAULTS as error:
         raise BufferDamaged("a sound buffer", str(error), str(path)) from None
 
 

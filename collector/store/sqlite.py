@@ -59,7 +59,7 @@ class SqliteStore:
             found._settle_log()
         except sqlite3.OperationalError as error:
             raise StoreFullError("a store that opens", str(error), str(path)) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a damaged page, quoted in a message
             raise StoreVersionError("a store of the collector", str(error), str(path)) from error
         return found
 

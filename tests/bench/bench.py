@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -158,7 +158,8 @@ def _waiting(stage: Stage) -> int:
     found = 0
     for node in stage.gateways:
         path = node.disk.folder / BUFFER_FILE
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        with closing(database), suppress(UnicodeDecodeError):  # a page that rotted, in an error's words: salvaged soon
             found += database.execute("SELECT count(*) FROM batch WHERE mark = 0").fetchone()[0]
     return found
 

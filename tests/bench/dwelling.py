@@ -99,10 +99,15 @@ class Dwelling:
             plate = replace(self.plates[address - 1], number=f"99{self.n:03d}{address:03d}")
             self.bus.slaves[address] = Slave(plate, plate.first, 7)
 
-    def swap_back(self, address: int) -> None:
-        """The old meter is there again."""
+    def swap_back(self, address: int, cold: bool = False) -> None:
+        """The old meter is there again; a `cold` one has forgotten the frame count bit.
+
+        When all faults end at once, that may be between the reset of a line and the question behind it.
+        """
         if address in self._swapped:
             self.bus.slaves[address] = self._swapped.pop(address)
+            if cold:
+                self.bus.slaves[address].reset()
 
     def _outlet(self, number: int, dice: random.Random) -> Outlet:
         plate = replace(plates(b"")[0], serial=f"5{self.n:03d}{number:04d}", framing=Framing.WRAPPER)

@@ -275,7 +275,7 @@ class Stage:
         for address, slave in dwelling.missing.items():
             dwelling.bus.slaves.setdefault(address, slave)
         for address in range(1, dwelling.shape.mbus + 1):
-            dwelling.swap_back(address)
+            dwelling.swap_back(address, cold=True)
 
     def _broker_restart(self, fault: Fault) -> None:
         self.broker.stop()

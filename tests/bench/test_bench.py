@@ -20,6 +20,7 @@ from gateway_parts import Rig
 
 from collector.store.sqlite import SqliteStore
 from gateway import schema
+from gateway.salvage import open_or_salvage
 
 BENCH = Path(__file__).with_name("bench.py")
 SLICE = (1, 2, 4, 7)  # of the seeds that `make proof` runs
@@ -88,8 +89,9 @@ async def test_what_a_dead_process_could_not_sync_is_on_the_disk_before_the_next
             disk.failing_syncs = 2
             await rig.seal(1)
             disk = disk.kill(tmp_path / f"second-{seed}")
-            second = Rig(disk.folder)
-            shown = {each.id for each in second.chain.entries()}
+            second, salvaged = open_or_salvage(disk.folder, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+            assert salvaged is None
+            shown = {each.id for each in second.chain().entries()}
             disk = disk.cut(tmp_path / f"third-{seed}")
             assert shown <= {each.id for each in Rig(disk.folder).chain.entries()}
 
@@ -124,6 +126,21 @@ async def test_an_index_that_does_not_agree_with_its_table_is_damage(tmp_path: P
     database.execute(query, (roots["other"],))
     database.close()
     assert not schema.is_sound(sqlite3.connect(tmp_path / schema.BUFFER_FILE))
+
+
+async def test_a_schema_that_cannot_even_be_quoted_is_damage(tmp_path: Path) -> None:
+    """G07, found by seed 12: SQLite names the damaged index in its message, and Python cannot read that name."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    rig.buffer.close()
+    path = tmp_path / schema.BUFFER_FILE
+    octets = path.read_bytes().replace(b"sqlite_autoindex_batch_1", b"sqlit\xe5_autoindex_batch_1")
+    path.write_bytes(octets)
+    with pytest.raises(UnicodeDecodeError):
+        sqlite3.connect(path).execute("SELECT * FROM batch")
+    buffer, salvaged = open_or_salvage(tmp_path, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert len(buffer.chain()) == len(salvaged.whole)
 
 
 def _disk(folder: Path, name: str, seed: int) -> CrashDisk:

@@ -162,3 +162,17 @@ def test_a_clock_that_was_set_back_meets_slots_that_are_done() -> None:
         (due,) = schedule.due(at, 0)
         schedule.read(due)
     assert schedule.due(NOW_MS, 0) == []
+
+
+def test_what_was_stamped_before_the_clock_was_set_is_not_called_good_after_it() -> None:
+    """Found by seed 19: a question asked by an unset clock, whose answer came when the system knew the time."""
+    time = Time(wall_ms=0)
+    clock = GatewayClock(time.sources())
+    asked = clock.mono_ms()
+    time.pass_ms(100)
+    time.wall_ms = NOW_MS
+    clock.check()
+    assert clock.quality().synchronised
+    assert not clock.quality_since(asked).synchronised
+    time.pass_ms(100)
+    assert clock.quality_since(clock.mono_ms()).synchronised
