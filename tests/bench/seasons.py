@@ -17,7 +17,6 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "row-by-our-clock": (),
     "row-skipped": (),
     "epoch-goes-on": ("gateway-rollback",),
-    "unstored-removed": ("link-long",),
     "restore-unnoticed": ("collector-restore",),
     "slots-not-settled": ("gateway-kill",),
     "never-sent-again": ("loses",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import random
 import shutil
@@ -157,7 +158,7 @@ class Listening:
     def __init__(self, place: Path) -> None:
         rig = Rig(place)
         for _ in range(3):
-            run(rig.seal())
+            _LOOP.run_until_complete(rig.seal())
         centre = Centre(s.GATEWAY_BOX, s.ACK, s.COLLECTOR_BOX)
         self.said = centre.say([rig.all()], [rig.all()], nonce=bytes(16), gateway=s.GATEWAY, collector=s.COLLECTOR)
         self.talk, uniform = Conversation(NO_ORDER, None), random.Random(3).uniform
@@ -193,6 +194,9 @@ class Listening:
 @asynccontextmanager
 async def _connect(_: PipeSettings) -> AsyncIterator[LivePipe]:
     yield _Pipe("", b"")
+
+
+_LOOP = asyncio.new_event_loop()  # sealing goes on in a task of its own
 
 
 def run(work: object) -> None:
