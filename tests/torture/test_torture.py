@@ -17,7 +17,7 @@ LINE_KINDS = {"refuse", "reset", "black_hole", "drip", "delay", "flap"}
 BLOWS = {f"{blow}_{part}" for blow in ("kill", "term") for part in ("house", "meters", "collector", "broker")}
 MESSAGE_KINDS = {"duplicate", "late", "reorder", "swallow"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.alone]
 
 
 def torture(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
