@@ -60,13 +60,13 @@ def _ours(folder: Path, rounds: list[list[Reading]]) -> list[bytes]:
     folder.mkdir()
     buffer = Buffer(folder, MAX_BYTES, RESERVE_BYTES)
     chain = buffer.chain()
-    cadences = {f"meter-{meter}": CADENCE_MS for meter in range(METERS)}
+    devices = {f"meter-{meter}" for meter in range(METERS)}
 
     async def work() -> None:
         writer = ThreadWriter()
         seal = Seal("bench-gateway", KEY, core_of_this_program(), b"")
         clock = GatewayClock(system_sources(), 0, 0)
-        sealer = Sealer(seal, clock, buffer, writer, chain, None, cadences, Positions({}), os.urandom)
+        sealer = Sealer(seal, clock, buffer, writer, chain, None, devices, Positions({}), os.urandom)
         for found in rounds:
             for each in found:
                 sealer.take([each])

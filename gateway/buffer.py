@@ -19,7 +19,7 @@ from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
 from gateway.disk import Disk
 from gateway.faults import BufferFull
-from gateway.schedule import KEPT_SLOTS
+from gateway.schedule import KEPT_EARLY, KEPT_SLOTS
 from gateway.settled import Settled
 from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
@@ -112,7 +112,7 @@ class Buffer:
     def known(self) -> Known:
         """What a start needs to know."""
         slots: dict[str, list[int]] = {}
-        for device, slot_ms in self._disk.opened().execute("SELECT device, slot_ms FROM slot ORDER BY slot_ms"):
+        for device, slot_ms in self._disk.opened().execute("SELECT device, slot_ms FROM slot ORDER BY n, slot_ms"):
             slots.setdefault(device, []).append(slot_ms)
         rows = self._disk.opened().execute("SELECT device, seconds, code FROM profile")
         head, order, last = self._meta("head"), self._meta("order"), self._meta("last_ack")
@@ -252,7 +252,7 @@ class Buffer:
                 _insert(database, batch, readings)
             for name, value in meta.items():
                 _put(database, name, value)
-            database.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?)", slots)
+            _settle_slots(database, slots)
 
         self._disk.write_small(work)
 
@@ -331,10 +331,20 @@ def _insert(database: sqlite3.Connection, batch: Batch, readings: int) -> Entry:
 def _settle(database: sqlite3.Connection, settled: Settled) -> None:
     for device, time in settled.rows.items():
         database.execute("INSERT OR REPLACE INTO profile VALUES (?, ?, ?)", (device, time.seconds, time_code(time)))
-    for device, slot_ms, cadence_ms in settled.slots:
-        database.execute("INSERT OR IGNORE INTO slot VALUES (?, ?)", (device, slot_ms))
-        oldest = slot_ms - KEPT_SLOTS * cadence_ms
-        database.execute("DELETE FROM slot WHERE device = ? AND slot_ms <= ?", (device, oldest))
+    _settle_slots(database, settled.slots)
+
+
+_SETTLE = """INSERT OR IGNORE INTO slot
+    SELECT :device, :slot_ms, coalesce(max(n), 0) + 1 FROM slot WHERE device = :device"""
+_FORGET = """DELETE FROM slot WHERE device = :device
+    AND n <= (SELECT max(n) FROM slot WHERE device = :device) - iif(slot_ms < :slot_ms, :kept, :early)"""
+
+
+def _settle_slots(database: sqlite3.Connection, slots: Iterable[tuple[str, int]]) -> None:
+    for device, slot_ms in slots:
+        named = {"device": device, "slot_ms": slot_ms, "kept": KEPT_SLOTS, "early": KEPT_EARLY}
+        database.execute(_SETTLE, named)
+        database.execute(_FORGET, named)
 
 
 def _remove(database: sqlite3.Connection, batches: Iterable[bytes]) -> None:

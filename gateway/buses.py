@@ -58,6 +58,6 @@ def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
     return ModbusReader(bus, clock)
 
 
-def cadences(configuration: Configuration) -> dict[str, int]:
-    """Cadence (ms) by device name."""
-    return {device.name: device.cadence_ms for bus in configuration.bus for device in bus.device}
+def device_names(configuration: Configuration) -> frozenset[str]:
+    """All devices that are read slot by slot."""
+    return frozenset(device.name for bus in configuration.bus for device in bus.device)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway import enrol, events
-from gateway.buses import cadences, pollers
+from gateway.buses import device_names, pollers
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
@@ -76,7 +76,7 @@ class _Daemon:
             self._writer,
             opened.chain,
             known.head,
-            cadences(configuration),
+            device_names(configuration),
             positions,
             surroundings.random,
             self._sealed,

@@ -9,7 +9,7 @@ billing until an operator closes the case: the seal says what this gateway claim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -38,8 +38,8 @@ log = structlog.get_logger("plomba.gateway")
 class Quarantine:
     """Takes readings from the pollers while there is no key, in place of the sealer."""
 
-    def __init__(self, buffer: Buffer, writer: Writer, cadences: dict[str, int], positions: Positions) -> None:
-        self._buffer, self._writer, self._cadences, self._positions = buffer, writer, cadences, positions
+    def __init__(self, buffer: Buffer, writer: Writer, devices: Collection[str], positions: Positions) -> None:
+        self._buffer, self._writer, self._devices, self._positions = buffer, writer, devices, positions
         self._waiting: list[Reading] = []
         self._trouble: str | None = None
         self._lock = asyncio.Lock()  # several buses end their rounds at one time
@@ -50,7 +50,7 @@ class Quarantine:
             log.error("readings-refused", readings=len(found), waiting=len(self._waiting))
             return
         self._waiting.extend(found)
-        self._positions.took(Settled.by(found, self._cadences).rows)
+        self._positions.took(Settled.by(found, self._devices).rows)
 
     def note(self, event: Event) -> None:
         """An event without a key is only logged, which the poller has done."""
@@ -64,7 +64,7 @@ class Quarantine:
         """What is taken meanwhile is behind these readings and stays in hand."""
         leaves = [(_leaf(each), each.exchange) for each in readings]
         rows = [(leaf, each.telegram if each.keep else None) for leaf, each in leaves if leaf is not None]
-        settled = Settled.by(readings, self._cadences)
+        settled = Settled.by(readings, self._devices)
         try:
             await self._writer.do(lambda: self._buffer.quarantine(rows, settled))
         except (WriteFailed, BufferFull) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway import schema
 from gateway.buffer import Buffer, Gap
 from gateway.files import sync_folder
-from gateway.settled import Settled
+from gateway.settled import Settled, Slot
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink.batch import Batch
@@ -110,14 +110,16 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
     return found
 
 
-def _slots(whole: list[tuple[Batch, int]]) -> set[tuple[str, int]]:
+def _slots(whole: list[tuple[Batch, int]]) -> list[Slot]:
     """The slots that the newest salvaged batches settle: they are not read again, so no reading comes twice."""
-    settled: set[tuple[str, int]] = set()
+    settled: dict[Slot, None] = {}
     for batch, _ in whole[-SLOT_BATCHES:]:
         with suppress(PlombaError):
             content = batches.expand(batch.header, inflate(batch.content, batch.header.body_len))
-            settled |= {(each.device, each.slot_ms) for each in content.readings if each.slot_ms is not None}
-    return settled
+            settled |= dict.fromkeys(
+                (each.device, each.slot_ms) for each in content.readings if each.slot_ms is not None
+            )
+    return list(settled)
 
 
 def _sound(buffer: Buffer) -> bool:

@@ -3,7 +3,8 @@
 A slot of a device begins at a multiple of its cadence (UTC) and is open until the next begins. It is due while it is
 open and has not been read; which slots were read survives a restart with the batches that hold them, so that a slot
 which a restart interrupted is polled again and one that is sealed never is. A clock that was set back meets slots that
-were read: they are not read a second time.
+were read: they are not read a second time. So what is forgotten is what was read longest ago, whatever the clock showed
+then, and a slot that a clock ahead of the time read early is known when its time comes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from gateway.config import Device
 
 KEPT_SLOTS = 96  # of each device: a day of quarters of an hour; a clock set back further meets slots it forgot
+KEPT_EARLY = 384  # the newest of so many are kept while they lie in the future
 RETRY_MS = 2_000  # the first pause after a failed poll; doubles to `RETRY_CAP_MS` while the slot is open
 RETRY_CAP_MS = 60_000
 
@@ -29,18 +31,18 @@ class Due:
 
 @dataclass(slots=True)
 class _Progress:
-    done: set[int]
+    done: dict[int, None]  # in the order in which they were read
     slot_ms: int = -1
     failures: int = 0
     retry_mono_ms: int = 0
 
 
 class Schedule:
-    """The slots of one bus's devices; `sealed` are the slots that the buffer knows of, by device name."""
+    """The slots of one bus's devices; `sealed` are those that the buffer knows of, in the order of their readings."""
 
     def __init__(self, devices: Iterable[Device], sealed: Mapping[str, Iterable[int]]) -> None:
         self._devices = tuple(devices)
-        self._progress = {each.name: _Progress(set(sealed.get(each.name, ()))) for each in self._devices}
+        self._progress = {each.name: _Progress(dict.fromkeys(sealed.get(each.name, ()))) for each in self._devices}
 
     def due(self, utc_ms: int, mono_ms: int) -> list[Due]:
         """What is due now: devices in order, those whose last poll failed behind the others."""
@@ -58,9 +60,11 @@ class Schedule:
         """The slot has its reading."""
         mine = self._progress[due.device.name]
         mine.slot_ms, mine.failures = due.slot_ms, 0
-        mine.done.add(due.slot_ms)
-        if len(mine.done) > KEPT_SLOTS:
-            mine.done.discard(min(mine.done))
+        mine.done[due.slot_ms] = None
+        slots = list(mine.done)
+        for slot_ms in slots[:-KEPT_SLOTS]:
+            if slot_ms < due.slot_ms or slot_ms in slots[:-KEPT_EARLY]:
+                del mine.done[slot_ms]
 
     def failed(self, due: Due, mono_ms: int) -> None:
         """The poll failed: not again before a pause."""

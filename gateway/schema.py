@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS aside (
     id BLOB PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, codec INTEGER NOT NULL, body BLOB NOT NULL,
     code TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS quarantine (n INTEGER PRIMARY KEY AUTOINCREMENT, leaf BLOB NOT NULL, telegram BLOB);
-CREATE TABLE IF NOT EXISTS slot (device TEXT NOT NULL, slot_ms INTEGER NOT NULL, PRIMARY KEY (device, slot_ms))
+CREATE TABLE IF NOT EXISTS slot (
+    device TEXT NOT NULL, slot_ms INTEGER NOT NULL, n INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, slot_ms))
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS profile (device TEXT PRIMARY KEY, seconds INTEGER NOT NULL, code INTEGER NOT NULL)
     WITHOUT ROWID;
@@ -65,10 +66,17 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         size = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {max_bytes // size}")
         database.executescript(TABLES)
+        _raise(database)
     except (*FAULTS, NotDurable):
         database.close()
         raise
     return database
+
+
+def _raise(database: sqlite3.Connection) -> None:
+    """Give a buffer of an older release what it lacks: the order in which slots were read."""
+    if "n" not in {row[1] for row in database.execute("PRAGMA table_info(slot)")}:
+        database.execute("ALTER TABLE slot ADD COLUMN n INTEGER NOT NULL DEFAULT 0")
 
 
 def is_sound(database: sqlite3.Connection) -> bool:

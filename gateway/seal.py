@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -76,7 +76,7 @@ class Sealer:
         buffer: takes sealed batches, by way of `writer`.
         chain: what is held; batches are added after their commit.
         head: the newest batch ever sealed here.
-        cadences: cadence (ms) by device name, for the slots that a batch settles.
+        devices: names of those whose slots a batch settles.
         positions: where load profiles ended; told what was taken, committed and refused.
         random: secure random bytes.
         sealed: called after each commit.
@@ -90,13 +90,13 @@ class Sealer:
         writer: Writer,
         chain: Chain,
         head: Head | None,
-        cadences: dict[str, int],
+        devices: Collection[str],
         positions: Positions,
         random: Callable[[int], bytes],
         sealed: Callable[[], None] = lambda: None,
     ) -> None:
         self._seal, self._clock, self._buffer, self._writer = seal, clock, buffer, writer
-        self._chain, self._cadences, self._positions = chain, cadences, positions
+        self._chain, self._devices, self._positions = chain, devices, positions
         self._random, self._sealed = random, sealed
         self._head, self.epoch = head, random(EPOCH)
         self._readings: list[Reading] = []
@@ -133,7 +133,7 @@ class Sealer:
             self._refused += len(found)
             return
         self._readings.extend(found)
-        self._positions.took(Settled.by(found, self._cadences).rows)
+        self._positions.took(Settled.by(found, self._devices).rows)
         self._touch()
 
     def note(self, record: Record) -> None:
@@ -205,7 +205,7 @@ class Sealer:
             if sealed is None:
                 parts.extend(reversed(self._halved(mine, beside)))
                 continue
-            if not await self._commit(_Pending(sealed, Settled.by(mine, self._cadences), len(mine))):
+            if not await self._commit(_Pending(sealed, Settled.by(mine, self._devices), len(mine))):
                 self._put_back(parts)
                 return
 

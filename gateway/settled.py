@@ -5,32 +5,35 @@ Both are written in the transaction of the batch that holds the readings: a slot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocols.reading import How, MeterTime, Reading
 
-Slot = tuple[str, int, int]  # device, slot (ms UTC), cadence (ms)
+Slot = tuple[str, int]  # device, slot (ms UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Slots, and by device the meter's time of the last row of its load profile, in the meter's own order."""
+    """Slots in the order of their readings, and by device the meter's time of the last row of its load profile.
+
+    The last row is the last in the meter's own order.
+    """
 
     slots: tuple[Slot, ...] = ()
     rows: Mapping[str, MeterTime] = field(default_factory=dict)
 
     @classmethod
-    def by(cls, readings: Iterable[Reading], cadences: Mapping[str, int]) -> Settled:
-        """What `readings` settle; `cadences` (ms) are of the devices that have slots."""
-        slots: dict[tuple[str, int], Slot] = {}
+    def by(cls, readings: Iterable[Reading], devices: Collection[str]) -> Settled:
+        """What `readings` settle; `devices` are those that have slots."""
+        slots: dict[Slot, None] = {}
         rows: dict[str, MeterTime] = {}
         for each in readings:
-            if each.slot_ms is not None and each.device in cadences:
-                slots[each.device, each.slot_ms] = (each.device, each.slot_ms, cadences[each.device])
+            if each.slot_ms is not None and each.device in devices:
+                slots[each.device, each.slot_ms] = None
             if each.how is How.PROFILE and each.meter_time is not None:
                 rows[each.device] = each.meter_time
-        return cls(tuple(slots.values()), rows)
+        return cls(tuple(slots), rows)
 
 
 class Positions:

@@ -76,6 +76,7 @@ class Stage:
             "gateway-kill": lambda f: self._of(f).kill(f.for_s),
             "gateway-stop": lambda f: self._of(f).stop(f.for_s),
             "gateway-clock": self._clock,
+            "gateway-clock-far": self._clock,
             "gateway-1970": self._dead_clock,
             "gateway-disk-full": lambda f: self._disk_full(self._of(f), f.for_s),
             "gateway-sync-fails": lambda f: self._sync_fails(self._of(f), int(f.amount)),

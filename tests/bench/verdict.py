@@ -42,7 +42,12 @@ CLOCK_MS = 9_000  # a clock that says it is synchronised is right within this
 FALSE_ALARM = "NULL value in lost.reason"
 SHOWN = 12  # violations of one kind that are told
 # Faults of one gateway in which its reading or writing is disturbed, beyond the times in which it does not run.
-DISTURB = frozenset(f"gateway-{each}" for each in ("clock", "1970", "rot", "rollback", "cut-io")) | {
+SET_WRONG = frozenset({"gateway-clock", "gateway-clock-far"})
+DISTURB = SET_WRONG | {
+    "gateway-1970",
+    "gateway-rot",
+    "gateway-rollback",
+    "gateway-cut-io",
     "meters-garbled",
     "meter-silent",
     "meter-swapped",
@@ -189,7 +194,7 @@ class _Gateway:
 
     def _times(self, reading: SealedReading, answer: Answered, where: str) -> None:
         """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
-        if not reading.quality.synchronised or self._befallen({"gateway-clock"}, answer.at_ms, answer.at_ms):
+        if not reading.quality.synchronised or self._befallen(SET_WRONG, answer.at_ms, answer.at_ms):
             return
         unset = self._befallen({"gateway-1970"}, answer.at_ms, answer.at_ms)
         if unset and self.misled:

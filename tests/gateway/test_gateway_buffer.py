@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from gateway.chain import Mark
 from gateway.faults import AlreadyRunning, BufferFull, WriteFailed
 from gateway.lock import FolderLock
 from gateway.salvage import declared, open_or_salvage
+from gateway.schedule import KEPT_EARLY, KEPT_SLOTS
 from gateway.seal import READINGS_REFUSED, SEAL_AFTER_MS
 from gateway.settled import Settled
 from gateway.writer import InlineWriter
@@ -62,6 +64,51 @@ def mark_all(rig: Rig, mark: Mark) -> None:
     marks = {entry.id: mark for entry in rig.chain.entries()}
     rig.buffer.mark(marks, {}, {})
     rig.chain.set_marks(marks, {})
+
+
+@pytest.mark.parametrize("step_ms", [3_600_000, 100_000_000, -100_000_000])
+async def test_slots_are_known_after_a_restart_although_the_clock_was_off(tmp_path: Path, step_ms: int) -> None:
+    """Found by torture: a batch sealed while the clock was ahead took the slots of the real time with it."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    real = set(rig.buffer.known().slots["heat"])
+    rig.time.wall_ms += step_ms
+    await rig.seal(2)
+    rig.time.wall_ms -= step_ms
+    rig.buffer.close()
+    rig.start()
+    assert real < set(rig.buffer.known().slots["heat"])
+
+
+async def test_only_so_many_slots_are_kept_those_read_last(tmp_path: Path) -> None:
+    """The same rule as in the schedule, on disk."""
+    rig = Rig(tmp_path)
+    await rig.seal(KEPT_SLOTS + 5)
+    kept = rig.buffer.known().slots["heat"]
+    assert len(kept) == KEPT_SLOTS
+    assert kept == tuple(sorted(kept))
+    newest = kept[-1]
+    rig.time.wall_ms -= 3 * KEPT_SLOTS * CADENCE_MS
+    await rig.seal(KEPT_SLOTS)
+    kept = rig.buffer.known().slots["heat"]
+    assert newest in kept, "it lies in the future of this clock"
+    assert len(kept) == 2 * KEPT_SLOTS
+    await rig.seal(KEPT_EARLY)
+    assert newest not in rig.buffer.known().slots["heat"]
+
+
+async def test_a_buffer_of_an_older_release_keeps_its_slots(tmp_path: Path) -> None:
+    """It did not know in which order they were read."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    known = rig.buffer.known().slots["heat"]
+    rig.buffer.close()
+    with closing(sqlite3.connect(tmp_path / schema.BUFFER_FILE, isolation_level=None)) as database:
+        database.execute("ALTER TABLE slot DROP COLUMN n")
+    rig.start()
+    assert rig.buffer.known().slots["heat"] == known
+    await rig.seal()
+    assert rig.buffer.known().slots["heat"][:-1] == known
 
 
 async def test_what_was_sealed_is_there_after_a_restart(tmp_path: Path) -> None:

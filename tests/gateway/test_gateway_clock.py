@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from gateway_parts import CADENCE_MS, NOW_MS, Time
 
 from gateway.clock import BUILD_MS, GatewayClock, system_sources
 from gateway.config import MbusDevice as Device
-from gateway.schedule import RETRY_MS, Schedule
+from gateway.schedule import KEPT_EARLY, KEPT_SLOTS, RETRY_MS, Schedule
 from protocols.uplink.header import ClockSource, ClockState
 
 HEAT = Device(name="heat", address=1, cadence_s=CADENCE_MS // 1000)
@@ -162,6 +163,40 @@ def test_a_clock_that_was_set_back_meets_slots_that_are_done() -> None:
         (due,) = schedule.due(at, 0)
         schedule.read(due)
     assert schedule.due(NOW_MS, 0) == []
+
+
+STEPS = (3_600_000, 100_000_000, -3_600_000, -80_000_000)
+
+
+@pytest.mark.parametrize("step_ms", STEPS)
+def test_a_clock_that_was_off_for_a_while_meets_no_slot_twice(step_ms: int) -> None:
+    """Found by torture: while the clock was ahead, the slots before were forgotten, for they were lower."""
+    schedule = Schedule([HEAT], {})
+    read: list[int] = []
+
+    def pass_slots(start_ms: int, count: int) -> None:
+        for n in range(count):
+            for due in schedule.due(start_ms + n * CADENCE_MS, 0):
+                schedule.read(due)
+                read.append(due.slot_ms)
+
+    pass_slots(NOW_MS, KEPT_SLOTS)
+    now_ms = NOW_MS + (KEPT_SLOTS - 1) * CADENCE_MS
+    pass_slots(now_ms + step_ms, 3)
+    pass_slots(now_ms, 2 * KEPT_SLOTS)
+    assert len(read) == len(set(read))
+    assert now_ms // CADENCE_MS * CADENCE_MS + CADENCE_MS in read
+
+
+def test_slots_of_a_clock_far_ahead_do_not_add_up_for_ever() -> None:
+    """Each jump leaves some in the future: the newest of them are kept."""
+    schedule = Schedule([HEAT], {})
+    for jump in range(20):
+        for n in range(KEPT_SLOTS):
+            (due,) = schedule.due(NOW_MS + (1_000 - jump) * KEPT_SLOTS * CADENCE_MS + n * CADENCE_MS, 0)
+            schedule.read(due)
+    kept = [n for n in range(-20 * KEPT_SLOTS, 1_002 * KEPT_SLOTS) if not schedule.due(NOW_MS + n * CADENCE_MS, 0)]
+    assert len(kept) == KEPT_EARLY
 
 
 def test_what_was_stamped_before_the_clock_was_set_is_not_called_good_after_it() -> None:

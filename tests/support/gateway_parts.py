@@ -126,7 +126,7 @@ class Rig:
             InlineWriter(),
             self.chain,
             known.head,
-            {"heat": CADENCE_MS},
+            {"heat"},
             self.positions,
             random.Random(self.starts).randbytes,
         )
