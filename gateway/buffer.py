@@ -19,7 +19,7 @@ from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
 from gateway.disk import Disk
 from gateway.faults import BufferFull
-from gateway.schedule import KEPT_EARLY, KEPT_SLOTS
+from gateway.schedule import KEPT_SLOTS
 from gateway.settled import Settled
 from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
@@ -337,12 +337,12 @@ def _settle(database: sqlite3.Connection, settled: Settled) -> None:
 _SETTLE = """INSERT OR IGNORE INTO slot
     SELECT :device, :slot_ms, coalesce(max(n), 0) + 1 FROM slot WHERE device = :device"""
 _FORGET = """DELETE FROM slot WHERE device = :device
-    AND n <= (SELECT max(n) FROM slot WHERE device = :device) - iif(slot_ms < :slot_ms, :kept, :early)"""
+    AND n <= (SELECT max(n) FROM slot WHERE device = :device) - :kept"""
 
 
 def _settle_slots(database: sqlite3.Connection, slots: Iterable[tuple[str, int]]) -> None:
     for device, slot_ms in slots:
-        named = {"device": device, "slot_ms": slot_ms, "kept": KEPT_SLOTS, "early": KEPT_EARLY}
+        named = {"device": device, "slot_ms": slot_ms, "kept": KEPT_SLOTS}
         database.execute(_SETTLE, named)
         database.execute(_FORGET, named)
 

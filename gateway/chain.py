@@ -89,6 +89,11 @@ class Chain:
         """The highest sequence number of an epoch that was here since the start (0: none)."""
         return self._newest.get(epoch, 0)
 
+    def holds_together(self) -> bool:
+        """Whether each batch names the one before it as it is held: a walk by `prev` must not end between the two."""
+        pairs = ((each, self.at(each.epoch, each.seq - 1)) for each in self._entries.values())
+        return all(before is None or each.prev == before.id for each, before in pairs)
+
     def get(self, batch: bytes) -> Entry | None:
         """The batch with this id, where it is held."""
         return self._entries.get(batch)

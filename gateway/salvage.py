@@ -128,7 +128,8 @@ def _sound(buffer: Buffer) -> bool:
             if not schema.is_sound(database):
                 return False
         buffer.known()
-        buffer.chain()
+        if not buffer.chain().holds_together():
+            return False
     except (*schema.DAMAGE, PlombaError):
         return False
     return True

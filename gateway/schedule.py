@@ -4,7 +4,7 @@ A slot of a device begins at a multiple of its cadence (UTC) and is open until t
 open and has not been read; which slots were read survives a restart with the batches that hold them, so that a slot
 which a restart interrupted is polled again and one that is sealed never is. A clock that was set back meets slots that
 were read: they are not read a second time. So what is forgotten is what was read longest ago, whatever the clock showed
-then, and a slot that a clock ahead of the time read early is known when its time comes.
+then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from gateway.config import Device
 
 KEPT_SLOTS = 96  # of each device: a day of quarters of an hour; a clock set back further meets slots it forgot
-KEPT_EARLY = 384  # the newest of so many are kept while they lie in the future
 RETRY_MS = 2_000  # the first pause after a failed poll; doubles to `RETRY_CAP_MS` while the slot is open
 RETRY_CAP_MS = 60_000
 
@@ -61,10 +60,8 @@ class Schedule:
         mine = self._progress[due.device.name]
         mine.slot_ms, mine.failures = due.slot_ms, 0
         mine.done[due.slot_ms] = None
-        slots = list(mine.done)
-        for slot_ms in slots[:-KEPT_SLOTS]:
-            if slot_ms < due.slot_ms or slot_ms in slots[:-KEPT_EARLY]:
-                del mine.done[slot_ms]
+        if len(mine.done) > KEPT_SLOTS:
+            del mine.done[next(iter(mine.done))]
 
     def failed(self, due: Due, mono_ms: int) -> None:
         """The poll failed: not again before a pause."""

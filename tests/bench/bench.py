@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT, ROOT / "tests" / "support", ROOT / "tests" / "bench")
+FOLDERS = (ROOT, *(ROOT / "tests" / each for each in ("support", "uplink", "bench")))
 for each in FOLDERS:
     if str(each) not in sys.path:
         sys.path.insert(0, str(each))
@@ -39,6 +40,7 @@ for each in FOLDERS:
 import crashdisk  # noqa: E402
 import structlog  # noqa: E402
 import verdict as verdicts  # noqa: E402
+import witness  # noqa: E402
 from dwelling import Shape  # noqa: E402
 from planted import BUGS  # noqa: E402
 from schedule import KINDS, Fault, draw  # noqa: E402
@@ -52,6 +54,7 @@ import gateway.link  # noqa: E402
 import gateway.poll  # noqa: E402
 import gateway.seal  # noqa: E402
 from gateway.schema import BUFFER_FILE  # noqa: E402
+from protocols.uplink.keys import PublicKey  # noqa: E402
 
 DRAIN_S = 8 * 3_600.0  # virtual, at most, until everything sealed is stored: several of the longest pauses
 LOOK_S = 60.0
@@ -114,12 +117,32 @@ def _unhurried() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _drawn_boxes(dice: random.Random) -> Iterator[None]:
+    """Boxes with drawn ephemeral keys: what the collector keeps of hostile packets must not differ from run to run."""
+
+    def seal(key: PublicKey, plaintext: bytes, info: bytes) -> bytes:
+        return witness.seal_box(dice.randbytes(32), key.octets, plaintext, info)
+
+    kept = PublicKey.seal
+    setattr(PublicKey, "seal", seal)  # noqa: B010 - mypy takes no assignment to a method
+    try:
+        yield
+    finally:
+        setattr(PublicKey, "seal", kept)  # noqa: B010
+
+
 def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
     """Run a plan from its first minute to the verdict."""
     unexpected: list[str] = []
     structlog.configure(processors=[_listening(unexpected)])
     where = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="plomba-bench-", dir=where) as folder, crashdisk.installed(), _unhurried():
+    with (
+        tempfile.TemporaryDirectory(prefix="plomba-bench-", dir=where) as folder,
+        crashdisk.installed(),
+        _unhurried(),
+        _drawn_boxes(random.Random(f"{plan.seed}/boxes")),
+    ):
         loop = BenchLoop(random.Random(f"{plan.seed}/order"), TURNS + round(TURNS_A_DAY * plan.gateway_days))
         asyncio.set_event_loop(loop)
         stage = Stage(loop, plan, Path(folder))
@@ -277,6 +300,7 @@ def _many(chosen: argparse.Namespace) -> int:
     shown = {"result": "failed" if failed else "held", "runs": len(runs), "failed_seeds": failed}
     shown["gateway_days"] = round(sum(each.get("gateway_days", 0) for each in runs))
     shown["memory_mb"] = max(each.get("memory_mb", 0) for each in runs)
+    shown["digest"] = hashlib.sha256("".join(each.get("digest", "") for each in runs).encode()).hexdigest()[:32]
     print(json.dumps({**shown, "seconds": round(time.monotonic() - began), **dict(sorted(counts.items()))}))
     return 1 if failed else 0
 

@@ -76,7 +76,7 @@ class Dwelling:
         ]
         buses: list[dict[str, Any]] = []
         if devices:
-            buses.append({"name": "riser", "protocol": "mbus", "port": "riser", "baud": 2400, "device": devices})
+            buses.append({"name": "riser", "protocol": "mbus", "port": "/dev/riser", "baud": 2400, "device": devices})
         for host, outlet in self.outlets.items():
             plate = outlet.meter.plate
             device = {"name": host, "cadence_s": self.shape.dlms_cadence_s, "serial": plate.serial, "history_days": 1}

@@ -182,7 +182,8 @@ class Node:
         self.spans[-1].to_ms, self.spans[-1].how = self.world.now_ms(), how
         self.door.break_all("its peer ended")
         full = self.disk.capacity is not None
-        self.disk = next_disk()
+        left, self.disk = self.disk, next_disk()
+        left.scrap()
         if full:
             self.disk.fill()
         self.world.count(f"{'gateway' if isinstance(self, GatewayNode) else 'collector'} {how}")

@@ -334,7 +334,7 @@ class _Gateway:
 
     def _buffer(self) -> None:
         with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
-            verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
+            verdict = _integrity(database)
             refused = database.execute("SELECT count(*) FROM batch WHERE refused IS NOT NULL").fetchone()[0]
         if verdict != "ok":
             self.verdict.add("corrupt", f"{self.node.name}: {verdict}")
@@ -356,9 +356,17 @@ def _cases(store: SqliteStore, kinds: set[str], forgotten: bool, verdict: Verdic
 
 def _sound(stage: Stage, verdict: Verdict) -> None:
     with closing(sqlite3.connect(stage.collector.disk.folder / STORE)) as database:
-        found = database.execute("PRAGMA integrity_check").fetchone()[0]
+        found = _integrity(database)
     if found not in ("ok", FALSE_ALARM):
         verdict.add("corrupt", f"the collector's store: {found}")
+
+
+def _integrity(database: sqlite3.Connection) -> str:
+    try:
+        found: str = database.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return f"{error}"
+    return found
 
 
 def _shown(values: Iterable[Value]) -> Shown:

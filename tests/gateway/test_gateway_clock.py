@@ -7,7 +7,7 @@ from gateway_parts import CADENCE_MS, NOW_MS, Time
 
 from gateway.clock import BUILD_MS, GatewayClock, system_sources
 from gateway.config import MbusDevice as Device
-from gateway.schedule import KEPT_EARLY, KEPT_SLOTS, RETRY_MS, Schedule
+from gateway.schedule import KEPT_SLOTS, RETRY_MS, Schedule
 from protocols.uplink.header import ClockSource, ClockState
 
 HEAT = Device(name="heat", address=1, cadence_s=CADENCE_MS // 1000)
@@ -165,10 +165,10 @@ def test_a_clock_that_was_set_back_meets_slots_that_are_done() -> None:
     assert schedule.due(NOW_MS, 0) == []
 
 
-STEPS = (3_600_000, 100_000_000, -3_600_000, -80_000_000)
+STEPS_MS = (3_600_000, 10_000_000_000, -3_600_000, -80_000_000)
 
 
-@pytest.mark.parametrize("step_ms", STEPS)
+@pytest.mark.parametrize("step_ms", STEPS_MS)
 def test_a_clock_that_was_off_for_a_while_meets_no_slot_twice(step_ms: int) -> None:
     """Found by torture: while the clock was ahead, the slots before were forgotten, for they were lower."""
     schedule = Schedule([HEAT], {})
@@ -186,17 +186,6 @@ def test_a_clock_that_was_off_for_a_while_meets_no_slot_twice(step_ms: int) -> N
     pass_slots(now_ms, 2 * KEPT_SLOTS)
     assert len(read) == len(set(read))
     assert now_ms // CADENCE_MS * CADENCE_MS + CADENCE_MS in read
-
-
-def test_slots_of_a_clock_far_ahead_do_not_add_up_for_ever() -> None:
-    """Each jump leaves some in the future: the newest of them are kept."""
-    schedule = Schedule([HEAT], {})
-    for jump in range(20):
-        for n in range(KEPT_SLOTS):
-            (due,) = schedule.due(NOW_MS + (1_000 - jump) * KEPT_SLOTS * CADENCE_MS + n * CADENCE_MS, 0)
-            schedule.read(due)
-    kept = [n for n in range(-20 * KEPT_SLOTS, 1_002 * KEPT_SLOTS) if not schedule.due(NOW_MS + n * CADENCE_MS, 0)]
-    assert len(kept) == KEPT_EARLY
 
 
 def test_what_was_stamped_before_the_clock_was_set_is_not_called_good_after_it() -> None:

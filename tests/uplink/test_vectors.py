@@ -122,6 +122,12 @@ def test_a_second_reader_opens_every_packet() -> None:
         witness.verify(1, bytes.fromhex(keys[signer]["public"]), kind, content[0], content[1])
 
 
+def test_our_reader_opens_what_the_second_one_seals() -> None:
+    """The other direction, with an ephemeral key of its own."""
+    box = witness.seal_box(bytes(range(32)), s.COLLECTOR_BOX.public.octets, b"plain", b"info")
+    assert s.COLLECTOR_BOX.open(box, b"info") == b"plain"
+
+
 def test_our_reader_opens_every_packet() -> None:
     """The same packets, by the product."""
     messages = load("messages")

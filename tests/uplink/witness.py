@@ -102,15 +102,27 @@ def open_box(private: bytes, box: bytes, info: bytes) -> bytes:
     secret_key = x25519.X25519PrivateKey.from_private_bytes(private)
     enc, sealed = box[:32], box[32:]
     shared = secret_key.exchange(x25519.X25519PublicKey.from_public_bytes(enc))
+    key, nonce = _schedule(shared, enc + secret_key.public_key().public_bytes_raw(), info)
+    return ChaCha20Poly1305(key).decrypt(nonce, sealed, None)
+
+
+def seal_box(ephemeral: bytes, public: bytes, plain: bytes, info: bytes) -> bytes:
+    """What `open_box` opens, with an ephemeral key that is given."""
+    ephemeral_key = x25519.X25519PrivateKey.from_private_bytes(ephemeral)
+    enc = ephemeral_key.public_key().public_bytes_raw()
+    shared = ephemeral_key.exchange(x25519.X25519PublicKey.from_public_bytes(public))
+    key, nonce = _schedule(shared, enc + public, info)
+    return enc + ChaCha20Poly1305(key).encrypt(nonce, plain, None)
+
+
+def _schedule(shared: bytes, context: bytes, info: bytes) -> tuple[bytes, bytes]:
     suite = b"KEM" + bytes.fromhex("0020")
-    context = enc + secret_key.public_key().public_bytes_raw()
     secret = _expand(suite, _extract(suite, b"", b"eae_prk", shared), b"shared_secret", context, 32)
     suite = b"HPKE" + bytes.fromhex("002000010003")
     hashes = _extract(suite, b"", b"psk_id_hash", b"") + _extract(suite, b"", b"info_hash", info)
     schedule = b"\x00" + hashes
     prk = _extract(suite, secret, b"secret", b"")
-    key, nonce = _expand(suite, prk, b"key", schedule, 32), _expand(suite, prk, b"base_nonce", schedule, 12)
-    return ChaCha20Poly1305(key).decrypt(nonce, sealed, None)
+    return _expand(suite, prk, b"key", schedule, 32), _expand(suite, prk, b"base_nonce", schedule, 12)
 
 
 def _extract(suite: bytes, salt: bytes, label: bytes, material: bytes) -> bytes:
