@@ -26,6 +26,7 @@ from protocols.uplink.leaf import (
 from protocols.uplink.pack import Fields, Wire
 
 ABSENT = 0  # in the column of kinds: this register is not in this row
+_STATES = tuple(State)
 NOT_KNOWN = -1  # in the column of uncertainties
 
 
@@ -261,7 +262,7 @@ def _expand(wire: Wire, register: Register, count: int) -> list[Value | None]:
                 number_from_wire(kind, next(rest), None)
                 if kind in (TEXT, RAW)
                 else number_from_wire(kind, next(numbers), next(scales)),
-                State(states[i]),
+                _STATES[states[i]],
                 status[i],
                 times[i],
             )

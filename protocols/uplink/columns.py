@@ -18,10 +18,13 @@ from protocols.uplink.pack import Wire
 PLAIN = 0
 RUNS = 1
 _INTEGERS = {int}
+_EMPTY = [PLAIN]
 
 
 def encode(values: Sequence[int]) -> list[Wire]:
     """The shorter of the two forms."""
+    if not values:
+        return [PLAIN]
     steps = [value - before for value, before in zip(values, [0, *values], strict=False)]
     if not (_within(values) and _within(steps)):
         raise LimitError("values and their differences within 64 signed bits", "a wider one", "column")
@@ -39,6 +42,8 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
         CountError: not exactly `count` rows.
         LimitError: a running sum leaves 64 signed bits.
     """
+    if count == 0 and column == _EMPTY and type(column[0]) is int:
+        return []
     if not isinstance(column, list) or not column or set(map(type, column)) != _INTEGERS:
         raise FieldError("a column: an array of integers that begins with its form", "something else", where)
     form, *numbers = cast("list[int]", column)

@@ -263,6 +263,8 @@ def number_from_wire(kind: int, number: Wire, scale: int | None) -> Number:
     Raises:
         FieldError, LimitError: which rule is broken.
     """
+    if kind == INTEGER and type(number) is int and type(scale) is int and -limits.EXPONENT <= scale <= limits.EXPONENT:
+        return Scaled(number, scale)  # nearly all of them
     fields = Fields([number, scale], "value", 2)
     if kind in (INTEGER, FLOAT32):
         high = UNSIGNED32 if kind == FLOAT32 else limits.INT64_MAX
