@@ -43,6 +43,10 @@ class Sink(Protocol):
     async def round_over(self) -> None:
         """A round is done: seal."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what was handed on last was taken."""
+
 
 class BusPoller:
     """The owner of one bus.
@@ -90,10 +94,16 @@ class BusPoller:
         return self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms())
 
     async def _back_fill(self, due: Due) -> None:
-        """Profile rows of a device that just answered, piece by piece; what is due on this bus goes before them."""
-        while not self._stopping.is_set() and not self._due() and (piece := await self._rows(due)):
+        """Profile rows of a device that just answered, piece by piece; what is due on this bus goes before them.
+
+        Where nobody takes them they stay in the meter until the next visit.
+        """
+        while self._may_back_fill() and (piece := await self._rows(due)):
             self._sink.take(piece)
             await self._sink.round_over()
+
+    def _may_back_fill(self) -> bool:
+        return self._sink.has_room and not self._stopping.is_set() and not self._due()
 
     async def _rows(self, due: Due) -> list[Reading]:
         """A piece, or nothing where none is due or the meter fails: the next visit goes on from there."""

@@ -52,6 +52,11 @@ class Quarantine:
         self._waiting.extend(found)
         self._positions.took(Settled.by(found, self._devices).rows)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what came last was written."""
+        return self._trouble is None
+
     def note(self, event: Event) -> None:
         """An event without a key is only logged, which the poller has done."""
 

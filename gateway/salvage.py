@@ -2,14 +2,16 @@
 
 Whole is what verifies against a sealing key of ours, header, signature and body; nothing else is believed. Marks are
 not taken over: the next hello asks for them. What is known to have existed and is not whole becomes `lost` records:
-holes between whole batches of an epoch, what the index or a child's parent names beyond them.
+holes between whole batches of an epoch, what the index or a child's parent names beyond them. Where the first page does
+not read, which says where every table lies, a copy is read with a first page of ours: all buffers lie alike.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -29,8 +31,11 @@ from protocols.uplink.records import Lost, When
 
 REASON = "buffer damaged"
 FRESH = ".new"  # the end of the new file's name until it is complete
+LEGIBLE = ".legible"  # the end of a copy's name
 CHUNK = 256  # rows asked for at once; halved where a page does not read
 META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
+LOG = "-wal"
+PAGES_AT = 28  # in the first page: how many there are
 META_BYTES = 64 * 1024
 SLOT_BATCHES = 256  # newest batches whose slots count as settled: more than are sealed while one slot is open
 
@@ -93,7 +98,11 @@ def declared(gaps: Iterable[Gap], when: When) -> list[Lost]:
 def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
     """What is whole in the file `damaged`, which will be called `aside`."""
     found = Salvaged(aside)
-    with suppress(*schema.DAMAGE), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
+    with (
+        _legible(damaged) as path,
+        suppress(*schema.DAMAGE),
+        closing(sqlite3.connect(path, isolation_level=None)) as database,
+    ):
         trusted = {key.id: key for key in (*keys, *_own_keys(database))}
         counts = {row[0]: row[1] for row in _rows(database, "batch", "n, readings") if isinstance(row[1], int)}
         for n, *row in _rows(database, "content", "n, header, signature, codec, body"):
@@ -108,6 +117,41 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
             found.meta["head"] = [last.header.epoch, last.header.seq, last.id]
         found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
     return found
+
+
+@contextmanager
+def _legible(damaged: Path) -> Iterator[Path]:
+    """The file, or where its first page does not read a copy of it with another one, for as long as it is read."""
+    names: set[str] = set()
+    with suppress(*schema.DAMAGE), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
+        names = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    if names >= {"batch", "content"}:
+        yield damaged
+        return
+    copy = damaged.with_name(damaged.name + LEGIBLE)
+    try:
+        with suppress(OSError, *schema.DAMAGE):  # no room for it: then what reads without it
+            _copy_with_first_page(damaged, copy)
+        yield copy if copy.exists() else damaged
+    finally:
+        _unlink(copy)
+
+
+def _copy_with_first_page(damaged: Path, copy: Path) -> None:
+    schema.connect(copy, 1_000 * schema.PAGE).close()
+    first = copy.read_bytes()[: schema.PAGE]
+    shutil.copyfile(damaged, copy)
+    with copy.open("r+b") as file:
+        pages = copy.stat().st_size // schema.PAGE
+        file.write(first[:PAGES_AT] + pages.to_bytes(4, "big") + first[PAGES_AT + 4 :])
+    log = damaged.with_name(damaged.name + LOG)
+    if log.exists():
+        shutil.copyfile(log, copy.with_name(copy.name + LOG))
+
+
+def _unlink(path: Path) -> None:
+    for end in ("", *schema.SIDE_FILES):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _slots(whole: list[tuple[Batch, int]]) -> list[Slot]:
@@ -142,8 +186,8 @@ def _finish_or_forget(path: Path) -> None:
         for end in schema.SIDE_FILES:  # the damaged file's log must never be played into another file
             path.with_name(path.name + end).unlink(missing_ok=True)
         _rename(fresh, path)
-    for end in ("", *schema.SIDE_FILES):
-        fresh.with_name(fresh.name + end).unlink(missing_ok=True)
+    _unlink(fresh)
+    _unlink(path.with_name(path.name + LEGIBLE))
 
 
 def _rename(old: Path, new: Path) -> None:

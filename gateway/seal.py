@@ -20,6 +20,7 @@ from gateway.buffer import Appended, Buffer
 from gateway.chain import Chain, Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
+from gateway.refused import Refused
 from gateway.settled import Positions, Settled
 from gateway.writer import Writer
 from protocols.errors import PlombaError
@@ -39,7 +40,6 @@ PATIENCE_S = 0.5  # a poll waits no longer for a slow disk: of the jitter of 1 s
 WAITING_READINGS = 20_000  # kept in memory while the disk takes nothing: about 20 MB of readings with telegrams
 WAITING_RECORDS = 1_000
 HIGH_PERCENT = 80  # of the buffer in use: an event, once
-READINGS_REFUSED = "readings-refused"  # counters that `status` shows
 RECORDS_REFUSED = "records-refused"
 
 log = structlog.get_logger("plomba.gateway")
@@ -104,7 +104,7 @@ class Sealer:
         self._first_mono_ms: int | None = None
         self._pending: _Pending | None = None
         self._full = self._high = self._failing = False
-        self._refused = 0
+        self._refused = Refused(buffer, writer)
         self._lock, self._wake = asyncio.Lock(), asyncio.Event()
         self._round_due = False
         self._sealing: asyncio.Task[None] | None = None
@@ -114,6 +114,11 @@ class Sealer:
     def full(self) -> bool:
         """Whether the buffer refused the last readings."""
         return self._full
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the last batch was taken: while it was not, load profiles stay in their meters."""
+        return not (self._full or self._failing)
 
     @property
     def failing(self) -> bool:
@@ -130,7 +135,7 @@ class Sealer:
     def take(self, found: list[Reading]) -> None:
         """Readings of one poll; beyond `WAITING_READINGS` they are refused and counted."""
         if len(self._readings) + len(found) > WAITING_READINGS:
-            self._refused += len(found)
+            self._refused.add(found)
             return
         self._readings.extend(found)
         self._positions.took(Settled.by(found, self._devices).rows)
@@ -260,6 +265,7 @@ class Sealer:
         self._pending = None
         self._positions.committed(pending.settled.rows)
         self._committed(done)
+        await self._count_refused()
         return True
 
     def _committed(self, done: Appended) -> None:
@@ -273,29 +279,31 @@ class Sealer:
             log.warning(events.UNSAFE_REMOVED, batches=len(done.unsafe))
         if self._failing:
             self._failing = False
-            self.note_event(events.WRITE_RECOVERED, len(self._readings), self._refused)
-            self._refused = 0
+            self.note_event(events.WRITE_RECOVERED, len(self._readings), self._refused.told())
             log.info(events.WRITE_RECOVERED, waited=len(self._readings))
         if self._full:
             self._full = False
-            self.note_event(events.BUFFER_ROOM, self._refused)
-            log.info(events.BUFFER_ROOM, refused=self._refused)
-            self._refused = 0
+            refused = self._refused.told()
+            self.note_event(events.BUFFER_ROOM, refused)
+            log.info(events.BUFFER_ROOM, refused=refused)
         self._sealed()
 
     async def _refuse(self, pending: _Pending) -> None:
         """The buffer is full of what may not be removed: readings are refused and counted, polling goes on."""
-        self._refused += pending.readings
+        found = batches.expand(pending.batch.header, batches.verify(pending.batch, self._seal.key.public))
+        self._refused.add(found.readings)
         self._positions.refused(pending.settled.rows)
         if not self._full:
             self._full = True
             log.error(events.BUFFER_FULL)
-            self.note_event(events.BUFFER_FULL, self._refused)
-        records = batches.expand(pending.batch.header, batches.verify(pending.batch, self._seal.key.public)).records
-        for record in records:
+            self.note_event(events.BUFFER_FULL, self._refused.so_far)
+        for record in found.records:
             self.note(record)
+        await self._count_refused()
+
+    async def _count_refused(self) -> None:
         try:
-            await self._writer.do(lambda: self._buffer.count(READINGS_REFUSED, BufferFull.code, pending.readings))
+            await self._refused.keep()
         except WriteFailed as error:
             self._changed_failing(error)
 

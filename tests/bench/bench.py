@@ -86,13 +86,14 @@ class Sizes:
     days: float = 2.0
     gateways: int = 4
     busy: bool = False
+    cramped: bool = False
 
 
 def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     """The plan of a seed."""
     dice = random.Random(f"{seed}/plan")
-    if seed % CRAMPED == CRAMPED - 1:
-        shapes = tuple(Shape(2, 1, 600, 10_800) for _ in range(sizes.gateways))
+    if sizes.cramped or seed % CRAMPED == CRAMPED - 1:
+        shapes = (Shape(2, 1, 300 if sizes.cramped else 600, 10_800),) * sizes.gateways
         return Plan(seed, sizes.days, shapes, CRAMPED_BYTES)
     return Plan(seed, sizes.days, tuple(_shape(dice, sizes.busy) for _ in range(sizes.gateways)))
 
@@ -235,14 +236,15 @@ def result(plan: Plan, found: Verdict, seconds: float) -> dict[str, Any]:
 
 def _command(chosen: argparse.Namespace, seed: int, *more: str) -> list[str]:
     """This program for one seed, in a process of its own."""
-    sizes = ("--days", str(chosen.days), "--gateways", str(chosen.gateways), *(["--busy"] if chosen.busy else []))
+    sizes = ["--days", str(chosen.days), "--gateways", str(chosen.gateways)]
+    sizes += [f"--{name}" for name in ("busy", "cramped") if getattr(chosen, name)]
     bug = ("--bug", chosen.bug) if chosen.bug else ()
     season = ("--season", chosen.season) if chosen.season else ()
     return [sys.executable, __file__, "run", "--seed", str(seed), *sizes, *bug, *season, *more]
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways, chosen.busy))
+    made = plan(chosen.seed, _sizes(chosen))
     only = None if chosen.only is None else [int(n) for n in chosen.only.split(",") if n]
     faults = faults_of(made, only, _season(chosen))
     began = time.monotonic()
@@ -258,12 +260,16 @@ def _run(chosen: argparse.Namespace) -> int:
     return 0 if found.held else 1
 
 
+def _sizes(chosen: argparse.Namespace) -> Sizes:
+    return Sizes(chosen.days, chosen.gateways, chosen.busy, chosen.cramped)
+
+
 def _season(chosen: argparse.Namespace) -> list[str]:
     return [each for each in chosen.season.split(",") if each]
 
 
 def _shrink(chosen: argparse.Namespace) -> int:
-    made = plan(chosen.seed, Sizes(chosen.days, chosen.gateways, chosen.busy))
+    made = plan(chosen.seed, _sizes(chosen))
     faults = faults_of(made, None, _season(chosen))
     found = perform(made, faults)
     if found.held:
@@ -341,6 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--days", type=float, default=2.0, help="virtual days of faults")
     parser.add_argument("--gateways", type=int, default=4)
     parser.add_argument("--busy", action="store_true", help="only houses whose meters are read often")
+    parser.add_argument("--cramped", action="store_true", help="only gateways with hardly any room")
     parser.add_argument("--only", help="only the faults with these numbers, as 3,17 (empty: none)")
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant a fault of ours, which is to be found")
     parser.add_argument("--season", default="", help="kinds of faults of which there are to be many, as loses,forge")

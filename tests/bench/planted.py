@@ -210,6 +210,12 @@ def epoch_goes_on(begin: Any) -> object:
     return planted
 
 
+@_bug(gateway.buffer, "_NEXT_STORED")
+def unstored_removed(query: Any) -> object:
+    """When the buffer is full the oldest batch goes, whatever is known of it."""
+    return str(query).replace("mark > 0", "mark >= 0")
+
+
 @_bug(collector.ingest, "notice_restore")
 def restore_unnoticed(notice: Any) -> object:
     """The collector does not see that it is an older copy of itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SEEDS = 4  # tried at most, one after the other
 DAYS, GATEWAYS = 0.6, 2
+CRAMPED = frozenset({"unstored-removed"})  # found in houses whose buffers have hardly any room
 SEASONS: dict[str, tuple[str, ...]] = {
     "removed-on-puback": ("loses",),
     "buffer-synchronous-normal": ("gateway-cut",),
@@ -17,6 +18,7 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "row-by-our-clock": (),
     "row-skipped": (),
     "epoch-goes-on": ("gateway-rollback",),
+    "unstored-removed": ("link-long",),
     "restore-unnoticed": ("collector-restore",),
     "slots-not-settled": ("gateway-kill",),
     "never-sent-again": ("loses",),

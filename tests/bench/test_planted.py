@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from planted import BUGS
-from seasons import DAYS, GATEWAYS, SEASONS, SEEDS
+from seasons import CRAMPED, DAYS, GATEWAYS, SEASONS, SEEDS
 
 BENCH = Path(__file__).with_name("bench.py")
 
@@ -23,7 +23,7 @@ def bench(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def outcome(seed: int, bug: str) -> dict[str, Any]:
     """What a seed comes to with a bug planted."""
-    sizes = ("--busy", "--days", str(DAYS), "--gateways", str(GATEWAYS))
+    sizes = ("--cramped" if bug in CRAMPED else "--busy", "--days", str(DAYS), "--gateways", str(GATEWAYS))
     done = bench("run", "--seed", str(seed), "--bug", bug, "--season", ",".join(SEASONS[bug]), *sizes)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     assert last.startswith("{"), done.stderr[-2_000:]

@@ -26,8 +26,8 @@ from collector.shown import kind_of, shown, state_name
 from collector.store.evidence import UNDECODED
 from collector.store.readings import ReadingRow
 from collector.store.sqlite import SqliteStore
+from gateway.refused import READINGS_REFUSED
 from gateway.schema import BUFFER_FILE
-from gateway.seal import READINGS_REFUSED
 from protocols.errors import PlombaError
 from protocols.reading import How, Protocol, Value
 from protocols.uplink import batch as batches
@@ -260,6 +260,7 @@ class _Gateway:
 
     def _missing(self) -> Iterator[str]:
         cadence_ms = self.shape.mbus_cadence_s * 1000
+        told: set[tuple[str, int]] = set()
         for answer in self.told:
             device = self.configured.get(answer.meter)
             if device is None or answer.damaged is not None or not answer.telegram:
@@ -267,12 +268,13 @@ class _Gateway:
             self.verdict.counts["answers"] += 1
             pair = (device, answer.at_ms // cadence_ms * cadence_ms)
             until = min(answer.at_ms + SEALED_MS, self.stage.frozen_ms)
-            if pair not in self.slots and self._undisturbed(answer.at_ms, until):
+            if pair not in self.slots and pair not in told and self._undisturbed(answer.at_ms, until):
+                told.add(pair)
                 yield f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}"
         for device, cadence_s in self._devices():
             for slot_ms in self._quiet_slots(cadence_s * 1000):
                 self.verdict.counts["quiet slots"] += 1
-                if (device, slot_ms) not in self.slots:
+                if (device, slot_ms) not in self.slots and (device, slot_ms) not in told:
                     yield f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it"
 
     def _missing_rows(self) -> Iterator[str]:

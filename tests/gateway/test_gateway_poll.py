@@ -34,6 +34,7 @@ class Kept:
         self.readings: list[Reading] = []
         self.events: list[Event] = []
         self.rounds = 0
+        self.has_room = True
 
     def take(self, found: list[Reading]) -> None:
         """Keep readings."""

@@ -15,7 +15,7 @@ from power import Disks, PowerDisk
 from power_site import BATCHES, EVIDENCE, MARKED, STORE_FILE, End, PowerSite, ids
 
 from gateway import events, schema
-from gateway.seal import READINGS_REFUSED
+from gateway.refused import READINGS_REFUSED
 from simulators.record import read
 from simulators.site.parts import Down, now_ms, program, run
 
