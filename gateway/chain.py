@@ -89,8 +89,15 @@ class Chain:
         """The highest sequence number of an epoch that was here since the start (0: none)."""
         return self._newest.get(epoch, 0)
 
-    def holds_together(self) -> bool:
-        """Whether each batch names the one before it as it is held: a walk by `prev` must not end between the two."""
+    def holds_together(self, head: Head | None) -> bool:
+        """Whether each batch names the one before it as it is held, and the head names what is held at its place.
+
+        A walk by `prev` must not end between two that are there.
+        """
+        if head is not None:
+            named, there = self.get(head.id), self.at(head.epoch, head.seq)
+            if named != there:
+                return False
         pairs = ((each, self.at(each.epoch, each.seq - 1)) for each in self._entries.values())
         return all(before is None or each.prev == before.id for each, before in pairs)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gateway import schema
 from gateway.buffer import Buffer, Gap
+from gateway.chain import Head
 from gateway.files import sync_folder
 from gateway.settled import Settled, Slot
 from protocols.errors import PlombaError
@@ -112,9 +113,8 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
         named = {(row[1], row[2]) for row in _rows(database, "batch", "n, epoch, seq") if _place(row[1:])}
         found.meta = _meta(database)
         found.quarantine = [row for row in map(_quarantined, _rows(database, "quarantine", "leaf, telegram")) if row]
-        if found.whole and "head" not in found.meta:  # the next epoch names the newest that is left
-            last = found.whole[-1][0]
-            found.meta["head"] = [last.header.epoch, last.header.seq, last.id]
+        if found.whole:
+            found.meta["head"] = _head([batch for batch, _ in found.whole], found.meta.get("head"))
         found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
     return found
 
@@ -154,6 +154,19 @@ def _unlink(path: Path) -> None:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
+def _head(whole: Sequence[Batch], known: Wire) -> Wire:
+    """What the next epoch names: the head that is remembered, where no whole batch says otherwise, else the newest."""
+    named: dict[object, Batch] = {each.id: each for each in whole}
+    placed: dict[object, Batch] = {(each.header.epoch, each.header.seq): each for each in whole}
+    if not isinstance(known, list) or len(known) != len(Head.__match_args__):
+        last = whole[-1]
+    elif found := named.get(known[2]) or placed.get((known[0], known[1])):
+        last = found
+    else:
+        return known
+    return [last.header.epoch, last.header.seq, last.id]
+
+
 def _slots(whole: list[tuple[Batch, int]]) -> list[Slot]:
     """The slots that the newest salvaged batches settle: they are not read again, so no reading comes twice."""
     settled: dict[Slot, None] = {}
@@ -171,8 +184,7 @@ def _sound(buffer: Buffer) -> bool:
         with closing(sqlite3.connect(buffer.path, isolation_level=None)) as database:
             if not schema.is_sound(database):
                 return False
-        buffer.known()
-        if not buffer.chain().holds_together():
+        if not buffer.chain().holds_together(buffer.known().head):
             return False
     except (*schema.DAMAGE, PlombaError):
         return False

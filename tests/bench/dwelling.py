@@ -110,7 +110,10 @@ class Dwelling:
                 self.bus.slaves[address].reset()
 
     def _outlet(self, number: int, dice: random.Random) -> Outlet:
-        plate = replace(plates(b"")[0], serial=f"5{self.n:03d}{number:04d}", framing=Framing.WRAPPER)
+        plate = plates(b"")[0]
+        if number:  # the first meter of a house is an industrial one, the others count the consumption alone
+            plate = replace(plate, registers=(plate.registers[0], plate.registers[4]))
+        plate = replace(plate, serial=f"5{self.n:03d}{number:04d}", framing=Framing.WRAPPER)
         first = self.world.now_ms() // QUARTER_MS - HISTORY_ROWS + 1
         meter = Meter(plate, self.truth, self.world.now_ms, dice.randrange(2**31), first, None)
         meter.write_rows(self.world.now_ms())

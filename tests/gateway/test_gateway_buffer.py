@@ -140,7 +140,27 @@ async def test_a_rotten_link_between_two_batches_is_mended_from_the_batches(tmp_
     assert salvaged.gaps == []
     chain = buffer.chain()
     assert [entry.id for entry in chain.entries()] == before
-    assert chain.holds_together()
+    assert chain.holds_together(buffer.known().head)
+    buffer.close()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_rotten_head_is_mended_from_the_newest_batch(tmp_path: Path, place: int) -> None:
+    """Found by seed 5: the next epoch named a parent that nobody ever sealed."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    newest = list(rig.chain.entries())[-1]
+    rig.buffer.close()
+    rotten: list[object] = [newest.epoch, newest.seq, newest.id]
+    rotten[place] = (b"\0" * 16, 77, b"\0" * 32)[place]
+    with closing(sqlite3.connect(tmp_path / schema.BUFFER_FILE, isolation_level=None)) as database:
+        database.execute("UPDATE meta SET value = ? WHERE name = 'head'", (pack(rotten),))
+    buffer, salvaged = open_or_salvage(tmp_path, 10_000_000, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert salvaged.gaps == []
+    head = buffer.known().head
+    assert head is not None
+    assert (head.epoch, head.seq, head.id) == (newest.epoch, newest.seq, newest.id)
     buffer.close()
 
 
