@@ -203,9 +203,12 @@ def check_dates(certificate_der: bytes, now_ms: int) -> None:
     """Pass when `now_ms` (UTC) lies within the certificate's dates.
 
     Raises:
-        CertificateDatesError: it does not.
+        CertificateDatesError: it does not, or the certificate shows none.
     """
-    certificate = x509.load_der_x509_certificate(certificate_der)
+    try:
+        certificate = x509.load_der_x509_certificate(certificate_der)
+    except ValueError as error:
+        raise CertificateDatesError("a certificate with dates", f"{error}", certificate_der[:16].hex()) from None
     start_ms = int(certificate.not_valid_before_utc.timestamp() * 1000)
     end_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
     if not start_ms <= now_ms <= end_ms:

@@ -237,3 +237,10 @@ async def test_an_expired_broker_is_refused_unless_there_is_no_clock(site_tls: S
         check_dates(der, now_ms - 60_000)
         with pytest.raises(CertificateDatesError, match="PLB-X201"):
             check_dates(der, now_ms + 60_000)
+
+
+@pytest.mark.parametrize("der", [b"", b"junk", b"\x30\x82\x01\x00"])
+def test_a_certificate_without_dates_is_refused_by_name(der: bytes) -> None:
+    """A named error, with which the link tries again: another one would end the gateway."""
+    with pytest.raises(CertificateDatesError, match="a certificate with dates"):
+        check_dates(der, 0)
