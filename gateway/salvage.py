@@ -20,20 +20,22 @@ from gateway import schema
 from gateway.buffer import Buffer, Gap
 from gateway.chain import Head
 from gateway.files import sync_folder
+from gateway.marks import Order
 from gateway.settled import Settled, Slot
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
+from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content, inflate
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
-from protocols.uplink.pack import Wire, unpack
+from protocols.uplink.pack import Fields, Wire, unpack
 from protocols.uplink.records import Lost, When
 
 REASON = "buffer damaged"
 FRESH = ".new"  # the end of the new file's name until it is complete
 LEGIBLE = ".legible"  # the end of a copy's name
-CHUNK = 256  # rows asked for at once; halved where a page does not read
+CHUNK = 256  # rows asked for at once; a span of numbers is halved where a page does not read
 META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
 LOG = "-wal"
 PAGES_AT = 28  # in the first page: how many there are
@@ -184,11 +186,22 @@ def _sound(buffer: Buffer) -> bool:
         with closing(sqlite3.connect(buffer.path, isolation_level=None)) as database:
             if not schema.is_sound(database):
                 return False
-        if not buffer.chain().holds_together(buffer.known().head):
+        known = buffer.known()
+        heard = None if known.last_ack is None else known.last_ack.header
+        if not buffer.chain().holds_together(known.head) or not _agree(known.order, heard):
             return False
     except (*schema.DAMAGE, PlombaError):
         return False
     return True
+
+
+def _agree(order: Order, heard: bytes | None) -> bool:
+    """Whether the number below which every acknowledgement is stale is that of the last one that was heard.
+
+    Raises:
+        PlombaError: that one does not read.
+    """
+    return heard is None or Acknowledgement.from_bytes(heard).order == order
 
 
 def _finish_or_forget(path: Path) -> None:
@@ -220,21 +233,20 @@ def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tu
                 last = max(last, n)
                 if order == "DESC":
                     break
-    spans = [(1, last)]
+    spans = [(1, last)]  # a number may be rotten, too: what is asked for must not grow with it
+    query = f"SELECT n, {columns} FROM {table} WHERE n BETWEEN ? AND ? ORDER BY n LIMIT {CHUNK}"  # noqa: S608 - ours
     while spans:
         first, end = spans.pop()
-        if first > end:
-            continue
-        if end - first >= CHUNK:
-            spans += [(first + CHUNK, end), (first, first + CHUNK - 1)]
-            continue
         try:
-            query = f"SELECT {columns} FROM {table} WHERE n BETWEEN ? AND ?"  # noqa: S608 - our own names
-            yield from database.execute(query, (first, end)).fetchall()
+            rows = database.execute(query, (first, end)).fetchall()
         except schema.DAMAGE:
             middle = (first + end) // 2
             if first < end:
                 spans += [(middle + 1, end), (first, middle)]
+            continue
+        yield from (row[1:] for row in rows)
+        if len(rows) == CHUNK and rows[-1][0] < end:
+            spans.append((rows[-1][0] + 1, end))
 
 
 def _whole(row: list[Wire], trusted: Mapping[bytes, PublicKey]) -> Batch | None:
@@ -276,7 +288,18 @@ def _meta(database: sqlite3.Connection) -> dict[str, Wire]:
             row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
             if row is not None:
                 found[name] = unpack(row[0], META_BYTES, f"buffer.{name}")
+    if not _order_holds(found):
+        found.pop("order", None)  # else a number out of rot might make every later word stale
+        found.pop("last_ack", None)
     return found
+
+
+def _order_holds(meta: Mapping[str, Wire]) -> bool:
+    try:
+        order, last = Fields(meta.get("order"), "order", 2), Fields(meta.get("last_ack"), "last_ack", 2)
+        return _agree((order.integer("generation"), order.integer("number")), last.octets("header"))
+    except PlombaError:
+        return False
 
 
 def _place(row: tuple[Wire, ...]) -> bool:

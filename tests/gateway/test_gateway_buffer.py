@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from gateway_parts import CADENCE_MS, Rig, reading
+from gateway_parts import CADENCE_MS, NOW_MS, Rig, reading
 
 from gateway import events, schema
 from gateway.chain import Mark
@@ -25,6 +25,7 @@ from gateway.seal import SEAL_AFTER_MS
 from gateway.settled import Settled
 from gateway.writer import InlineWriter
 from protocols.uplink import batch as batches
+from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.batch import Batch
 from protocols.uplink.body import Expanded
 from protocols.uplink.envelope import inflate
@@ -161,6 +162,28 @@ async def test_a_rotten_head_is_mended_from_the_newest_batch(tmp_path: Path, pla
     head = buffer.known().head
     assert head is not None
     assert (head.epoch, head.seq, head.id) == (newest.epoch, newest.seq, newest.id)
+    buffer.close()
+
+
+@pytest.mark.parametrize("rotten", ["order", "last_ack"])
+async def test_a_rotten_order_makes_no_later_word_stale(tmp_path: Path, rotten: str) -> None:
+    """The number below which every acknowledgement is old must be that of the last one that was heard."""
+    rig = Rig(tmp_path)
+    await rig.seal(2)
+    header = Acknowledgement("utility", "house-1", 1, 7, None, NOW_MS, (), (), (), 16, 1, (1,), None).to_bytes()
+    rig.buffer.mark({}, {}, {"order": [1, 7], "last_ack": [header, b"signature"]})
+    rig.buffer.close()
+    buffer, salvaged = open_or_salvage(tmp_path, 10_000_000, 0, [rig.key.public], "1")
+    assert salvaged is None
+    assert buffer.known().order == (1, 7)
+    buffer.close()
+    other = {"order": [1, 2**40], "last_ack": [b"\0" * len(header), b"signature"]}[rotten]
+    with closing(sqlite3.connect(tmp_path / schema.BUFFER_FILE, isolation_level=None)) as database:
+        database.execute("UPDATE meta SET value = ? WHERE name = ?", (pack(other), rotten))
+    buffer, salvaged = open_or_salvage(tmp_path, 10_000_000, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert len(salvaged.whole) == 2
+    assert (buffer.known().order, buffer.known().last_ack) == ((0, 0), None)
     buffer.close()
 
 
