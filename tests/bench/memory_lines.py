@@ -32,10 +32,14 @@ class _Inbox:
         self.held += octets
         self._some.set()
 
+    def end(self) -> None:
+        self.gone = True
+        self._some.set()
+
     async def some(self, timeout_s: float) -> bytes:
         try:
             async with asyncio.timeout(timeout_s):
-                while not self.held:
+                while not self.held and not self.gone:
                     self._some.clear()
                     await self._some.wait()
         except TimeoutError:
@@ -102,7 +106,8 @@ class Outlet:
 
     def __init__(self, world: World, meter: Meter, dice: random.Random) -> None:
         self.world, self.meter, self.dice = world, meter, dice
-        self.frozen = False
+        self.frozen = self.silent = False
+        self.drops = 0.0  # the share of answers in which the connection ends
         self._client: MemoryTcp | None = None
         self._heard_ms = 0
 
@@ -145,15 +150,22 @@ class MemoryTcp:
         outlet = self._outlet
         if not outlet.hear(self):
             raise ConnectionGone("a connection", "closed by the meter", self.peer)
-        if outlet.frozen or ended():
+        if outlet.frozen or outlet.silent or ended():
             return
         answer = self._half.received(octets)
+        if answer and outlet.drops and outlet.dice.random() < outlet.drops:
+            answer = answer[: outlet.dice.randrange(len(answer))]
+            outlet.left(self)
+            outlet.world.after(2 * max(THINKS_S), self._inbox.end)
         if answer:
             outlet.world.after(outlet.dice.uniform(*THINKS_S), self._inbox.arrive, answer)
 
     async def read_some(self, timeout_s: float) -> bytes:
         """What has come or comes first."""
-        return await self._inbox.some(timeout_s)
+        octets = await self._inbox.some(timeout_s)
+        if not octets and self._inbox.gone:
+            raise ConnectionGone("a connection", "closed by the meter", self.peer)
+        return octets
 
     def close(self) -> None:
         """Let it go."""

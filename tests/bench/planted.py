@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import collector.epochs
 import collector.ingest
 import collector.store.readings
 import gateway.buffer
+import gateway.daemon
 import gateway.disk
 import gateway.dlms
 import gateway.marks
@@ -23,6 +25,7 @@ import protocols.mbus.link
 from collector.store.evidence import EvidenceTable
 from collector.store.sqlite import SqliteStore
 from gateway.clock import GatewayClock
+from gateway.faults import AlreadyRunning
 from gateway.forward import Forward, SendBatch
 from gateway.link import Link
 from gateway.seal import Sealer
@@ -30,6 +33,7 @@ from protocols.mbus.session import ReadSession
 from protocols.reading import Scaled, TimeQuality
 from protocols.uplink.keys import PublicKey
 
+PATIENT_TRIES = 100  # an operator comes after some minutes
 METER_EPOCH_S = 946_684_800  # 2000-01-01 in Unix time
 
 Plant = Callable[[], AbstractContextManager[None]]
@@ -303,5 +307,42 @@ def forgotten_when_not_written(commit: Any) -> object:
         if not await commit(self, pending):
             self._pending = None
         return True
+
+    return planted
+
+
+@_bug(collector.epochs, "_broken")
+def conflict_not_named(broken: Any) -> object:
+    """A cloned or restored gateway stands in the facts, and no case says so."""
+    del broken
+    return lambda facts, children: []
+
+
+@_bug(gateway.dlms.DlmsReader, "read")
+def registers_of_the_visit_before(read: Any) -> object:
+    """What was read is handed on at the next visit."""
+    kept: dict[tuple[int, str], Any] = {}
+
+    async def planted(self: Any, due: Any) -> Any:
+        found = await read(self, due)
+        before = kept.get((id(self), due.device.name))
+        kept[id(self), due.device.name] = found[0].values
+        return found if before is None else [dataclasses.replace(found[0], values=before)]
+
+    return planted
+
+
+@_bug(gateway.daemon, "open_all")
+def start_refused_after_a_kill(open_all: Any) -> object:
+    """A log that was left behind is taken for another program's."""
+    tries: dict[str, int] = {}
+
+    async def planted(configuration: Any, *others: Any) -> Any:
+        log = configuration.state_folder / f"{gateway.schema.BUFFER_FILE}-wal"
+        if log.exists() and tries.setdefault(configuration.gateway, 0) < PATIENT_TRIES:
+            tries[configuration.gateway] += 1
+            raise AlreadyRunning("no other program on this buffer", "its log", str(log))
+        tries[configuration.gateway] = 0
+        return await open_all(configuration, *others)
 
     return planted

@@ -10,6 +10,7 @@ import keyring
 from attacker import Attacker
 from dwelling import Dwelling, Shape
 from memory_broker import Broker
+from memory_lines import Outlet
 from nodes import DEAD_MS, STORE, CollectorNode, GatewayNode, Node, last_words
 from schedule import Fault
 from world import DAY_S, BenchLoop, World
@@ -89,6 +90,8 @@ class Stage:
             "meters-garbled": self._garble,
             "meter-silent": self._silence,
             "meter-swapped": self._swap,
+            "dlms-silent": self._dlms_silence,
+            "dlms-drops": self._drop,
             "port-pulled": self._pull,
             "replay": lambda f: self.attacker.replay(int(f.amount)),
             "flip": lambda f: self.attacker.flip(int(f.amount)),
@@ -262,6 +265,22 @@ class Stage:
             dwelling.swap(address)
             self._later(fault, lambda: dwelling.swap_back(address))
 
+    def _dlms_silence(self, fault: Fault) -> None:
+        outlet = self._outlet(fault)
+        if outlet is not None:
+            outlet.silent = True
+            self._later(fault, lambda: setattr(outlet, "silent", False))
+
+    def _drop(self, fault: Fault) -> None:
+        outlet = self._outlet(fault)
+        if outlet is not None:
+            outlet.drops = fault.amount
+            self._later(fault, lambda: setattr(outlet, "drops", 0.0))
+
+    def _outlet(self, fault: Fault) -> Outlet | None:
+        outlets = list(self._of(fault).dwelling.outlets.values())
+        return outlets[int(fault.at_s) % len(outlets)] if outlets else None
+
     def _pull(self, fault: Fault) -> None:
         port = self._of(fault).dwelling.port
         port.pulled = True
@@ -273,6 +292,8 @@ class Stage:
 
     def _mend_meters(self, dwelling: Dwelling) -> None:
         dwelling.bus.faults, dwelling.port.pulled = Faults(), False
+        for outlet in dwelling.outlets.values():
+            outlet.silent, outlet.drops = False, 0.0
         for address, slave in dwelling.missing.items():
             dwelling.bus.slaves.setdefault(address, slave)
         for address in range(1, dwelling.shape.mbus + 1):

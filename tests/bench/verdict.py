@@ -48,6 +48,8 @@ DISTURB = SET_WRONG | {
     "gateway-rot",
     "gateway-rollback",
     "gateway-cut-io",
+    "dlms-silent",
+    "dlms-drops",
     "meters-garbled",
     "meter-silent",
     "meter-swapped",
@@ -105,6 +107,9 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         _sound(stage, verdict)
     finally:
         store.close()
+    for part in stage.nodes:
+        for refusal in part.refusals:
+            verdict.add("start", f"{part.name} ended by itself: {refusal}")
     verdict.digest = digest.hexdigest()
     return verdict
 
@@ -127,10 +132,10 @@ class _Gateway:
         for each in self.told:
             if each.telegram:
                 self.answers.setdefault((each.meter, _hash(each.telegram)), []).append(each)
-        self.spots: dict[str, list[Shown]] = {}
+        self.spots: dict[str, list[tuple[Shown, Answered]]] = {}
         for each in self.told:
             if not each.telegram:
-                self.spots.setdefault(each.meter, []).append(displayed(each))
+                self.spots.setdefault(each.meter, []).append((displayed(each), each))
         self.rows = {(each.meter, each.time): each for each in node.dwelling.truth.told if each.kind == "row"}
         self.slots: set[tuple[str, int]] = set()
         self.places: set[tuple[object, ...]] = set()
@@ -190,9 +195,9 @@ class _Gateway:
         met = self.hashes.setdefault(reading.raw_hash, (reading.device, f"{reading.slot_ms}"))
         if met != (reading.device, f"{reading.slot_ms}"):
             self.verdict.add("twice", f"{where}: the telegram of slot {met[1]}")
-        self._times(reading, answer, where)
+        self._times(reading, answer, where, self.shape.mbus_cadence_s)
 
-    def _times(self, reading: SealedReading, answer: Answered, where: str) -> None:
+    def _times(self, reading: SealedReading, answer: Answered, where: str, cadence_s: int) -> None:
         """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
         if not reading.quality.synchronised or self._befallen(SET_WRONG, answer.at_ms, answer.at_ms):
             return
@@ -205,19 +210,31 @@ class _Gateway:
             )
         if unset:
             return
-        cadence_ms = self.shape.mbus_cadence_s * 1000
+        cadence_ms = cadence_s * 1000
         if reading.slot_ms != answer.at_ms // cadence_ms * cadence_ms:
             self.verdict.add("altered", f"{where}: of another slot than {answer.at_ms}")
 
     def _spot(self, reading: SealedReading) -> None:
         meter = reading.meter.fabrication or ""
-        if _shown(reading.values) not in self.spots.get(meter, []):
-            self.verdict.add("altered", f"{self.node.name} {reading.device} slot {reading.slot_ms}: never shown")
+        where, mine = f"{self.node.name} {reading.device} slot {reading.slot_ms}", _shown(reading.values)
+        answers = [answer for shown, answer in self.spots.get(meter, []) if shown == mine]
+        if not answers:
+            self.verdict.add("altered", f"{where}: never shown")
+            return
+        answer = min(answers, key=lambda each: abs(each.at_ms - reading.at_ms))
+        self._times(reading, answer, where, self.shape.dlms_cadence_s)
+        self._owner(reading, where)
+
+    def _owner(self, reading: SealedReading, where: str) -> None:
+        outlet = self.node.dwelling.outlets.get(reading.device)
+        if outlet is None or outlet.meter.plate.serial != reading.meter.fabrication:
+            self.verdict.add("altered", f"{where}: under the name of another device")
 
     def _row(self, reading: SealedReading) -> None:
         pair = (reading.meter.fabrication or "", str(reading.meter_time))
         row = self.rows.get(pair)
         where = f"{self.node.name} {reading.device} row {pair[1]}"
+        self._owner(reading, where)
         if row is None or _shown(reading.values) != displayed(row):
             self.verdict.add("altered", f"{where}: not what the meter wrote")
         self.found_rows.add(pair)
@@ -332,6 +349,7 @@ class _Gateway:
             if fact.contradictions:
                 what = f"{self.node.name} epoch {fact.epoch.hex()[:8]}: two ids at {fact.contradictions}"
                 self.verdict.add("number", what)
+        self._forks()
         judged = judge(facts).epochs
         self.verdict.counts["epochs"] += len(judged)
         if lost or self.back:
@@ -339,6 +357,17 @@ class _Gateway:
         for each in judged.values():
             if each.gaps or each.state is State.PENDING:
                 self.verdict.add("gap", f"{self.node.name} epoch {each.epoch.hex()[:8]} {each.state}: {each.gaps}")
+
+    def _forks(self) -> None:
+        """Two batches that name one before them are a clone or a restored image: a case must say so."""
+        before = Counter(each.prev for each in self.store.evidence.of(self.node.name) if each.prev is not None)
+        forked = [prev for prev, children in before.items() if children > 1]
+        if forked and not any(
+            each.kind == "broken" and each.gateway == self.node.name for each in self.store.cases.all()
+        ):
+            self.verdict.add(
+                "case", f"{self.node.name}: {len(forked)} batches have two behind them, and no case says so"
+            )
 
     def _buffer(self) -> None:
         with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
