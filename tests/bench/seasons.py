@@ -25,7 +25,7 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "restore-unnoticed": ("collector-restore",),
     "slots-not-settled": ("gateway-kill",),
     "never-sent-again": ("loses",),
-    "lost-in-silence": ("gateway-rot", "link-down", "link-long"),
+    "lost-in-silence": ("gateway-rot-bit", "link-down", "link-long"),
     "unset-clock-called-good": ("gateway-1970",),
     "frame-count-bit-stands": (),
     "power-of-ten-lost": (),

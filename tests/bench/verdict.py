@@ -42,10 +42,12 @@ CLOCK_MS = 9_000  # a clock that says it is synchronised is right within this
 FALSE_ALARM = "NULL value in lost.reason"
 SHOWN = 12  # violations of one kind that are told
 # Faults of one gateway in which its reading or writing is disturbed, beyond the times in which it does not run.
+ROT = frozenset({"gateway-rot", "gateway-rot-bit"})
+DEAD_CLOCK = frozenset({"gateway-1970"})
 SET_WRONG = frozenset({"gateway-clock", "gateway-clock-far"})
 DISTURB = SET_WRONG | {
     "gateway-1970",
-    "gateway-rot",
+    *ROT,
     "gateway-rollback",
     "gateway-cut-io",
     "dlms-silent",
@@ -57,7 +59,7 @@ DISTURB = SET_WRONG | {
 }
 LASTING_MS = 630_000  # of faults without a duration: the next write meets them
 DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
-CAUSES = {"broken": ("gateway-clone", "gateway-rollback", "gateway-rot"), "orphan": ("gateway-rot",)}
+CAUSES = {"broken": ("gateway-clone", "gateway-rollback", *ROT), "orphan": tuple(ROT)}
 CAUSES["restored"] = ("collector-restore",)
 Shown = dict[str, dict[str, str]]
 
@@ -124,7 +126,7 @@ class _Gateway:
         self.store, self.verdict = store, verdict
         self.shape = node.dwelling.shape
         self.misled = stage.world.counts.get("fault collector-clock", 0) > 0
-        self.rot = any(each.kind == "gateway-rot" for each in faults)
+        self.rot = any(each.kind in ROT for each in faults)
         rolled = stage.rolled_back
         self.back = [(start, end) for who, start, end in rolled if who == n]
         self.told = [each for each in node.dwelling.truth.told if each.kind == "answer"]
@@ -141,6 +143,7 @@ class _Gateway:
         self.places: set[tuple[object, ...]] = set()
         self.found_rows: set[tuple[str, str]] = set()
         self.configured = {each.number: f"heat-{each.address}" for each in node.dwelling.plates}
+        self.times: dict[frozenset[str], list[tuple[float, float]]] = {}  # from, to (ms) of the faults of some kinds
         self.hashes: dict[bytes, tuple[str, str]] = {}
 
     def judge(self, digest: hashlib._Hash) -> None:
@@ -201,7 +204,7 @@ class _Gateway:
         """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
         if not reading.quality.synchronised or self._befallen(SET_WRONG, answer.at_ms, answer.at_ms):
             return
-        unset = self._befallen({"gateway-1970"}, answer.at_ms, answer.at_ms)
+        unset = self._befallen(DEAD_CLOCK, answer.at_ms, answer.at_ms)
         if unset and self.misled:
             return  # a clock that was unset took the time of a collector whose own was wrong
         if abs(reading.at_ms - answer.at_ms) > CLOCK_MS:
@@ -331,13 +334,14 @@ class _Gateway:
         ]
         return max([to_ms, *ends])
 
-    def _befallen(self, kinds: Iterable[str], from_ms: int, to_ms: int) -> bool:
-        return any(
-            each.kind in kinds
-            and START_MS + each.at_s * 1000 <= to_ms
-            and from_ms <= START_MS + each.end_s * 1000 + LASTING_MS
-            for each in self.faults
-        )
+    def _befallen(self, kinds: frozenset[str], from_ms: int, to_ms: int) -> bool:
+        if kinds not in self.times:
+            self.times[kinds] = [
+                (START_MS + each.at_s * 1000, START_MS + each.end_s * 1000 + LASTING_MS)
+                for each in self.faults
+                if each.kind in kinds
+            ]
+        return any(began <= to_ms and from_ms <= ended for began, ended in self.times[kinds])
 
     def _excused_twice(self) -> bool:
         """An image that was put back has forgotten which slots it read."""
