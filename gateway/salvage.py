@@ -18,7 +18,6 @@ from pathlib import Path
 
 from gateway import schema
 from gateway.buffer import Buffer, Gap
-from gateway.chain import Head
 from gateway.files import sync_folder
 from gateway.marks import Order
 from gateway.settled import Settled, Slot
@@ -132,23 +131,26 @@ def _legible(damaged: Path) -> Iterator[Path]:
         return
     copy = damaged.with_name(damaged.name + LEGIBLE)
     try:
-        with suppress(OSError, *schema.DAMAGE):  # no room for it: then what reads without it
-            _copy_with_first_page(damaged, copy)
-        yield copy if copy.exists() else damaged
+        yield copy if _copied_with_first_page(damaged, copy) else damaged
     finally:
         _unlink(copy)
 
 
-def _copy_with_first_page(damaged: Path, copy: Path) -> None:
-    schema.connect(copy, 1_000 * schema.PAGE).close()
-    first = copy.read_bytes()[: schema.PAGE]
-    shutil.copyfile(damaged, copy)
-    with copy.open("r+b") as file:
-        pages = copy.stat().st_size // schema.PAGE
-        file.write(first[:PAGES_AT] + pages.to_bytes(4, "big") + first[PAGES_AT + 4 :])
+def _copied_with_first_page(damaged: Path, copy: Path) -> bool:
+    """Whether there was room for a whole copy."""
     log = damaged.with_name(damaged.name + LOG)
-    if log.exists():
-        shutil.copyfile(log, copy.with_name(copy.name + LOG))
+    try:
+        schema.connect(copy, 1_000 * schema.PAGE).close()
+        first = copy.read_bytes()[: schema.PAGE]
+        shutil.copyfile(damaged, copy)
+        with copy.open("r+b") as file:
+            pages = copy.stat().st_size // schema.PAGE
+            file.write(first[:PAGES_AT] + pages.to_bytes(4, "big") + first[PAGES_AT + 4 :])
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(copy.name + LOG))
+    except (OSError, *schema.DAMAGE):
+        return False
+    return True
 
 
 def _unlink(path: Path) -> None:
@@ -158,14 +160,14 @@ def _unlink(path: Path) -> None:
 
 def _head(whole: Sequence[Batch], known: Wire) -> Wire:
     """What the next epoch names: the head that is remembered, where no whole batch says otherwise, else the newest."""
-    named: dict[object, Batch] = {each.id: each for each in whole}
-    placed: dict[object, Batch] = {(each.header.epoch, each.header.seq): each for each in whole}
-    if not isinstance(known, list) or len(known) != len(Head.__match_args__):
-        last = whole[-1]
-    elif found := named.get(known[2]) or placed.get((known[0], known[1])):
-        last = found
-    else:
-        return known
+    last = whole[-1]
+    with suppress(PlombaError):
+        fields = Fields(known, "head", 3)
+        place, name = (fields.octets("epoch"), fields.integer("seq")), fields.octets("id")
+        agree = [each for each in whole if each.id == name or (each.header.epoch, each.header.seq) == place]
+        if not agree:
+            return known
+        last = agree[-1]
     return [last.header.epoch, last.header.seq, last.id]
 
 

@@ -145,7 +145,7 @@ async def test_a_rotten_link_between_two_batches_is_mended_from_the_batches(tmp_
     buffer.close()
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
 async def test_a_rotten_head_is_mended_from_the_newest_batch(tmp_path: Path, place: int) -> None:
     """Found by seed 5: the next epoch named a parent that nobody ever sealed."""
     rig = Rig(tmp_path)
@@ -153,7 +153,7 @@ async def test_a_rotten_head_is_mended_from_the_newest_batch(tmp_path: Path, pla
     newest = list(rig.chain.entries())[-1]
     rig.buffer.close()
     rotten: list[object] = [newest.epoch, newest.seq, newest.id]
-    rotten[place] = (b"\0" * 16, 77, b"\0" * 32)[place]
+    rotten[place % 3] = (b"\0" * 16, 77, b"\0" * 32, [[], 1])[place]
     with closing(sqlite3.connect(tmp_path / schema.BUFFER_FILE, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = ? WHERE name = 'head'", (pack(rotten),))
     buffer, salvaged = open_or_salvage(tmp_path, 10_000_000, 0, [rig.key.public], "1")
