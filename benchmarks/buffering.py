@@ -71,6 +71,7 @@ def _ours(folder: Path, rounds: list[list[Reading]]) -> list[bytes]:
             for each in found:
                 sealer.take([each])
             await sealer.round_over()
+            await sealer.flush()  # a slow disk is waited for here: one batch a round
         writer.close()
 
     asyncio.run(work())
