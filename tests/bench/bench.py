@@ -3,7 +3,7 @@
     python tests/bench/bench.py run --seed 7              one seed, in full
     python tests/bench/bench.py run --seed 7 --only 3,17  ... with only these of its faults: what `shrink` prints
     python tests/bench/bench.py shrink --seed 7           the fewest faults that still fail
-    python tests/bench/bench.py many --seeds 1-40         several seeds, two processes
+    python tests/bench/bench.py many --seeds 1-40         several seeds, side by side
 
 The same seed gives the same digest over everything that is stored, in any process with the same PYTHONHASHSEED (the
 command sets it).

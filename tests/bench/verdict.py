@@ -153,7 +153,7 @@ class _Gateway:
             self._reading(row)
         self._evidence(digest)
         lost = self._lost()
-        if not lost and not self._orphaned():
+        if not lost:
             missing = [*self._missing(), *self._missing_rows()]
             if not (self.stage.plan.cramped and len(missing) <= self._refused()):
                 for each in missing:
@@ -263,12 +263,6 @@ class _Gateway:
         if lost and not self.rot:
             self.verdict.add("lost", f"{self.node.name} declared {lost} batches lost, and its disk was well")
         return lost
-
-    def _orphaned(self) -> bool:
-        """Whether rot left nothing of the buffer, which nobody but the collector can say: by a case."""
-        return self.rot and any(
-            each.kind == "orphan" and each.gateway == self.node.name for each in self.store.cases.all()
-        )
 
     def _refused(self) -> int:
         """How many readings the gateway says that it refused for want of room."""
