@@ -90,7 +90,7 @@ def readings(
     Raises:
         MeterError: not decodable, or of another meter than `expected`.
     """
-    decoded = [telegram.decode(answer.frame) for answer in answers]
+    decoded = [telegram.recall(answer.frame) for answer in answers]
     identity = decoded[0].identity
     for each in decoded:
         check_identity(each.identity, expected)

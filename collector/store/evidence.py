@@ -195,16 +195,19 @@ class EvidenceTable:
         if row is None:
             return 0
         known: int = row[0]
-        end = runs.prefix(runs.union(facts.stored, facts.lost))
+        end = runs.prefix(runs.union(facts.stored, facts.lost) if facts.lost else facts.stored)
+        if end <= known:
+            return known
         rows = self._sql.execute(
             "SELECT seq, received_ms FROM evidence WHERE gateway = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?",
             (gateway, facts.epoch, known, SAFE_STEP),
-        ).fetchall()
-        young = next((seq for seq, received_ms in rows if received_ms > before_ms), None)
-        if young is not None:
-            end = min(end, young - 1)
-        elif len(rows) == SAFE_STEP:
-            end = min(end, rows[-1][0] - 1)  # its other branches may be behind the limit; the next time goes on here
+        )
+        for looked, (seq, received_ms) in enumerate(rows, 1):
+            # The other branches of the last row may be behind the limit: the next time goes on there.
+            if received_ms > before_ms or looked == SAFE_STEP:
+                end = min(end, seq - 1)
+                break
+        rows.close()
         reached = max(known, end)
         if reached > known:
             self._sql.execute(

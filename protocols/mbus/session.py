@@ -273,7 +273,7 @@ class ReadSession:
 def _announced(frame: Frame) -> tuple[int | None, bool]:
     """The access number, and whether another telegram follows; what does not decode announces nothing."""
     try:
-        answer = telegram.decode(frame)
+        answer = telegram.recall(frame)
     except MeterError:
         return None, False
     return answer.access, answer.more

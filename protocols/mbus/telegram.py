@@ -7,6 +7,7 @@ end makes the telegram partial: the earlier ones are kept.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from protocols.mbus.faults import ApplicationFault, Encrypted, HeaderCutShort, NotSupported
@@ -33,6 +34,7 @@ ENCRYPTED_MODES = frozenset({5, 7})
 APPLICATION_STATUS = {0: Status.NONE, 1: Status.BUSY, 2: Status.APPLICATION_ERROR, 3: Status.ABNORMAL}
 STATUS_BITS = ((0x04, Status.POWER_LOW), (0x08, Status.PERMANENT_ERROR), (0x10, Status.TEMPORARY_ERROR))
 MANUFACTURER_STATUS = 0xE0
+RECALLED = 16  # telegrams: as many as one answer may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ def decode(frame: Frame) -> Telegram:
     if found.partial and header.signature >> 8 & 0x1F in ENCRYPTED_MODES:
         raise Encrypted("records", f"encryption mode {header.signature >> 8 & 0x1F}", _where(frame))
     return _telegram(header, found)
+
+
+recall = functools.lru_cache(RECALLED)(decode)  # for who asks again what another has just asked; faults are not kept
 
 
 def status(word: int) -> Status:

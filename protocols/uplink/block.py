@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocols.reading import Exchange, How, Identity, MeterTime, NativeKey, Reading, State, Status, TimeQuality, Value
@@ -12,12 +12,15 @@ from protocols.uplink.columns import decode, decode_within, encode
 from protocols.uplink.faults import CountError, LimitError
 from protocols.uplink.keys import HASH
 from protocols.uplink.leaf import (
+    INTEGER,
     RAW,
+    READING,
     TEXT,
     SealedReading,
     identity_from_wire,
     identity_to_wire,
     key_from_wire,
+    key_to_wire,
     number_from_wire,
     number_to_wire,
     time_code,
@@ -27,6 +30,9 @@ from protocols.uplink.pack import Fields, Wire
 
 ABSENT = 0  # in the column of kinds: this register is not in this row
 _STATES = tuple(State)
+_Time = tuple[int, int]  # seconds and code of a meter's time
+_Cell = tuple[int, int, Wire, int | None, int, int | None, _Time | None]  # register, kind, number, scale, state, ...
+_Row = tuple["ExchangeRow", int, int, int | None, _Time | None, int | None, int, list[_Cell]]
 NOT_KNOWN = -1  # in the column of uncertainties
 
 
@@ -49,7 +55,7 @@ class Source:
 
     def to_wire(self) -> list[Wire]:
         """The array of 4."""
-        registers: list[Wire] = [[[int(each.key.protocol), *each.key.parts], each.unit] for each in self.registers]
+        registers: list[Wire] = [[key_to_wire(each.key), each.unit] for each in self.registers]
         return [identity_to_wire(self.meter), self.device, self.sub, registers]
 
     @classmethod
@@ -145,8 +151,91 @@ def block_to_wire(
     ]
 
 
-def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow]) -> list[SealedReading]:
-    """Expand one block to its readings (its size was checked by the caller).
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One block with its columns decoded and checked: its rows as leaves of the tree, or as readings."""
+
+    source: Source
+    exchanges: tuple[ExchangeRow, ...]  # of each row
+    how: list[int]
+    part: list[int]
+    slots: list[int | None]
+    times: list[_Time | None]
+    raws: list[int | None]
+    statuses: list[int]
+    cells: list[list[_Cell]]
+
+    def to_wires(self) -> list[Wire]:
+        """The arrays of the leaves, as `SealedReading.to_wire` gives them."""
+        meter = identity_to_wire(self.source.meter)
+        names: list[list[Wire]] = [[key_to_wire(each.key), each.unit] for each in self.source.registers]
+        return [
+            [
+                READING,
+                meter,
+                self.source.device,
+                self.source.sub,
+                how,
+                slot_ms,
+                _pair(time),
+                row.at_ms,
+                row.mono_ms,
+                row.round_trip_ms,
+                int(row.quality.synchronised),
+                row.quality.uncertainty_ms,
+                row.raw_hash,
+                status_raw,
+                status,
+                part,
+                [
+                    [*names[n], kind, number, scale, state, own, _pair(its)]
+                    for n, kind, number, scale, state, own, its in cells
+                ],
+            ]
+            for row, how, part, slot_ms, time, status_raw, status, cells in self._zipped()
+        ]
+
+    def readings(self) -> list[SealedReading]:
+        """The rows as readings."""
+        source, registers = self.source, self.source.registers
+        return [
+            SealedReading(
+                source.meter,
+                source.device,
+                source.sub,
+                How(how),
+                slot_ms,
+                _shown(time),
+                row.at_ms,
+                row.mono_ms,
+                row.round_trip_ms,
+                row.quality,
+                row.raw_hash,
+                status_raw,
+                Status(status),
+                part,
+                tuple(
+                    Value(
+                        registers[n].key,
+                        registers[n].unit,
+                        number_from_wire(kind, number, scale),
+                        _STATES[state],
+                        own,
+                        _shown(its),
+                    )
+                    for n, kind, number, scale, state, own, its in cells
+                ),
+            )
+            for row, how, part, slot_ms, time, status_raw, status, cells in self._zipped()
+        ]
+
+    def _zipped(self) -> Iterator[_Row]:
+        columns = (self.exchanges, self.how, self.part, self.slots, self.times, self.raws, self.statuses, self.cells)
+        return zip(*columns, strict=True)
+
+
+def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[ExchangeRow]) -> Rows:
+    """Decode and check one block (its size was checked by the caller).
 
     Raises:
         CountError, FieldError, LimitError: which rule is broken, and in which column.
@@ -157,31 +246,20 @@ def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[E
     used = decode_within(fields.any(), count, 0, len(exchanges) - 1, "block.exchange")
     how = decode_within(fields.any(), count, 0, 4, "block.how")
     part = decode_within(fields.any(), count, 0, limits.LEAVES, "block.part")
-    slot = _optional(fields, count, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot")
-    meter_time = _times(fields, count, "block.meter time")
-    status_raw = _optional(fields, count, 0, 2**62, "block.status raw")
-    status = decode_within(fields.any(), count, 0, limits.STATUS, "block.status")
-    values = _values(fields.array("registers", limits.ARRAY), source.registers, count)
-    return [
-        SealedReading(
-            source.meter,
-            source.device,
-            source.sub,
-            How(how[i]),
-            slot[i],
-            meter_time[i],
-            exchanges[used[i]].at_ms,
-            exchanges[used[i]].mono_ms,
-            exchanges[used[i]].round_trip_ms,
-            exchanges[used[i]].quality,
-            exchanges[used[i]].raw_hash,
-            status_raw[i],
-            Status(status[i]),
-            part[i],
-            values[i],
-        )
-        for i in range(count)
-    ]
+    slots = _optional(fields, count, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot")
+    times = _times(fields, count, "block.meter time")
+    raws = _optional(fields, count, 0, 2**62, "block.status raw")
+    statuses = decode_within(fields.any(), count, 0, limits.STATUS, "block.status")
+    cells = _cells(fields.array("registers", limits.ARRAY), len(source.registers), count)
+    return Rows(source, tuple(exchanges[each] for each in used), how, part, slots, times, raws, statuses, cells)
+
+
+def _pair(time: _Time | None) -> list[Wire] | None:
+    return None if time is None else [*time]
+
+
+def _shown(time: _Time | None) -> MeterTime | None:
+    return None if time is None else time_of(*time)
 
 
 def _register(wire: Wire) -> Register:
@@ -196,12 +274,15 @@ def _optional(fields: Fields, count: int, low: int, high: int, where: str) -> li
     return [next(found) if each else None for each in present]
 
 
-def _times(fields: Fields, count: int, where: str) -> list[MeterTime | None]:
+def _times(fields: Fields, count: int, where: str) -> list[_Time | None]:
     """Three columns: which rows have a time, its seconds, its code."""
     present = decode_within(fields.any(), count, 0, 1, f"{where}?")
     seconds = decode(fields.any(), sum(present), f"{where} seconds")
     codes = decode(fields.any(), sum(present), f"{where} code")
-    found = iter([time_of(*pair) for pair in zip(seconds, codes, strict=True)])
+    for code in set(codes):
+        time_of(min(seconds), code)
+        time_of(max(seconds), code)
+    found = zip(seconds, codes, strict=True)
     return [next(found) if each else None for each in present]
 
 
@@ -225,48 +306,58 @@ def _column_of(found: Sequence[Value | None]) -> list[Wire]:
     ]
 
 
-def _values(wire: list[Wire], registers: Sequence[Register], count: int) -> list[tuple[Value, ...]]:
+def _cells(wire: list[Wire], registers: int, count: int) -> list[list[_Cell]]:
     """The values of each row, in the source's order of registers."""
-    if len(wire) != len(registers):
-        raise CountError(f"{len(registers)} registers", f"{len(wire)}", "block.registers")
-    rows: list[list[Value]] = [[] for _ in range(count)]
-    for column, register in zip(wire, registers, strict=True):
-        for row, value in zip(rows, _expand(column, register, count), strict=True):
-            if value is not None:
-                row.append(value)
-    if any(len(row) > limits.REGISTERS for row in rows):
+    if len(wire) != registers:
+        raise CountError(f"{registers} registers", f"{len(wire)}", "block.registers")
+    rows: list[list[_Cell]] = [[] for _ in range(count)]
+    for n, column in enumerate(wire):
+        for row, cell in zip(rows, _expand(column, n, count), strict=True):
+            if cell is not None:
+                row.append(cell)
+    if registers > limits.REGISTERS and any(len(row) > limits.REGISTERS for row in rows):
         raise LimitError(f"at most {limits.REGISTERS} registers in a leaf", f"{max(map(len, rows))}", "block.registers")
-    return [tuple(row) for row in rows]
+    return rows
 
 
-def _expand(wire: Wire, register: Register, count: int) -> list[Value | None]:
+def _expand(wire: Wire, n: int, count: int) -> Sequence[_Cell | None]:
+    """The column of the register with number `n`: its cell in each row, None where it is not in it."""
     where = "register column"
     fields = Fields(wire, where, 10)
     kinds = decode_within(fields.any(), count, ABSENT, RAW, f"{where}.kinds")
     present = [kind for kind in kinds if kind != ABSENT]
-    apart = sum(kind in (TEXT, RAW) for kind in present)
+    apart = present.count(TEXT) + present.count(RAW)
     states = decode_within(fields.any(), len(present), 0, 4, f"{where}.states")
-    numbers = iter(decode(fields.any(), len(present) - apart, f"{where}.numbers"))
-    scales = iter(decode(fields.any(), len(present) - apart, f"{where}.scales"))
+    numbers = decode(fields.any(), len(present) - apart, f"{where}.numbers")
+    scales = decode(fields.any(), len(present) - apart, f"{where}.scales")
     others = fields.array("others", limits.LEAVES)
     if len(others) != apart:
         raise CountError(f"{apart} texts and raws", f"{len(others)}", where)
-    rest = iter(others)
+    pairs = _pairs(present, numbers, scales, others)
     status = _optional(fields, len(present), 0, 2**62, f"{where}.status")
     times = _times(fields, len(present), f"{where}.time")
-    values = iter(
-        [
-            Value(
-                register.key,
-                register.unit,
-                number_from_wire(kind, next(rest), None)
-                if kind in (TEXT, RAW)
-                else number_from_wire(kind, next(numbers), next(scales)),
-                _STATES[states[i]],
-                status[i],
-                times[i],
-            )
-            for i, kind in enumerate(present)
-        ]
-    )
-    return [None if kind == ABSENT else next(values) for kind in kinds]
+    cells = [
+        (n, kind, *pair, state, own, time)
+        for kind, pair, state, own, time in zip(present, pairs, states, status, times, strict=True)
+    ]
+    if len(cells) == count:
+        return cells
+    found = iter(cells)
+    return [None if kind == ABSENT else next(found) for kind in kinds]
+
+
+def _pairs(
+    kinds: Sequence[int], numbers: Sequence[int], scales: Sequence[int], others: Sequence[Wire]
+) -> list[tuple[Wire, int | None]]:
+    """Number and scale of each value, checked."""
+    exact, apart = zip(numbers, scales, strict=True), iter(others)
+    pairs: list[tuple[Wire, int | None]] = [
+        (next(apart), None) if kind in (TEXT, RAW) else next(exact) for kind in kinds
+    ]
+    usual = kinds.count(INTEGER) == len(kinds)
+    if scales and usual:
+        usual = -limits.EXPONENT <= min(scales) <= max(scales) <= limits.EXPONENT
+    if not usual:
+        for kind, pair in zip(kinds, pairs, strict=True):
+            number_from_wire(kind, *pair)
+    return pairs

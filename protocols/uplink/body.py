@@ -19,6 +19,7 @@ from protocols.uplink import limits, merkle
 from protocols.uplink.block import (
     ExchangeRow,
     Register,
+    Rows,
     Source,
     block_from_wire,
     block_to_wire,
@@ -61,6 +62,17 @@ class Expanded:
         return merkle.root(self.hashes())
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A body, decoded and checked, its readings not made yet."""
+
+    secret: bytes
+    blocks: list[Rows]
+    records: tuple[Record, ...]
+    leaves: tuple[bytes, ...]
+    telegrams: tuple[Telegram, ...]
+
+
 def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes) -> bytes:
     """The body's bytes; `secret` are 32 fresh random bytes.
 
@@ -100,21 +112,39 @@ def expand(body: bytes) -> Expanded:
     Raises:
         FormError, FieldError, LimitError, CountError: which rule is broken, and where.
     """
+    opened = _open(body)
+    salts = tuple(salt(opened.secret, len(opened.leaves)))
+    readings = tuple(reading for rows in opened.blocks for reading in rows.readings())
+    return Expanded(readings, opened.records, opened.leaves, salts, opened.telegrams)
+
+
+def tree(body: bytes) -> tuple[int, bytes]:
+    """How many leaves body bytes have, and their root: all that sealing needs of what they expand to.
+
+    Raises:
+        FormError, FieldError, LimitError, CountError: which rule is broken, and where.
+    """
+    opened = _open(body)
+    salts = salt(opened.secret, len(opened.leaves))
+    return len(opened.leaves), merkle.root(list(map(leaf_hash, salts, opened.leaves)))
+
+
+def _open(body: bytes) -> _Opened:
     fields = Fields(unpack(body, limits.BODY, "body"), "body", 6)
     secret = fields.octets("secret", SECRET)
     sources = [Source.from_wire(each) for each in fields.array("sources", limits.LEAVES)]
     exchanges = exchanges_from_wire(fields.array("exchanges", 16))
     blocks, events = fields.array("blocks", limits.LEAVES), fields.array("events", limits.LEAVES)
     check_sizes([_size(block, sources) for block in blocks], len(events))
-    readings = [reading for block in blocks for reading in block_from_wire(block, sources, exchanges)]
-    if not readings and not events:
+    if not blocks and not events:
         raise CountError("at least one leaf", "none", "body")
-    wires: list[Wire] = [*(reading.to_wire() for reading in readings), *events]
-    return Expanded(
-        tuple(readings),
+    rows = [block_from_wire(block, sources, exchanges) for block in blocks]
+    wires: list[Wire] = [*(wire for each in rows for wire in each.to_wires()), *events]
+    return _Opened(
+        secret,
+        rows,
         tuple(record_from_wire(each) for each in events),
-        tuple(repack(wire) for wire in wires),
-        tuple(salt(secret, len(wires))),
+        tuple(map(repack, wires)),
         _telegrams(fields.array("raws", limits.LEAVES), exchanges),
     )
 

@@ -25,6 +25,8 @@ def encode(values: Sequence[int]) -> list[Wire]:
     """The shorter of the two forms."""
     if not values:
         return [PLAIN]
+    if len(values) == 1 and _within(values):  # most columns of a round of spot readings
+        return [PLAIN, values[0]]
     steps = [value - before for value, before in zip(values, [0, *values], strict=False)]
     if not (_within(values) and _within(steps)):
         raise LimitError("values and their differences within 64 signed bits", "a wider one", "column")
@@ -44,6 +46,10 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
     """
     if count == 0 and column == _EMPTY and type(column[0]) is int:
         return []
+    if count == 1 and isinstance(column, list) and len(column) == 2 and column[0] == PLAIN:
+        _, only = column
+        if type(only) is int and type(column[0]) is int and limits.INT64_MIN <= only <= limits.INT64_MAX:
+            return [only]
     if not isinstance(column, list) or not column or set(map(type, column)) != _INTEGERS:
         raise FieldError("a column: an array of integers that begins with its form", "something else", where)
     form, *numbers = cast("list[int]", column)

@@ -288,8 +288,8 @@ def number_from_wire(kind: int, number: Wire, scale: int | None) -> Number:
 def value_to_wire(value: Value) -> list[Wire]:
     """The array of 8."""
     kind, number, scale = number_to_wire(value.number)
-    key: list[Wire] = [int(value.key.protocol), *value.key.parts]
-    return [key, value.unit, kind, number, scale, int(value.state), value.status, time_to_wire(value.time)]
+    time = time_to_wire(value.time)
+    return [key_to_wire(value.key), value.unit, kind, number, scale, int(value.state), value.status, time]
 
 
 def value_from_wire(wire: Wire) -> Value:
@@ -305,6 +305,11 @@ def value_from_wire(wire: Wire) -> Value:
         fields.maybe_integer("status", 0, 2**62),
         time_from_wire(fields.maybe_array("time", 8)),
     )
+
+
+def key_to_wire(key: NativeKey) -> list[Wire]:
+    """The array of a native key."""
+    return [int(key.protocol), *key.parts]
 
 
 def key_from_wire(wire: list[Wire]) -> NativeKey:

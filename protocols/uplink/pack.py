@@ -7,8 +7,8 @@ library packs every value shortest, so equal bytes mean a shortest form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import msgpack
 
@@ -18,6 +18,8 @@ from protocols.uplink.faults import FieldError, FormError, LimitError
 Wire = None | bool | int | str | bytes | list["Wire"]
 _ALLOWED = (type(None), bool, int, str, bytes)
 _INTEGERS = {int}
+_LEAST, _MOST = limits.INT64_MIN, limits.INT64_MAX
+SHORT = 8  # elements: fewer are looked at faster one by one
 
 
 def pack(value: object) -> bytes:
@@ -27,7 +29,7 @@ def pack(value: object) -> bytes:
         FormError: something in it has no form on the wire.
         LimitError: deeper than `DEPTH`, or an array longer than `ARRAY`.
     """
-    _check(value, 1)
+    _check(value)
     return repack(value)
 
 
@@ -64,7 +66,7 @@ def unpack(octets: bytes, limit: int, where: str) -> Wire:
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise FormError("one msgpack value in strict form", _shown(octets, error), where) from None
     try:
-        _check(value, 1)
+        _check(value)
         again = repack(value)
     except (FormError, LimitError) as error:
         raise type(error)(error.expected, error.got, where) from None
@@ -85,26 +87,39 @@ def _refuse_ext(code: int, octets: bytes) -> NoReturn:
     raise FormError("no extension types", f"extension {code}")
 
 
-def _check(value: object, depth: int) -> None:
-    """What is in a value: written for speed, for a body has ten thousand elements, most of them integers."""
-    if not isinstance(value, (list, tuple)):
+def _check(value: object) -> None:
+    if isinstance(value, (list, tuple)):
+        _check_array(value, 1)
+    else:
         _check_one(value)
+
+
+def _check_array(array: Sequence[Any], depth: int) -> None:
+    """What is in an array: written for speed, for a body has ten thousand elements, most of them integers."""
+    if depth > limits.DEPTH or len(array) > limits.ARRAY:
+        raise _too_large(len(array), depth)
+    if len(array) > SHORT and set(map(type, array)) == _INTEGERS:
+        _check_one(min(array))
+        _check_one(max(array))
         return
-    if depth > limits.DEPTH:
-        raise LimitError(f"at most {limits.DEPTH} nested arrays", f"{depth}")
-    if len(value) > limits.ARRAY:
-        raise LimitError(f"at most {limits.ARRAY} elements in an array", f"{len(value)}")
-    kinds = set(map(type, value))
-    if kinds == _INTEGERS:
-        if min(value) < limits.INT64_MIN or max(value) > limits.INT64_MAX:
-            raise FormError("an integer within 64 signed bits", "a wider one")
-        return
-    for element in value:
+    for element in array:
         kind = type(element)
-        if kind is list or kind is tuple:
-            _check(element, depth + 1)
+        if kind is int:
+            if not _LEAST <= element <= _MOST:
+                _check_one(element)
+        elif kind is list or kind is tuple:
+            _check_array(element, depth + 1)
+        elif kind is str:
+            if "\0" in element:
+                _check_one(element)
         elif kind is not bytes and element is not None:
             _check_one(element)
+
+
+def _too_large(length: int, depth: int) -> LimitError:
+    if depth > limits.DEPTH:
+        return LimitError(f"at most {limits.DEPTH} nested arrays", f"{depth}")
+    return LimitError(f"at most {limits.ARRAY} elements in an array", f"{length}")
 
 
 def _check_one(value: object) -> None:
@@ -113,7 +128,7 @@ def _check_one(value: object) -> None:
             raise FormError("a text without NUL", repr(value[:20]))
     elif not isinstance(value, _ALLOWED):
         raise FormError("array, integer, bin, str, nil or bool", type(value).__name__)
-    elif isinstance(value, int) and not limits.INT64_MIN <= value <= limits.INT64_MAX:
+    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
         raise FormError("an integer within 64 signed bits", str(value))
 
 

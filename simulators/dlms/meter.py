@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 
 from protocols.dlms import clock as clocks
@@ -51,6 +52,7 @@ class Meter:
             each.name: Curve(seed, f"{plate.serial}/{each.curve}", each.mean_wh) for each in plate.registers
         }
         self._snapshot: dict[Attribute, Data] = {}
+        self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
     def associated(self, client: int) -> None:
         """Latch what this association shows and put it into the record, before the AARE leaves."""
@@ -98,7 +100,7 @@ class Meter:
     def _answered_row(self, at_ms: int) -> Answered:
         shown: Shown = {str(each.attribute): _number(each, self._mantissa(each, at_ms)) for each in self.plate.energies}
         serial, server = self.plate.serial, self.plate.access.server
-        time = str(self.time_at(at_ms))
+        time = str(self._row_time(at_ms))
         return Answered(at_ms, serial, server, "", None, False, shown, kind="row", time=time)
 
     def _mantissa(self, register: Register, at_ms: int) -> int:
@@ -147,7 +149,7 @@ class Meter:
         return (Column(CLOCK_TIME), Column(ROW_STATUS), *registers)
 
     def _buffer(self, quarters: range, selection: Selection | None) -> Data | AccessResult:
-        times = ((quarter * QUARTER_MS, self.time_at(quarter * QUARTER_MS)) for quarter in quarters)
+        times = ((quarter * QUARTER_MS, self._row_time(quarter * QUARTER_MS)) for quarter in quarters)
         if selection is None:
             return axdr.array(*(self._row(at_ms, time) for at_ms, time in times))
         if selection.selector != RANGE:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import gc
 import hashlib
 import json
@@ -126,10 +127,17 @@ def _unhurried() -> Iterator[None]:
 
 @contextmanager
 def _drawn_boxes(dice: random.Random) -> Iterator[None]:
-    """Boxes with drawn ephemeral keys: what the collector keeps of hostile packets must not differ from run to run."""
+    """Boxes with drawn ephemeral keys: what the collector keeps of hostile packets must not differ from run to run.
+
+    One for each receiver and purpose: that each box has its own is the library's work and not judged here.
+    """
+
+    @functools.cache
+    def opening(public: bytes, info: bytes) -> witness.Opening:
+        return witness.opening(dice.randbytes(32), public, info)
 
     def seal(key: PublicKey, plaintext: bytes, info: bytes) -> bytes:
-        return witness.seal_box(dice.randbytes(32), key.octets, plaintext, info)
+        return witness.seal_box(opening(key.octets, info), plaintext)
 
     kept = PublicKey.seal
     setattr(PublicKey, "seal", seal)  # noqa: B010 - mypy takes no assignment to a method

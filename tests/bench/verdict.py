@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sqlite3
 from collections import Counter
@@ -29,7 +30,7 @@ from collector.store.sqlite import SqliteStore
 from gateway.refused import READINGS_REFUSED
 from gateway.schema import BUFFER_FILE
 from protocols.errors import PlombaError
-from protocols.reading import How, Protocol, Value
+from protocols.reading import How, NativeKey, Protocol, Value
 from protocols.uplink import batch as batches
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 from simulators.record import Answered
@@ -405,11 +406,12 @@ def _integrity(database: sqlite3.Connection) -> str:
 
 
 def _shown(values: Iterable[Value]) -> Shown:
-    return {_key(each): _value(each) for each in values}
+    return {_named(each.key): _value(each) for each in values}
 
 
-def _key(value: Value) -> str:
-    protocol, _, key = str(value.key).partition(":")
+@functools.cache
+def _named(native: NativeKey) -> str:
+    protocol, _, key = str(native).partition(":")
     return key.removesuffix("/0") if protocol == "mbus" else key
 
 

@@ -28,7 +28,7 @@ from protocols.uplink.header import Header
 from protocols.uplink.hello import Hello
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.leaf import SealedReading
-from protocols.uplink.pack import pack, unpack
+from protocols.uplink.pack import pack, repack, unpack
 from protocols.uplink.proof import Keyring
 from protocols.uplink.records import record_from_wire
 
@@ -103,8 +103,10 @@ def coded(octets: bytes) -> None:
 
 
 def expanded(octets: bytes) -> None:
-    """A body: what it expands to has a root, and each leaf is one."""
+    """A body: what it expands to has a root, and each leaf is one; readings and leaves are the same."""
     found = body.expand(octets)
+    assert body.tree(octets) == (len(found.leaves), found.root())
+    assert [repack(each.to_wire()) for each in found.readings] == list(found.leaves[: len(found.readings)])
     assert len(found.hashes()) == len(found.leaves) == len(found.salts)
     assert len(found.root()) == 32
     for each in found.leaves[:3]:

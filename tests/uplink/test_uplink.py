@@ -52,7 +52,10 @@ def test_readings_come_out_of_a_body_as_they_went_in(count: int, rng: random.Ran
     """Any mixture of meters, with registers that come and go, in block order."""
     readings = [rng.choice([s.heat, s.mixed])(rng.choice([0, 1])) for _ in range(count)]
     readings = [dataclasses.replace(r, values=tuple(rng.sample(r.values, len(r.values) - 1))) for r in readings]
-    expanded = body.expand(body.encode(readings, s.all_records(), s.digest("secret")))
+    octets = body.encode(readings, s.all_records(), s.digest("secret"))
+    expanded = body.expand(octets)
+    assert body.tree(octets) == (len(expanded.leaves), expanded.root())
+    assert list(expanded.leaves[:count]) == [pack(each.to_wire()) for each in expanded.readings]
     assert sorted(map(_bare, expanded.readings), key=repr) == sorted(
         map(_bare, map(SealedReading.of, readings)), key=repr
     )

@@ -124,7 +124,7 @@ def test_a_second_reader_opens_every_packet() -> None:
 
 def test_our_reader_opens_what_the_second_one_seals() -> None:
     """The other direction, with an ephemeral key of its own."""
-    box = witness.seal_box(bytes(range(32)), s.COLLECTOR_BOX.public.octets, b"plain", b"info")
+    box = witness.seal_box(witness.opening(bytes(range(32)), s.COLLECTOR_BOX.public.octets, b"info"), b"plain")
     assert s.COLLECTOR_BOX.open(box, b"info") == b"plain"
 
 

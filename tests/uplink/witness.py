@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -97,6 +98,14 @@ def verify(algorithm: int, public: bytes, kind: str, header: bytes, signature: b
     key.verify(encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))
 
 
+class Opening(NamedTuple):
+    """The encapsulated key, and the key and nonce that follow from it."""
+
+    enc: bytes
+    key: bytes
+    nonce: bytes
+
+
 def open_box(private: bytes, box: bytes, info: bytes) -> bytes:
     """RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305, by its own key schedule."""
     secret_key = x25519.X25519PrivateKey.from_private_bytes(private)
@@ -106,13 +115,17 @@ def open_box(private: bytes, box: bytes, info: bytes) -> bytes:
     return ChaCha20Poly1305(key).decrypt(nonce, sealed, None)
 
 
-def seal_box(ephemeral: bytes, public: bytes, plain: bytes, info: bytes) -> bytes:
-    """What `open_box` opens, with an ephemeral key that is given."""
+def seal_box(to: Opening, plain: bytes) -> bytes:
+    """What `open_box` opens; two boxes of one opening use one nonce, which only a bench may do."""
+    return to.enc + ChaCha20Poly1305(to.key).encrypt(to.nonce, plain, None)
+
+
+def opening(ephemeral: bytes, public: bytes, info: bytes) -> Opening:
+    """How boxes begin with an ephemeral key that is given."""
     ephemeral_key = x25519.X25519PrivateKey.from_private_bytes(ephemeral)
     enc = ephemeral_key.public_key().public_bytes_raw()
     shared = ephemeral_key.exchange(x25519.X25519PublicKey.from_public_bytes(public))
-    key, nonce = _schedule(shared, enc + public, info)
-    return enc + ChaCha20Poly1305(key).encrypt(nonce, plain, None)
+    return Opening(enc, *_schedule(shared, enc + public, info))
 
 
 def _schedule(shared: bytes, context: bytes, info: bytes) -> tuple[bytes, bytes]:
