@@ -30,9 +30,9 @@ class SqliteStore:
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection = connection
-        self._place = place
+        self._place, self._path = place, Path(place)
         self._version = -1
-        opened = Path(place).stat()
+        opened = self._path.stat()
         self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
         self.evidence = EvidenceTable(connection)
@@ -123,7 +123,7 @@ class SqliteStore:
             StoreGoneError: it was.
         """
         try:
-            found = Path(self._place).stat()
+            found = self._path.stat()
             here = (found.st_dev, found.st_ino)
         except OSError:
             here = None

@@ -29,7 +29,8 @@ from protocols.uplink.leaf import (
 from protocols.uplink.pack import Fields, Wire
 
 ABSENT = 0  # in the column of kinds: this register is not in this row
-_STATES = tuple(State)
+_STATES, _HOWS = tuple(State), tuple(How)  # by number: quicker than the classes
+_STATUSES = tuple(Status(word) for word in range(limits.STATUS + 1))
 _Time = tuple[int, int]  # seconds and code of a meter's time
 _Cell = tuple[int, int, Wire, int | None, int, int | None, _Time | None]  # register, kind, number, scale, state, ...
 _Row = tuple["ExchangeRow", int, int, int | None, _Time | None, int | None, int, list[_Cell]]
@@ -203,7 +204,7 @@ class Rows:
                 source.meter,
                 source.device,
                 source.sub,
-                How(how),
+                _HOWS[how],
                 slot_ms,
                 _shown(time),
                 row.at_ms,
@@ -212,7 +213,7 @@ class Rows:
                 row.quality,
                 row.raw_hash,
                 status_raw,
-                Status(status),
+                _STATUSES[status],
                 part,
                 tuple(
                     Value(
