@@ -20,6 +20,7 @@ from simulators.site.parts import Down
 FLOAT_DIGITS = 7  # a float32 is shown with so many significant digits
 OPEN_MS = 3_000  # a slot that stays open so long after a restart must be read
 
+BORDER_MS = 500  # between a meter's answer and the middle of the exchange, where a busy machine lets the meter wait
 ROW_MS = 12_000  # a row must be read so long after it was made: two visits
 
 Value = dict[str, str]  # one value as it is shown: kind, value and unit, or text, time, or state and raw
@@ -31,6 +32,7 @@ class Stored:
     """One reading as the collector shows it: meter id, slot (ms UTC), the telegram's SHA-256, values by native key.
 
     A row of a load profile has no slot but the meter's own `time`; `whole` says that the telegram holds all values.
+    `at_ms` is the gateway's time of it, by which it chose the slot.
     """
 
     meter: str
@@ -39,6 +41,7 @@ class Stored:
     values: dict[str, Value]
     time: str | None = None
     whole: bool = True
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def count(answers: Sequence[Answered], stored: Sequence[Stored], run: Run, buffe
         len(produced & set(held)),
         max(0, len(lost) + len(rows.lost) - buffered),
         len(held) - len(set(held)) + rows.twice,
-        _altered(shown, spot, run) + len(set(held) - answered) + rows.altered,
+        _altered(shown, spot, run) + rows.altered,
         len(excused),
         rows.produced,
         rows.stored,
@@ -143,14 +146,36 @@ def _count_rows(answers: Sequence[Answered], stored: Sequence[Stored], run: Run)
 
 
 def _altered(answers: Sequence[Answered], stored: Sequence[Stored], run: Run) -> int:
-    """How many stored readings do not show exactly what the meter showed in that slot."""
-    by_slot: dict[tuple[str, int | None], list[Answered]] = {}
+    """How many stored readings do not show exactly what the meter showed in that slot, or are of one without answer."""
+    by_slot: dict[Pair, list[Answered]] = {}
     keys: dict[str, set[str]] = {}
     for answer in answers:
         by_slot.setdefault((answer.meter, run.slot(answer.meter, answer.at_ms)), []).append(answer)
     for each in stored:
         keys.setdefault(each.meter, set()).update(each.values)
-    return sum(_differs(by_slot.get((each.meter, each.slot_ms), []), each, keys[each.meter]) for each in stored)
+    wrong, unasked = 0, set()
+    for each in stored:
+        mine = _answers_to(each, by_slot, run)
+        wrong += _differs(mine, each, keys[each.meter])
+        if all(answer.damaged is not None for answer in mine):
+            unasked.add((each.meter, each.slot_ms))
+    return wrong + len(unasked)
+
+
+def _answers_to(reading: Stored, by_slot: Mapping[Pair, list[Answered]], run: Run) -> list[Answered]:
+    """What the meter answered in the slot of a reading, and right beside it where the gateway says that it was then.
+
+    The gateway goes by the middle of the exchange. On the border of two slots that may be the one, and the instant at
+    which the meter answered the other.
+    """
+    meter, slot_ms, at_ms = reading.meter, reading.slot_ms or 0, reading.at_ms
+    found = list(by_slot.get((meter, slot_ms), ()))
+    if at_ms is not None and run.slot(meter, at_ms) == slot_ms:
+        cadence_ms = run.cadence_of(meter)
+        for beside in (slot_ms - cadence_ms, slot_ms + cadence_ms):
+            answers = by_slot.get((meter, beside), ())
+            found += [answer for answer in answers if abs(answer.at_ms - at_ms) <= BORDER_MS]
+    return found
 
 
 def _differs(answers: Sequence[Answered], reading: Stored, keys: set[str]) -> bool:

@@ -52,7 +52,8 @@ def _reading(row: Row) -> Stored:
     meter = identity.split("/")[1]
     slot_ms = None if row["slot"] is None else _instant(row["slot"])
     time = None if slot_ms is not None else str(row["meter_time"])
-    return Stored(meter, slot_ms, str(row["telegram_sha256"]), {}, time, protocol == "mbus")
+    at_ms = _instant(row["gateway_time"])
+    return Stored(meter, slot_ms, str(row["telegram_sha256"]), {}, time, protocol == "mbus", at_ms)
 
 
 async def verify_all(folder: Path, gateway: str = GATEWAY, out_name: str = "export") -> Verdict:
@@ -99,7 +100,7 @@ def _shown(row: Row) -> Value:
     return {"kind": str(kind), "value": value, "unit": unit}
 
 
-def _instant(slot: object) -> int:
+def _instant(shown: object) -> int:
     """Milliseconds UTC from ISO 8601."""
-    moment = datetime.datetime.fromisoformat(str(slot))
+    moment = datetime.datetime.fromisoformat(str(shown))
     return round(moment.timestamp() * 1000)

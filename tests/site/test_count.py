@@ -96,6 +96,25 @@ def test_another_slots_telegram_is_altered() -> None:
     assert count(ANSWERS, [moved, *STORED[1:]], RUN).altered == 1
 
 
+@pytest.mark.parametrize(
+    ("at_ms", "telegrams", "altered"),
+    [
+        (SLOTS[1] - 200, 2, 0),  # the meter answered right after the border, the exchange's middle was before it
+        (SLOTS[1] - 400, 2, 1),  # too far from the answer
+        (SLOTS[1] + 100, 2, 1),  # the gateway's own time is of the slot behind
+        (None, 2, 1),
+        (SLOTS[1] - 200, 4, 1),  # the telegram of an answer far away
+    ],
+)
+def test_an_answer_on_the_border_of_two_slots_is_the_one_of_the_gateways_time(
+    at_ms: int | None, telegrams: int, altered: int
+) -> None:
+    """A meter on a busy machine answers later than the middle of the exchange; what was stored of it is right."""
+    other = STORED[telegrams]
+    moved = dataclasses.replace(STORED[0], raw_hash=other.raw_hash, values=other.values, at_ms=at_ms)
+    assert count(ANSWERS, [moved, *STORED[1:]], RUN).altered == altered
+
+
 def test_a_reading_that_no_meter_gave_is_altered() -> None:
     """Invented out of nothing."""
     invented = dataclasses.replace(STORED[0], slot_ms=SLOTS[0] - CADENCE)
@@ -144,6 +163,7 @@ def test_an_empty_run_does_not_hold() -> None:
 def row(slot: str, register: str, value: str, seal: str = "ok") -> dict[str, object]:
     """A row as `plomba-collector readings --json` prints it."""
     place = {"meter": "mbus:KAM/60300001", "slot": slot, "batch": "ab", "leaf": 0, "telegram_sha256": "cd"}
+    place |= {"gateway_time": slot}
     return {**place, "key": register, "unit": "Wh", "kind": "number", "value": value, "state": "ok", "seal": seal}
 
 
