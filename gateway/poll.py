@@ -128,7 +128,7 @@ class BusPoller:
         try:
             found = await self._read(due)
         except LinkError as error:
-            self._schedule.failed(due, self._clock.mono_ms())
+            self._schedule.failed(due, self._clock.mono_ms(), line=True)
             self._reader.let_go()
             self._failed(self._name, error, events.BUS_FAILED, None)
             await self._sleep(REOPEN_S)

@@ -17,6 +17,7 @@ from gateway.config import Device
 KEPT_SLOTS = 96  # of each device: a day of quarters of an hour; a clock set back further meets slots it forgot
 RETRY_MS = 2_000  # the first pause after a failed poll; doubles to `RETRY_CAP_MS` while the slot is open
 RETRY_CAP_MS = 60_000
+LINE_TRIES = 3  # polls of a slot that may fail with their line before that costs the device a pause, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class _Progress:
     done: dict[int, None]  # in the order in which they were read
     slot_ms: int = -1
     failures: int = 0
+    lines: int = 0  # polls that failed with their line, and cost no pause
     retry_mono_ms: int = 0
 
 
@@ -53,23 +55,31 @@ class Schedule:
             if mine.slot_ms == slot_ms and mono_ms < mine.retry_mono_ms:
                 continue
             found.append(Due(device, slot_ms, slot_ms + device.cadence_ms))
-        return sorted(found, key=lambda each: self._progress[each.device.name].failures > 0)
+        return sorted(found, key=lambda each: self._has_failed(each.device.name))
 
     def read(self, due: Due) -> None:
         """The slot has its reading."""
         mine = self._progress[due.device.name]
-        mine.slot_ms, mine.failures = due.slot_ms, 0
+        mine.slot_ms, mine.failures, mine.lines = due.slot_ms, 0, 0
         mine.done[due.slot_ms] = None
         if len(mine.done) > KEPT_SLOTS:
             del mine.done[next(iter(mine.done))]
 
-    def failed(self, due: Due, mono_ms: int) -> None:
-        """The poll failed: not again before a pause."""
+    def failed(self, due: Due, mono_ms: int, line: bool = False) -> None:
+        """The poll failed: not again before a pause.
+
+        Where it was the `line` that failed the device may be well: the first times it is due again at once, behind the
+        others. (Who opens the line again takes a pause of its own.)
+        """
         mine = self._progress[due.device.name]
         if mine.slot_ms != due.slot_ms:
-            mine.slot_ms, mine.failures = due.slot_ms, 0
-        pause_ms = min(RETRY_MS << min(mine.failures, 10), RETRY_CAP_MS)
-        mine.failures += 1
+            mine.slot_ms, mine.failures, mine.lines = due.slot_ms, 0, 0
+        pause_ms = 0
+        if line and mine.lines < LINE_TRIES:
+            mine.lines += 1
+        else:
+            pause_ms = min(RETRY_MS << min(mine.failures, 10), RETRY_CAP_MS)
+            mine.failures += 1
         mine.retry_mono_ms = mono_ms + pause_ms
 
     def wait_ms(self, utc_ms: int, mono_ms: int) -> int:
@@ -77,6 +87,9 @@ class Schedule:
         if self.due(utc_ms, mono_ms):
             return 0
         return max(1, min(self._wait_for(device, utc_ms, mono_ms) for device in self._devices))
+
+    def _has_failed(self, name: str) -> bool:
+        return self._progress[name].failures + self._progress[name].lines > 0
 
     def _wait_for(self, device: Device, utc_ms: int, mono_ms: int) -> int:
         slot_ms, mine = slot_of(device, utc_ms), self._progress[device.name]

@@ -7,7 +7,7 @@ from gateway_parts import CADENCE_MS, NOW_MS, Time
 
 from gateway.clock import BUILD_MS, GatewayClock, system_sources
 from gateway.config import MbusDevice as Device
-from gateway.schedule import KEPT_SLOTS, RETRY_MS, Schedule
+from gateway.schedule import KEPT_SLOTS, LINE_TRIES, RETRY_MS, Schedule
 from protocols.uplink.header import ClockSource, ClockState
 
 HEAT = Device(name="heat", address=1, cadence_s=CADENCE_MS // 1000)
@@ -154,6 +154,20 @@ def test_a_failed_device_comes_last_and_after_a_pause() -> None:
     assert schedule.wait_ms(NOW_MS, 0) == RETRY_MS
     assert len(schedule.due(NOW_MS, RETRY_MS)) == 1
     assert [due.device.name for due in schedule.due(NOW_MS + CADENCE_MS, 1)] == ["water", "heat"]
+
+
+def test_a_device_whose_line_fails_is_due_again_at_once_for_a_few_times_and_behind_the_others() -> None:
+    """It may be well; but one that takes the line down each time it is asked may not hold up the others for ever."""
+    schedule = Schedule([HEAT, WATER], {})
+    for _ in range(LINE_TRIES):
+        heat = next(due for due in schedule.due(NOW_MS, 0) if due.device.name == "heat")
+        schedule.failed(heat, 0, line=True)
+        assert [due.device.name for due in schedule.due(NOW_MS, 0)] == ["water", "heat"]
+    schedule.failed(heat, 0, line=True)
+    assert [due.device.name for due in schedule.due(NOW_MS, RETRY_MS - 1)] == ["water"]
+    schedule.failed(heat, RETRY_MS, line=True)
+    assert [due.device.name for due in schedule.due(NOW_MS, 3 * RETRY_MS - 1)] == ["water"]
+    assert len(schedule.due(NOW_MS, 3 * RETRY_MS)) == 2
 
 
 def test_a_clock_that_was_set_back_meets_slots_that_are_done() -> None:
