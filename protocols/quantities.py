@@ -105,6 +105,16 @@ _AFTER_FB: dict[int, Quantity] = {
     **_codes(0x78, 0x7F, "maximum power, summed up"),
 }
 _EXTENSIONS = {0xFD: _AFTER_FD, 0xFB: _AFTER_FB}
+# The fixed structure's counters (protocols/mbus/fixed.py): 73, which counter, unit code
+_FIXED, _FIXED_SIZE = 0x73, 3
+_FIXED_UNITS: dict[int, Quantity] = {
+    **_codes(0x02, 0x13, "energy", Rank.ENERGY),
+    **_codes(0x14, 0x25, "power", Rank.POWER),
+    **_codes(0x26, 0x2E, "volume", Rank.VOLUME),
+    **_codes(0x2F, 0x37, "flow", Rank.FLOW),
+    0x38: ("temperature", Rank.TEMPERATURE),
+    0x39: ("heat cost units", Rank.ENERGY),
+}
 # VIFEs that say which part of the amount is meant
 _DIRECTIONS = {0x3B: "forward", 0x3C: "backward", 0x3D: "not metric"}
 
@@ -206,6 +216,8 @@ def _vif(vib: bytes) -> Quantity:
     """The words of a value information block; its corrections of the number say nothing here."""
     if not vib:
         return _UNKNOWN
+    if vib[0] == _FIXED and len(vib) == _FIXED_SIZE:
+        return _FIXED_UNITS.get(vib[2], (f"counter {vib[1]}", Rank.OTHER))
     table = _EXTENSIONS.get(vib[0])
     code, vifes = (vib[1], vib[2:]) if table is not None and len(vib) > 1 else (vib[0], vib[1:])
     if vib[0] & ~_EXTENSION == 0x7C:  # plain text: the unit says what it is
