@@ -19,6 +19,7 @@ from protocols.reading import Identity, Protocol, Status
 LONG_LOW, LONG_HIGH, SHORT_HEADER, NO_HEADER = 0x72, 0x76, 0x7A, 0x78
 FIXED = (fixed.LOW, fixed.HIGH)
 LONG_SIZE, SHORT_SIZE = 12, 4
+HEADER_SIZES = {LONG_LOW: LONG_SIZE, LONG_HIGH: LONG_SIZE, SHORT_HEADER: SHORT_SIZE}
 APPLICATION_ERROR, ALARM = 0x70, 0x71
 APPLICATION_ERRORS = (
     "unspecified error",
@@ -83,6 +84,11 @@ def decode(frame: Frame) -> Telegram:
     if found.partial and header.signature >> 8 & 0x1F in ENCRYPTED_MODES:
         raise Encrypted("records", f"encryption mode {header.signature >> 8 & 0x1F}", _where(frame))
     return _telegram(header, found)
+
+
+def header_size(frame: Frame) -> int:
+    """How many bytes of a long frame's body stand before its records; of a fixed structure none count."""
+    return HEADER_SIZES.get(frame.ci, 0)
 
 
 recall = functools.lru_cache(RECALLED)(decode)  # for who asks again what another has just asked; faults are not kept

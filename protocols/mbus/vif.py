@@ -261,18 +261,49 @@ def _byte(body: bytes, at: int) -> int:
 
 @functools.lru_cache(REMEMBERED)
 def meaning_of(vib: bytes) -> Meaning:
-    """What a whole value information block says."""
-    first = vib[0]
+    """What a whole value information block says; a VIFE that is not understood makes it unknown."""
+    first, *rest = pieces(vib)
+    meaning, at = _first(first), len(first)
+    for piece in rest:
+        meaning = _applied(meaning, vife.find(piece), piece[0] & ~EXTENSION, vib[:at])
+        at += len(piece)
+    return meaning
+
+
+def pieces(vib: bytes) -> tuple[bytes, ...]:
+    """A whole value information block in its parts: the VIF, then each VIFE.
+
+    With the VIF are the text that it announces and the code of an extension table; with FC the code that it announces.
+    What the manufacturer defines stays in one part.
+    """
+    first = vib[0] & ~EXTENSION
+    if first == PLAIN_TEXT:
+        at = 2 + vib[1]
+    elif first == MANUFACTURER:
+        at = len(vib)
+    elif vib[0] == FIRST_EXTENSION and vib[1] == SECOND_LEVEL | EXTENSION:
+        at = 3
+    else:
+        at = 2 if vib[0] in (FIRST_EXTENSION, SECOND_EXTENSION) else 1
+    found = [vib[:at]]
+    while at < len(vib):
+        code = vib[at] & ~EXTENSION
+        size = len(vib) if code == MANUFACTURER else 2 if code == vife.EXTENSION else 1
+        found.append(vib[at : at + size])
+        at += size
+    return tuple(found)
+
+
+def _first(piece: bytes) -> Meaning:
+    """What the VIF says with its text or its extension table."""
+    first, last = piece[0], piece[-1] & ~EXTENSION
     if first & ~EXTENSION == PLAIN_TEXT:
-        size = vib[1]
-        return _corrected(_spelled(vib[2 : 2 + size]), vib, 2 + size)
-    if first == FIRST_EXTENSION and vib[1] == SECOND_LEVEL | EXTENSION:
-        return _corrected(AFTER_FD_FD.get(vib[2] & ~EXTENSION, UNKNOWN), vib, 3)
-    if first in (FIRST_EXTENSION, SECOND_EXTENSION):
-        table = AFTER_FD if first == FIRST_EXTENSION else AFTER_FB
-        return _corrected(table.get(vib[1] & ~EXTENSION, UNKNOWN), vib, 2)
-    meaning = PRIMARY.get(first & ~EXTENSION, UNKNOWN)
-    return meaning if first & ~EXTENSION == MANUFACTURER else _corrected(meaning, vib, 1)
+        return _spelled(piece[2:])
+    if first == FIRST_EXTENSION:
+        return (AFTER_FD_FD if len(piece) == 3 else AFTER_FD).get(last, UNKNOWN)
+    if first == SECOND_EXTENSION:
+        return AFTER_FB.get(last, UNKNOWN)
+    return PRIMARY.get(first & ~EXTENSION, UNKNOWN)
 
 
 def _spelled(text: bytes) -> Meaning:
@@ -281,21 +312,6 @@ def _spelled(text: bytes) -> Meaning:
         return UNKNOWN
     unit = "{" + text[::-1].decode("ascii").replace(" ", "_") + "}"
     return Meaning(Kind.NUMBER, unit, quantity="value in the meter's own unit")
-
-
-def _corrected(meaning: Meaning, vib: bytes, at: int) -> Meaning:
-    """What the VIFEs from `at` make of `meaning`; one that is not understood makes it unknown."""
-    while at < len(vib):
-        place, code = at, vib[at] & ~EXTENSION
-        at += 1
-        found = vife.COMBINABLE.get(code)
-        if code == vife.EXTENSION and at < len(vib):
-            found = vife.AFTER_FC.get(vib[at] & ~EXTENSION)
-            at += 1
-        meaning = _applied(meaning, found, code, vib[:place])
-        if code == MANUFACTURER:
-            break
-    return meaning
 
 
 def _applied(meaning: Meaning, found: Vife | None, code: int, before: bytes) -> Meaning:

@@ -164,3 +164,11 @@ AFTER_FC: dict[int, Vife] = {
     0x14: Vife("from the communication partner to the meter"),
     0x15: Vife("from the meter to the communication partner"),
 }
+
+
+def find(piece: bytes) -> Vife | None:
+    """The VIFE that begins `piece` (with the code that FC announces); None where no table has it."""
+    code = piece[0] & 0x7F
+    if code == EXTENSION:
+        return AFTER_FC.get(piece[1] & 0x7F) if len(piece) > 1 else None
+    return COMBINABLE.get(code)
