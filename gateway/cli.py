@@ -81,7 +81,7 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
     from gateway import cli_decode  # noqa: PLC0415
 
     if telegram == ("-",):
-        cli_decode.decode_lines(sys.stdin, as_json)
+        cli_decode.decode_lines((each.decode("utf-8-sig", "replace") for each in sys.stdin.buffer), as_json)
     else:
         cli_decode.decode(" ".join(telegram), as_json)
 

@@ -24,6 +24,7 @@ EXTENSION = 0x80
 MAX_VIFES = 10
 FIRST_EXTENSION = 0xFD
 SECOND_EXTENSION = 0xFB
+THIRD_EXTENSION = 0xEF  # reserved: what follows it is in no table
 PLAIN_TEXT = 0x7C
 MANUFACTURER = 0x7F
 SECOND_LEVEL = 0x7D  # after FD: the code follows in the next VIFE
@@ -284,7 +285,7 @@ def pieces(vib: bytes) -> tuple[bytes, ...]:
     elif vib[0] == FIRST_EXTENSION and vib[1] == SECOND_LEVEL | EXTENSION:
         at = 3
     else:
-        at = 2 if vib[0] in (FIRST_EXTENSION, SECOND_EXTENSION) else 1
+        at = 2 if vib[0] in (FIRST_EXTENSION, SECOND_EXTENSION, THIRD_EXTENSION) else 1
     found = [vib[:at]]
     while at < len(vib):
         code = vib[at] & ~EXTENSION
