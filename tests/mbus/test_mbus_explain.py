@@ -1,4 +1,4 @@
-"""Telegrams explained: hex as people write it, the JSON form of real and constructed telegrams, each byte, the command."""
+"""Telegrams explained: hex as people write it, the JSON form of real and constructed ones, each byte, the command."""
 
 from __future__ import annotations
 
