@@ -11,6 +11,8 @@ import functools
 from enum import IntEnum
 
 from protocols import obis
+from protocols.mbus import vif
+from protocols.mbus.faults import RecordCutShort
 from protocols.reading import Identity, NativeKey, Protocol
 
 REGISTERS = 4_096  # of Modbus meters whose names are remembered
@@ -222,11 +224,19 @@ def _vif(vib: bytes) -> Quantity:
     code, vifes = (vib[1], vib[2:]) if table is not None and len(vib) > 1 else (vib[0], vib[1:])
     if vib[0] & ~_EXTENSION == 0x7C:  # plain text: the unit says what it is
         return "value in the meter's own unit", Rank.OTHER
-    words, place = (table or _PRIMARY).get(code & ~_EXTENSION, _UNKNOWN)
+    words, place = (table or _PRIMARY).get(code & ~_EXTENSION) or (_decoded(vib), Rank.OTHER)
     found = [_DIRECTIONS[each & ~_EXTENSION] for each in vifes if each & ~_EXTENSION in _DIRECTIONS]
     if code & ~_EXTENSION == 0x7F:  # what follows is the manufacturer's
         return words, place
     return (", ".join([words, *found]), Rank.OTHER if found else place) if words else _UNKNOWN
+
+
+def _decoded(vib: bytes) -> str:
+    """What the decoder calls it; nothing where it does not know or the block is not whole."""
+    try:
+        return vif.decode(vib, 0)[1].quantity
+    except RecordCutShort:
+        return ""
 
 
 def _dlms(name: bytes) -> Quantity:
