@@ -74,6 +74,19 @@ def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("telegram", nargs=-1, required=True, metavar="HEX")
+@_json
+def decode(telegram: tuple[str, ...], as_json: bool) -> None:
+    """Explain an M-Bus telegram byte by byte, offline; HEX is a whole link frame, or - for one a line on stdin."""
+    from gateway import cli_decode  # noqa: PLC0415
+
+    if telegram == ("-",):
+        cli_decode.decode_lines((each.decode("utf-8-sig", "replace") for each in sys.stdin.buffer), as_json)
+    else:
+        cli_decode.decode(" ".join(telegram), as_json)
+
+
+@main.command()
 @_config
 def keys(path: Path) -> None:
     """Make the sealing, box and TLS key; what is there is never overwritten."""

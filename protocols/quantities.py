@@ -11,6 +11,8 @@ import functools
 from enum import IntEnum
 
 from protocols import obis
+from protocols.mbus import vif
+from protocols.mbus.faults import RecordCutShort
 from protocols.reading import Identity, NativeKey, Protocol
 
 REGISTERS = 4_096  # of Modbus meters whose names are remembered
@@ -105,6 +107,16 @@ _AFTER_FB: dict[int, Quantity] = {
     **_codes(0x78, 0x7F, "maximum power, summed up"),
 }
 _EXTENSIONS = {0xFD: _AFTER_FD, 0xFB: _AFTER_FB}
+# The fixed structure's counters (protocols/mbus/fixed.py): 73, which counter, unit code
+_FIXED, _FIXED_SIZE = 0x73, 3
+_FIXED_UNITS: dict[int, Quantity] = {
+    **_codes(0x02, 0x13, "energy", Rank.ENERGY),
+    **_codes(0x14, 0x25, "power", Rank.POWER),
+    **_codes(0x26, 0x2E, "volume", Rank.VOLUME),
+    **_codes(0x2F, 0x37, "flow", Rank.FLOW),
+    0x38: ("temperature", Rank.TEMPERATURE),
+    0x39: ("heat cost units", Rank.ENERGY),
+}
 # VIFEs that say which part of the amount is meant
 _DIRECTIONS = {0x3B: "forward", 0x3C: "backward", 0x3D: "not metric"}
 
@@ -206,15 +218,25 @@ def _vif(vib: bytes) -> Quantity:
     """The words of a value information block; its corrections of the number say nothing here."""
     if not vib:
         return _UNKNOWN
+    if vib[0] == _FIXED and len(vib) == _FIXED_SIZE:
+        return _FIXED_UNITS.get(vib[2], (f"counter {vib[1]}", Rank.OTHER))
     table = _EXTENSIONS.get(vib[0])
     code, vifes = (vib[1], vib[2:]) if table is not None and len(vib) > 1 else (vib[0], vib[1:])
     if vib[0] & ~_EXTENSION == 0x7C:  # plain text: the unit says what it is
         return "value in the meter's own unit", Rank.OTHER
-    words, place = (table or _PRIMARY).get(code & ~_EXTENSION, _UNKNOWN)
+    words, place = (table or _PRIMARY).get(code & ~_EXTENSION) or (_decoded(vib), Rank.OTHER)
     found = [_DIRECTIONS[each & ~_EXTENSION] for each in vifes if each & ~_EXTENSION in _DIRECTIONS]
     if code & ~_EXTENSION == 0x7F:  # what follows is the manufacturer's
         return words, place
     return (", ".join([words, *found]), Rank.OTHER if found else place) if words else _UNKNOWN
+
+
+def _decoded(vib: bytes) -> str:
+    """What the decoder calls it; nothing where it does not know or the block is not whole."""
+    try:
+        return vif.decode(vib, 0)[1].quantity
+    except RecordCutShort:
+        return ""
 
 
 def _dlms(name: bytes) -> Quantity:

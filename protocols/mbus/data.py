@@ -20,6 +20,7 @@ MINUS = 0xF
 Judged = tuple[State, Number | None]
 INVALID: Judged = (State.INVALID, None)
 NOT_KNOWN: Judged = (State.UNKNOWN, None)
+PLAIN = Meaning(Kind.NUMBER)
 
 
 def measure(coding: Coding, size: int, body: bytes, at: int) -> tuple[int, int]:
@@ -67,11 +68,26 @@ def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, hig
     low_first = octets[::-1] if high_first else octets
     if info.coding is Coding.INTEGER and info.storage and low_first == UNSET and meaning.kind is not Kind.BITS:
         return State.INVALID, raw
-    state, number = _decoded(info.coding, meaning, low_first, lvar)
+    state, number = decoded(info.coding, meaning, low_first, lvar)
     return state, raw if number is None else number
 
 
-def _decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judged:
+def bare(coding: Coding, octets: bytes, lvar: int) -> Number | None:
+    """The number or text as its coding alone says, without unit and power of ten; None where there is none.
+
+    `octets` are low byte first. Binary data of variable length are shown in hex. For an explanation, never a reading.
+    """
+    if coding is Coding.NONE:
+        return None
+    if coding is Coding.VARIABLE and lvar >= 0xE0:
+        return Text(octets.hex())
+    return decoded(coding, PLAIN, octets, lvar)[1]
+
+
+def decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judged:
+    """The data (low byte first) by coding and meaning, whatever function and record error say of them."""
+    if coding is Coding.NONE:
+        return INVALID
     if coding is Coding.VARIABLE:
         return _variable(meaning, octets, lvar)
     if meaning.kind is Kind.DATE:
@@ -80,7 +96,8 @@ def _decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judg
         return _real(meaning, octets) if meaning.kind is Kind.NUMBER else NOT_KNOWN
     if coding is Coding.BCD:
         return _bcd(meaning, octets)
-    return _scaled(meaning, int.from_bytes(octets, "little", signed=meaning.kind is not Kind.BITS))
+    signed = meaning.kind is not Kind.BITS and not meaning.unsigned
+    return _scaled(meaning, int.from_bytes(octets, "little", signed=signed))
 
 
 def _bcd(meaning: Meaning, octets: bytes) -> Judged:
@@ -121,7 +138,7 @@ def _scaled(meaning: Meaning, mantissa: int) -> Judged:
 def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
     """Text (00-BF) and BCD (C0-C9, minus D0-D9); long binary data are kept raw."""
     if lvar <= 0xBF:
-        return _text(octets) if meaning == Meaning(Kind.NUMBER) or _is_spelled(meaning) else NOT_KNOWN
+        return _text(octets) if meaning.plain or _is_spelled(meaning) else NOT_KNOWN
     if lvar >= 0xE0 or meaning.kind is not Kind.NUMBER:
         return NOT_KNOWN
     digits = octets[::-1].hex()

@@ -39,38 +39,44 @@ def decode(octets: bytes) -> tuple[State, MeterTime | None]:
     """The state and, where it is `OK`, the time of a date in its 2, 3, 4 or 6 bytes; other sizes are `UNKNOWN`."""
     if len(octets) not in SIZES:
         return State.UNKNOWN, None
-    if all(octet == 0xFF for octet in octets):
+    if all(octet == 0xFF for octet in octets) or _says_invalid(octets):
         return State.INVALID, None
-    if len(octets) == 3:
-        return _time_of_day(octets), None
+    return _judge(_calendar(octets))
+
+
+def pattern(octets: bytes) -> str:
+    """A recurring date as people write it, "*" for "every": `2024-12-*`, `*-12-31`, `*-*-*T12:45:30`."""
+    shown = _calendar(octets)
+    year = "*" if shown.year == EVERY_YEAR else f"{_full_year(shown):04}"
+    day = f"{year}-{_part(shown.month, EVERY_MONTH)}-{_part(shown.day, EVERY_DAY)}"
+    if shown.precision is Precision.DAY:
+        return day
+    clock = f"{day}T{_part(shown.hour, EVERY_HOUR)}:{_part(shown.minute, EVERY_MINUTE)}"
+    return clock if shown.precision is Precision.MINUTE else f"{clock}:{_part(shown.second, EVERY_MINUTE)}"
+
+
+def _part(shown: int, every: int) -> str:
+    return "*" if shown == every else f"{shown:02}"
+
+
+def _calendar(octets: bytes) -> _Calendar:
+    """The fields of a type F, G, I or J."""
     if len(octets) == 2:
-        return _judge(_Calendar(*_day(octets)))
+        return _Calendar(*_day(octets))
     if len(octets) == 4:
-        return _type_f(octets)
-    return _type_i(octets)
-
-
-def _type_f(octets: bytes) -> tuple[State, MeterTime | None]:
-    if octets[0] & 0x80:  # IV: the meter says that its clock is not valid
-        return State.INVALID, None
-    year, month, day = _day(octets[2:4])
-    hour, minute = octets[1] & 0x1F, octets[0] & 0x3F
-    century, summer = octets[1] >> 5 & 3, bool(octets[1] & 0x80)
-    return _judge(_Calendar(year, month, day, hour, minute, 0, century, summer, Precision.MINUTE))
-
-
-def _type_i(octets: bytes) -> tuple[State, MeterTime | None]:
-    if octets[1] & 0x80:
-        return State.INVALID, None
-    year, month, day = _day(octets[3:5])
+        hour, minute = octets[1] & 0x1F, octets[0] & 0x3F
+        century, summer = octets[1] >> 5 & 3, bool(octets[1] & 0x80)
+        return _Calendar(*_day(octets[2:4]), hour, minute, 0, century, summer, Precision.MINUTE)
     hour, minute, second = octets[2] & 0x1F, octets[1] & 0x3F, octets[0] & 0x3F
-    return _judge(_Calendar(year, month, day, hour, minute, second, 0, bool(octets[0] & 0x40), Precision.SECOND))
+    if len(octets) == 3:  # type J has no date: a time of it means "every day"
+        return _Calendar(EVERY_YEAR, EVERY_MONTH, EVERY_DAY, hour, minute, second, precision=Precision.SECOND)
+    summer = bool(octets[0] & 0x40)
+    return _Calendar(*_day(octets[3:5]), hour, minute, second, 0, summer, Precision.SECOND)
 
 
-def _time_of_day(octets: bytes) -> State:
-    """Type J has no date: a time of it means "every day"."""
-    second, minute, hour = octets[0] & 0x3F, octets[1] & 0x3F, octets[2] & 0x1F
-    return State.RECURRING if _clock_fits(hour, minute, second) else State.INVALID
+def _says_invalid(octets: bytes) -> bool:
+    """The bit IV of types F and I: the meter says that its clock is not valid."""
+    return (len(octets) == 4 and bool(octets[0] & 0x80)) or (len(octets) == 6 and bool(octets[1] & 0x80))
 
 
 def _day(octets: bytes) -> tuple[int, int, int]:

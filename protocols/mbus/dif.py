@@ -19,6 +19,8 @@ MORE_RECORDS = 0x1F
 FILLER = 0x2F
 ERROR_FUNCTION = 3
 MAXIMUM_FUNCTION = 1
+FUNCTIONS = ("instantaneous value", "maximum value", "minimum value", "value during error state")
+BINARY = 0xE0  # from here on a length byte (LVAR) announces binary data
 
 
 class Coding(Enum):

@@ -1,4 +1,4 @@
-"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M119)."""
+"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M121)."""
 
 from __future__ import annotations
 
@@ -129,3 +129,17 @@ class RecordCutShort(MeterError):  # noqa: N818
 
     code = "PLB-M119"
     do = "read the meter again; if it stays so send the telegram to the maintainers"
+
+
+class AlarmReport(MeterError):  # noqa: N818
+    """The meter answered with an alarm (CI 71) instead of values."""
+
+    code = "PLB-M120"
+    do = "see the meter's manual for this alarm; read the meter again when it is dealt with"
+
+
+class NotHex(MeterError):  # noqa: N818
+    """A telegram to be explained that is not written in hexadecimal digits."""
+
+    code = "PLB-M121"
+    do = "write the bytes of the telegram as pairs of hexadecimal digits; blanks, colons, line ends and 0x are fine"

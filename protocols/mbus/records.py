@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocols.mbus import dif, vif
+from protocols.mbus import data, dif, vif
 from protocols.mbus.data import judge, measure
 from protocols.mbus.dif import Coding, DataInformation
 from protocols.mbus.faults import RecordCutShort
@@ -15,7 +15,9 @@ from protocols.reading import Number, State
 class Record:
     """One record: where it belongs, what it is (`vib` as sent and its meaning), its number and how far to trust it.
 
-    `octets` are the data as they came; `number` is `Raw` of them unless the state is `OK`.
+    `octets` are the data as they came; `number` is `Raw` of them unless the state is `OK`. `start` is where the record
+    begins in what was split, `lvar` the length byte of data of variable length; `high_first` data have the high byte
+    first.
     """
 
     info: DataInformation
@@ -24,6 +26,25 @@ class Record:
     octets: bytes
     number: Number
     state: State
+    start: int = 0
+    lvar: int = 0
+    high_first: bool = False
+
+    @property
+    def low_first(self) -> bytes:
+        """The data, low byte first."""
+        return self.octets[::-1] if self.high_first else self.octets
+
+    @property
+    def bare(self) -> Number | None:
+        """The number as its coding says, without unit and power of ten: for an explanation, never for a reading."""
+        return data.bare(self.info.coding, self.octets if self.lvar >= dif.BINARY else self.low_first, self.lvar)
+
+    @property
+    def qualifiers(self) -> tuple[str, ...]:
+        """What function, VIFEs and record error say of the value."""
+        function = dif.FUNCTIONS[self.info.function] if self.info.function else ""
+        return (function, *self.meaning.qualifiers) if function else self.meaning.qualifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +75,11 @@ def split(body: bytes, high_first: bool = False) -> Split:
     return Split(tuple(records))
 
 
-def _record(body: bytes, at: int, high_first: bool) -> tuple[Record, int]:
-    info, at = dif.decode(body, at)
+def _record(body: bytes, first: int, high_first: bool) -> tuple[Record, int]:
+    info, at = dif.decode(body, first)
     vib, meaning, at = vif.decode(body, at)
     lvar = body[at] if info.coding is Coding.VARIABLE and at < len(body) else 0
     start, end = measure(info.coding, info.size, body, at)
     octets = bytes(body[start:end])
     state, number = judge(info, meaning, octets, lvar, high_first)
-    return Record(info, vib, meaning, octets, number, state), end
+    return Record(info, vib, meaning, octets, number, state, first, lvar, high_first), end

@@ -1,8 +1,8 @@
 """A meter's data telegram: the header of EN 13757-3 and what follows it.
 
-CI 72 (long header, low byte first), 76 (the same, high byte first), 7A (short header) and 78 (none) carry records.
-CI 70 is an application error. Fixed structure (73, 77) and everything else is refused by name. A record that does not
-end makes the telegram partial: the earlier ones are kept.
+CI 72 (long header, low byte first), 76 (the same, high byte first), 7A (short header) and 78 (none) carry records; 73
+and 77 the two counters of the fixed structure. CI 70 is an application error, 71 an alarm. Everything else is refused
+by name. A record that does not end makes the telegram partial: the earlier ones are kept.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from protocols.mbus.faults import ApplicationFault, Encrypted, HeaderCutShort, NotSupported
+from protocols.mbus import fixed
+from protocols.mbus.faults import AlarmReport, ApplicationFault, Encrypted, HeaderCutShort, NotSupported
 from protocols.mbus.link import Frame
 from protocols.mbus.records import Record, Split, split
 from protocols.reading import Identity, Protocol, Status
 
 LONG_LOW, LONG_HIGH, SHORT_HEADER, NO_HEADER = 0x72, 0x76, 0x7A, 0x78
+FIXED = (fixed.LOW, fixed.HIGH)
 LONG_SIZE, SHORT_SIZE = 12, 4
-APPLICATION_ERROR = 0x70
+HEADER_SIZES = {LONG_LOW: LONG_SIZE, LONG_HIGH: LONG_SIZE, SHORT_HEADER: SHORT_SIZE}
+APPLICATION_ERROR, ALARM = 0x70, 0x71
 APPLICATION_ERRORS = (
     "unspecified error",
     "unimplemented CI field",
@@ -61,6 +64,7 @@ class _Header:
     status: int | None
     signature: int
     size: int
+    status_mask: int = 0xFF  # the bits that say how the meter is
 
 
 def decode(frame: Frame) -> Telegram:
@@ -68,15 +72,23 @@ def decode(frame: Frame) -> Telegram:
 
     Raises:
         ApplicationFault: the meter answers with an application error.
+        AlarmReport: the meter reports an alarm.
         HeaderCutShort: shorter than its header.
-        NotSupported: fixed structure, an alarm or another CI.
+        NotSupported: another CI.
         Encrypted: it says so, and its records do not decode.
     """
     header = _header(frame)
+    if frame.ci in FIXED:
+        return _telegram(header, fixed.split(frame.body, frame.ci == fixed.HIGH))
     found = split(frame.body[header.size :], frame.ci == LONG_HIGH)
     if found.partial and header.signature >> 8 & 0x1F in ENCRYPTED_MODES:
         raise Encrypted("records", f"encryption mode {header.signature >> 8 & 0x1F}", _where(frame))
     return _telegram(header, found)
+
+
+def header_size(frame: Frame) -> int:
+    """How many bytes of a long frame's body stand before its records; of a fixed structure none count."""
+    return HEADER_SIZES.get(frame.ci, 0)
 
 
 recall = functools.lru_cache(RECALLED)(decode)  # for who asks again what another has just asked; faults are not kept
@@ -97,7 +109,7 @@ def manufacturer(code: int) -> str:
 
 
 def _telegram(header: _Header, found: Split) -> Telegram:
-    mapped = Status.NONE if header.status is None else status(header.status)
+    mapped = Status.NONE if header.status is None else status(header.status & header.status_mask)
     return Telegram(
         header.identity,
         header.access,
@@ -115,6 +127,10 @@ def _header(frame: Frame) -> _Header:
         code = frame.body[0] if frame.body else 0
         name = APPLICATION_ERRORS[code] if code < len(APPLICATION_ERRORS) else "unknown error"
         raise ApplicationFault("values", f"application error {code} ({name})", _where(frame))
+    if frame.ci == ALARM:
+        raise AlarmReport("values", f"alarm {frame.body[:1].hex() or 'without a byte'}", _where(frame))
+    if frame.ci in FIXED:
+        return _fixed_header(frame)
     if frame.ci in (LONG_LOW, LONG_HIGH):
         return _long_header(frame)
     if frame.ci == SHORT_HEADER:
@@ -124,7 +140,15 @@ def _header(frame: Frame) -> _Header:
         return _Header(Identity(Protocol.MBUS), access, word, signature, SHORT_SIZE)
     if frame.ci == NO_HEADER:
         return _Header(Identity(Protocol.MBUS), None, None, 0, 0)
-    raise NotSupported("CI 72, 76, 78 or 7a", f"CI {frame.ci:02x} (not supported yet)", _where(frame))
+    raise NotSupported("CI 72, 73, 76, 77, 78 or 7a", f"CI {frame.ci:02x}", _where(frame))
+
+
+def _fixed_header(frame: Frame) -> _Header:
+    _demand(frame, fixed.HEADER_SIZE)
+    body, order = frame.body, -1 if frame.ci == fixed.LOW else 1
+    number, medium = body[0:4][::order].hex().upper(), fixed.medium(body[6], body[7])
+    mask = 0xFF & ~(fixed.BINARY | fixed.STORED)
+    return _Header(Identity(Protocol.MBUS, id=number, medium=medium), body[4], body[5], 0, fixed.HEADER_SIZE, mask)
 
 
 def _long_header(frame: Frame) -> _Header:

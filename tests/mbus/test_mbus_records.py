@@ -46,6 +46,8 @@ def only(records: str) -> Value:
         ("0493bb74 39300000", "m3", Scaled(12345, -5)),
         ("04937b 39300000", "m3", Scaled(13345, -3)),
         ("02fdd071 0000", "A", Scaled(0, -12)),
+        ("049358 39300000", "s", Scaled(12345)),  # a duration, not a volume
+        ("0492fc11 ffffffff", "m3", Scaled(4294967295, -4)),  # the meter says: no sign
     ],
 )
 def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
@@ -70,7 +72,6 @@ def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
         ("04ff22 00000000", State.UNKNOWN),
         ("047b 00000000", State.UNKNOWN),
         ("04933d 39300000", State.UNKNOWN),  # not metric
-        ("049358 39300000", State.UNKNOWN),  # a duration, not a volume
         ("04937c 39300000", State.UNKNOWN),
         ("0593 7b 00004841", State.UNKNOWN),  # no exact bits for an addition
         ("0d06 02 3132", State.UNKNOWN),  # an energy is not a text
@@ -223,8 +224,10 @@ def test_the_status_byte_is_mapped(word: int, mapped: Status) -> None:
     [
         (0x70, "08", faults.ApplicationFault),
         (0x70, "", faults.ApplicationFault),
-        (0x73, "9392919010000569316500006900 00", faults.NotSupported),
-        (0x71, "00", faults.NotSupported),
+        (0x73, "93929190100005", faults.HeaderCutShort),
+        (0x71, "00", faults.AlarmReport),
+        (0x71, "", faults.AlarmReport),
+        (0x55, "00", faults.NotSupported),
         (0x72, "7856341224", faults.HeaderCutShort),
         (0x72, "785634122d2c080455000005 0413", faults.Encrypted),
     ],

@@ -27,6 +27,13 @@ HEAT = Identity(Protocol.MBUS, "KAM", "80012345", 1, 4)
         ("ff22", (0, 0, 0, 0), "manufacturer's value", Rank.OTHER),
         ("ef", (0, 0, 0, 0), "value ef", Rank.OTHER),
         ("", (0, 0, 0, 0), "value ", Rank.OTHER),
+        ("fd", (0, 0, 0, 0), "value fd", Rank.OTHER),
+        ("fdfd", (0, 0, 0, 0), "value fdfd", Rank.OTHER),
+        ("fc09", (0, 0, 0, 0), "value in the meter's own unit", Rank.OTHER),
+        ("fd71", (0, 0, 0, 0), "radio level", Rank.OTHER),
+        ("fb2a", (1, 0, 0, 0), "phase angle voltage to voltage, set day 1", Rank.OTHER),
+        ("730105", (0, 0, 0, 0), "energy", Rank.ENERGY),  # the fixed structure's first counter
+        ("73023a", (0, 0, 0, 0), "counter 2", Rank.OTHER),
     ],
 )
 def test_an_mbus_key_is_named(vib: str, place: tuple[int, int, int, int], words: str, order: Rank) -> None:

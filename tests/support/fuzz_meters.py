@@ -27,7 +27,7 @@ from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Session
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
-from protocols.mbus import link, telegram
+from protocols.mbus import explain, layout, link, telegram
 from protocols.mbus.meaning import identity, values
 from protocols.mbus.pymeterbus import req_ud2
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
@@ -44,6 +44,7 @@ from simulators.mbus.meters import cellar
 from simulators.mbus.meters import telegram as simulated
 
 SEALED = Work(60_000, 600)  # what is sealed is also expanded again
+EXPLAINED = Work(10_000, 400)  # three times over, and each byte has words
 req_ud2(1, True)  # imports pyMeterBus, which takes its time
 MODELS = tuple(map(models.load, models.names()))
 STEPS = 20_000  # turns of one session: more than all its limits together allow
@@ -57,6 +58,7 @@ CONSTRUCTED = tuple(
         "0f 01020304 1f 0406 01000000 7f 047c 03 414243 11223344 04ff22 00000000 06 6d 010203040506",
     )
 )
+FIXED = bytes.fromhex("73785634120a00e97e0100000035010000")  # CI 73: two counters
 ACCESS = Access(client=16, server=1, physical=17, auth=Auth.LLS, password=b"12345678")
 ENERGY = Attribute.of(3, "1-0:1.8.0")
 ANSWER = bytes.fromhex("000700000007010404e2400001")
@@ -131,6 +133,20 @@ def mbus_records(octets: bytes) -> None:
     frame = link.parse(encoding.long_frame(1, (octets or b"\x78")[0], octets[1:250]))
     link.check_reply(frame, 1)
     _read([frame], octets)
+
+
+def mbus_explained(octets: bytes) -> None:
+    """As it is, written in hex; and, the first byte as CI, inside a right frame."""
+    if octets[:1] in (b"\xe5", b"\x10", b"\x68"):
+        frame = link.parse(explain.octets_of(octets.hex(" ")))
+    else:
+        frame = link.parse(encoding.long_frame(1, (octets or b"\x78")[0], octets[1:250]))
+    assert b"".join(part.octets for part in layout.parts(frame, None)) == frame.octets
+    found = explain.explain(frame)
+    answer = telegram.decode(frame) if frame.kind is link.Kind.LONG else None
+    assert b"".join(part.octets for part in layout.parts(frame, answer)) == frame.octets
+    assert layout.lines(frame, answer)
+    assert len(found.records) == (len(answer.records) if answer else 0)
 
 
 def mbus_session(octets: bytes) -> None:
@@ -366,9 +382,15 @@ TARGETS = (
     Target("mbus-link", (*FRAMES, b"\xe5", bytes.fromhex("1008010916")), mbus_link, errors=MeterError),
     Target(
         "mbus-records",
-        (*_MBUS_BODIES, bytes.fromhex("7a00000000") + CONSTRUCTED[0], b"\x70\x08"),
+        (*_MBUS_BODIES, bytes.fromhex("7a00000000") + CONSTRUCTED[0], b"\x70\x08", FIXED),
         mbus_records,
         work=SEALED,
+    ),
+    Target(
+        "mbus-explained",
+        (*FRAMES, b"\xe5", req_ud2(1, True), *_MBUS_BODIES, FIXED),
+        mbus_explained,
+        work=EXPLAINED,
     ),
     Target(
         "mbus-session",

@@ -1,0 +1,38 @@
+"""The media (device types) of a header, by their code (EN 13757-7, table of device types)."""
+
+from __future__ import annotations
+
+MEDIA: dict[int, str] = {
+    0x00: "other",
+    0x01: "oil",
+    0x02: "electricity",
+    0x03: "gas",
+    0x04: "heat, outlet",
+    0x05: "steam",
+    0x06: "hot water",
+    0x07: "water",
+    0x08: "heat cost allocator",
+    0x09: "compressed air",
+    0x0A: "cooling, outlet",
+    0x0B: "cooling, inlet",
+    0x0C: "heat, inlet",
+    0x0D: "heat and cooling",
+    0x0E: "bus or system component",
+    0x0F: "unknown",
+    0x14: "calorific value",
+    0x15: "hot water of 90 Cel and more",
+    0x16: "cold water",
+    0x17: "dual water",
+    0x18: "pressure",
+    0x19: "A/D converter",
+    0x1A: "smoke detector",
+    0x1B: "room sensor",
+    0x1C: "gas detector",
+    0x20: "breaker",
+    0x21: "valve",
+    0x25: "customer unit",
+    0x28: "waste water",
+    0x29: "garbage",
+    0x36: "radio converter, system side",
+    0x37: "radio converter, meter side",
+}
