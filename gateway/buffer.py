@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
 from gateway.disk import Disk
-from gateway.faults import BufferFull
+from gateway.faults import BufferDamaged, BufferFull
 from gateway.schedule import KEPT_SLOTS
 from gateway.settled import Settled
 from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.faults import FieldError
 from protocols.uplink.header import Header
 from protocols.uplink.hello import Signed
 from protocols.uplink.keys import Algorithm, PublicKey
@@ -169,12 +171,12 @@ class Buffer:
         """A batch as it was sealed, or None where it is not held.
 
         Raises:
-            BufferDamaged: its pages do not read.
+            BufferDamaged: its pages do not read, or hold what no batch holds.
             WriteFailed: the disk does not give it.
         """
         query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
         row = next(iter(self._disk.read(query, batch)), None)
-        return None if row is None else Content(row[0], row[1], Codec(row[2]), row[3])
+        return None if row is None else content_of(row)
 
     def mark(
         self,
@@ -237,9 +239,12 @@ class Buffer:
         )
 
     def own_keys(self) -> dict[bytes, PublicKey]:
-        """All public sealing keys that this gateway ever had, by key id."""
-        rows = self._disk.read("SELECT algorithm, octets FROM own_key")
-        keys = [PublicKey(Algorithm(algorithm), octets) for algorithm, octets in rows]
+        """All public sealing keys that this gateway ever had, by key id; a row that is damaged holds none."""
+        keys: list[PublicKey] = []
+        for algorithm, octets in self._disk.read("SELECT algorithm, octets FROM own_key"):
+            with suppress(ValueError, FieldError):
+                if isinstance(octets, bytes):
+                    keys.append(PublicKey(Algorithm(algorithm), octets))
         return {key.id: key for key in keys}
 
     def take_over(
@@ -311,6 +316,24 @@ _NEWEST = "(SELECT max(n) FROM batch)"
 _NEXT_SAFE = f"""SELECT id FROM batch AS b WHERE mark = {Mark.SAFE:d} AND n < {_NEWEST}
     AND seq = (SELECT min(seq) FROM batch WHERE epoch = b.epoch) ORDER BY n LIMIT 1"""  # noqa: S608 - constants only
 _NEXT_STORED = f"SELECT id FROM batch WHERE mark > 0 AND n < {_NEWEST} ORDER BY n LIMIT 1"  # noqa: S608
+
+
+def content_of(row: Sequence[object]) -> Content:
+    """A batch from its row: header, signature, codec, body.
+
+    Raises:
+        BufferDamaged: one of them is of another kind: a damaged page may hold anything.
+    """
+    header, signature, codec, body = row
+    if (
+        isinstance(header, bytes)
+        and isinstance(signature, bytes)
+        and isinstance(codec, int)
+        and isinstance(body, bytes)
+    ):
+        with suppress(ValueError):
+            return Content(header, signature, Codec(codec), body)
+    raise BufferDamaged("header, signature, codec and body of a batch", "something else", schema.BUFFER_FILE)
 
 
 def _insert(database: sqlite3.Connection, batch: Batch, readings: int) -> Entry:

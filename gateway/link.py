@@ -18,7 +18,7 @@ from gateway import events
 from gateway.buffer import Buffer
 from gateway.chain import Chain, Entry, Mark
 from gateway.clock import GatewayClock, Step
-from gateway.faults import WriteFailed
+from gateway.faults import BufferDamaged, WriteFailed
 from gateway.forward import Action, Forward, SendBatch, SendHello
 from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
@@ -31,7 +31,7 @@ from protocols.uplink import envelope, hello, limits, topics
 from protocols.uplink.envelope import Codec, Content
 from protocols.uplink.faults import SignerError
 from protocols.uplink.hello import Hello, Signed
-from protocols.uplink.keys import BoxKey, SigningKey
+from protocols.uplink.keys import BoxKey, PublicKey, SigningKey
 from protocols.uplink.pack import Wire
 from protocols.uplink.ranges import Range
 from protocols.uplink.records import Lost, TimeCorrection
@@ -229,7 +229,7 @@ class Link:
             return None
         try:
             content = await self._writer.do(lambda: self._buffer.content(batch))
-            keys = await self._writer.do(self._buffer.own_keys)
+            keys = await self._keys()
             if content is None:
                 return None
             parsed = batches.parse(content)
@@ -244,6 +244,15 @@ class Link:
             return None
         self._untold.add(READING)
         return content
+
+    async def _keys(self) -> dict[bytes, PublicKey]:
+        """With which this gateway ever sealed; the present one also where the buffer's table of them is damaged."""
+        own = self._party.sealing.public
+        try:
+            kept = await self._writer.do(self._buffer.own_keys)
+        except BufferDamaged:
+            kept = {}
+        return {**kept, own.id: own}
 
     async def _declare_lost(self, entry: Entry, error: PlombaError) -> None:
         log.error(events.BATCH_ROTTEN, seq=entry.seq, error=str(error))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import schema
+from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
 from protocols.uplink import batch as batches
 from protocols.uplink.acknowledgement import Acknowledgement
-from protocols.uplink.envelope import Codec, Content
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.pack import unpack
 from protocols.uplink.proof import export_batch
@@ -155,7 +155,7 @@ def export(folder: Path, seq: int, epoch: bytes | None) -> bytes:
         ).fetchone()
         if row is None:
             raise NoSuchBatch(f"batch {seq} of epoch {wanted.hex()}", "none", str(folder))
-        batch = batches.parse(Content(row[0], row[1], Codec(row[2]), row[3]))
+        batch = batches.parse(content_of(row))
         key = database.execute("SELECT algorithm, octets FROM own_key WHERE id = ?", (batch.header.key,)).fetchone()
         if key is None:
             raise NoSuchBatch("a batch sealed with a key of ours", batch.header.key.hex(), str(folder))
@@ -177,6 +177,8 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
             database.close()
     except schema.FAULTS as error:
         raise BufferDamaged("a sound buffer", str(error), str(path)) from None
+    except (AttributeError, TypeError, ValueError) as error:  # a damaged page may hold anything in any column
+        raise BufferDamaged("rows of a sound buffer", str(error), str(path)) from None
 
 
 def _head(database: sqlite3.Connection) -> tuple[str | None, int | None]:

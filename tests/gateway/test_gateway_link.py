@@ -218,12 +218,13 @@ async def test_a_generation_that_rises_clears_all_marks_and_is_an_event(site: Si
     assert site.rig.buffer.chain().marked() == {}
 
 
-async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(tmp_path: Path) -> None:
-    """G06: the others go on."""
+@pytest.mark.parametrize("rotten", ["body = zeroblob(length(body))", "codec = 77", "header = x''"])
+async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(tmp_path: Path, rotten: str) -> None:
+    """G06: the others go on. (A codec that is none ended the link, again and again; found by the fuzz harness.)"""
     site = Site(tmp_path)
     await site.rig.seal(3)
     with sqlite3.connect(site.rig.buffer.path) as database:
-        database.execute("UPDATE content SET body = zeroblob(length(body)) WHERE n = 2")
+        database.execute(f"UPDATE content SET {rotten} WHERE n = 2")  # noqa: S608 - constants
     task = asyncio.create_task(site.link.run())
     await site.until_sent(4)
     await asyncio.sleep(0.05)
@@ -234,6 +235,18 @@ async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(t
     assert [(each.first, each.last) for each in lost] == [(2, 2)]
     assert events.BATCH_ROTTEN in noted(site.rig)
     assert [entry.seq for entry in site.rig.buffer.chain().entries()] == [1, 3]
+
+
+@pytest.mark.parametrize("rotten", ["algorithm = 9", "algorithm = 3", "octets = x'00'", "octets = zeroblob(32)"])
+async def test_a_damaged_table_of_own_keys_costs_no_batch(tmp_path: Path, rotten: str) -> None:
+    """The key with which the gateway seals now is known without it."""
+    site = Site(tmp_path)
+    await site.rig.seal(3)
+    with sqlite3.connect(site.rig.buffer.path) as database:
+        database.execute(f"UPDATE own_key SET {rotten}")  # noqa: S608 - constants
+    for entry in list(site.rig.chain.entries()):
+        assert await site.link._checked(entry.id) is not None
+    assert len(site.rig.chain) == 3
 
 
 async def test_a_batch_that_the_disk_does_not_give_is_not_declared_lost_and_holds_up_no_other(tmp_path: Path) -> None:
