@@ -27,7 +27,7 @@ from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Session
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
-from protocols.mbus import link, telegram
+from protocols.mbus import link, select, telegram
 from protocols.mbus.meaning import identity, values
 from protocols.mbus.pymeterbus import req_ud2
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
@@ -48,6 +48,7 @@ req_ud2(1, True)  # imports pyMeterBus, which takes its time
 MODELS = tuple(map(models.load, models.names()))
 STEPS = 20_000  # turns of one session: more than all its limits together allow
 FRAMES = tuple(simulated(plate, plate.first, samples.START_MS)[0] for plate in cellar())
+PLATE = select.of_header(link.parse(FRAMES[0])) or select.Secondary()
 CONSTRUCTED = tuple(
     bytes.fromhex(each)
     for each in (
@@ -135,8 +136,16 @@ def mbus_records(octets: bytes) -> None:
 
 def mbus_session(octets: bytes) -> None:
     """Each piece is what is on the line behind a question; what is empty or behind the last is silence."""
+    _visited(ReadSession(1, SlaveState(), Timing()), octets)
+
+
+def mbus_selected(octets: bytes) -> None:
+    """The same for a meter that is selected."""
+    _visited(ReadSession(select.selected(PLATE), SlaveState(), Timing()), octets)
+
+
+def _visited(session: ReadSession, octets: bytes) -> None:
     said, held = pieces(octets), b""
-    session = ReadSession(1, SlaveState(), Timing())
     for _ in range(STEPS):
         match step := session.next():
             case Send():
@@ -374,6 +383,12 @@ TARGETS = (
         "mbus-session",
         (joined(b"\xe5", FRAMES[0]), joined(b"", b"\xe5", FRAMES[0], FRAMES[1])),
         mbus_session,
+        work=SEALED,
+    ),
+    Target(
+        "mbus-selected",
+        (joined(b"\xe5", b"\xe5", b"\xe5", FRAMES[0], b"\xe5"), joined(b"\xe5", b"", b"\xe5", b"\xe5", *FRAMES[::-1])),
+        mbus_selected,
         work=SEALED,
     ),
     Target(
