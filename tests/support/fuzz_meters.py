@@ -11,7 +11,7 @@ from contextlib import suppress
 from zlib import crc32
 
 import samples
-from fuzzing import Target, Work
+from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
@@ -27,9 +27,10 @@ from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Session
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
-from protocols.mbus import link, select, telegram
+from protocols.mbus import link, select, telegram, walk
 from protocols.mbus.meaning import identity, values
 from protocols.mbus.pymeterbus import req_ud2
+from protocols.mbus.search import SecondarySearch
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
 from protocols.mbus.timing import Timing
 from protocols.modbus import adu
@@ -142,6 +143,28 @@ def mbus_session(octets: bytes) -> None:
 def mbus_selected(octets: bytes) -> None:
     """The same for a meter that is selected."""
     _visited(ReadSession(select.selected(PLATE), SlaveState(), Timing()), octets)
+
+
+def mbus_search(octets: bytes) -> None:
+    """Each piece is what is on the line behind a question of a search; behind the last one everything is silent."""
+    said, held = pieces(octets), b""
+    search = SecondarySearch(Timing(), walk.Choices(letters=len(octets) % 2 > 0), most=400)
+    for _ in range(STEPS):
+        match step := search.next():
+            case Send():
+                held = next(said, b"")
+            case Wait() if held:
+                search.received(held[:31])
+                held = held[31:]
+            case Wait():
+                search.timed_out()
+            case Failed():
+                raise step.error
+            case None:
+                search.words()
+                assert all(search.found.count(each) == 1 for each in search.found)
+                return
+    raise AssertionError("the search makes no progress")
 
 
 def _visited(session: ReadSession, octets: bytes) -> None:
@@ -390,6 +413,19 @@ TARGETS = (
         (joined(b"\xe5", b"\xe5", b"\xe5", FRAMES[0], b"\xe5"), joined(b"\xe5", b"", b"\xe5", b"\xe5", *FRAMES[::-1])),
         mbus_selected,
         work=SEALED,
+    ),
+    Target(
+        "mbus-search",
+        (
+            joined(b"", b""),
+            joined(*(b"\xe5", FRAMES[0]) * 3),
+            joined(*(b"\xe5", FRAMES[0][:9] + FRAMES[1]) * 4, b"\xe5\xe5"),
+            joined(*(b"\xe5", FRAMES[2], b"\x55") * 40),
+        ),
+        mbus_search,
+        errors=MeterError,
+        work=Work(400_000, 400),
+        memory=4 * MIB,
     ),
     Target(
         "dlms-frames", tuple(_framed(each, to_meter=False) for each in _HDLC_REPLIES), dlms_frames, errors=MeterError
