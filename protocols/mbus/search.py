@@ -20,12 +20,11 @@ from enum import Enum, auto
 
 from protocols.errors import MeterError
 from protocols.mbus import select, walk
-from protocols.mbus.faults import Babble, OnlyNoise
+from protocols.mbus.faults import OnlyNoise
 from protocols.mbus.link import MAX_NOISE, Frame
-from protocols.mbus.listen import Heard, Listener
+from protocols.mbus.listen import Heard, Listener, Search
 from protocols.mbus.pymeterbus import SELECTED, req_ud2
 from protocols.mbus.select import DIGITS, Secondary
-from protocols.mbus.session import Failed, Send, Wait
 from protocols.mbus.timing import Timing
 from protocols.mbus.walk import Choices, Level
 
@@ -34,7 +33,6 @@ READS = 3  # reads of garbage, before it is a collision
 CHECKS = 8  # questions that confirm one meter
 ASKED = 6  # selections of one pattern, before it is narrowed without knowing why it is not clear
 MOST = 50_000  # selections of one search: all manufacturers of one identification take 35,000
-QUIET_MS = 500  # nothing is asked: what comes now is noise
 DECIMALS = Choices()
 HOPELESS = 60  # selections, all of them answered and none by a meter, before the line is called noisy
 
@@ -42,7 +40,6 @@ HOPELESS = 60  # selections, all of them answered and none by a meter, before th
 class State(Enum):
     """Where the search stands with one pattern."""
 
-    QUIET = auto()  # before the first question
     SELECT = auto()
     READ = auto()
     CONFIRM = auto()  # the whole address is selected
@@ -53,7 +50,6 @@ class State(Enum):
     COLLISION = auto()
     FOUND = auto()
     RELEASE = auto()  # all patterns are done; the last meter is deselected
-    DONE = auto()
 
 
 class Event(Enum):
@@ -140,8 +136,8 @@ class _Tries:
     hint: bytes = b""
 
 
-class SecondarySearch:
-    """Finds the meters of a bus: take `next()`, do it, report, until it is None or `Failed`.
+class SecondarySearch(Search):
+    """Finds the meters of a bus.
 
     It may be left at any time: `to_row` is all that `from_row` needs to go on. `found` and `unresolved` grow.
     """
@@ -149,54 +145,16 @@ class SecondarySearch:
     def __init__(
         self, timing: Timing, choices: Choices = DECIMALS, expected: int | None = None, most: int = MOST
     ) -> None:
+        super().__init__(timing)
         self.found: list[Found] = []
         self.unresolved: list[str] = []
         self.counts = Counts()
         self.expected, self.choices, self.most = expected, choices, most
-        self._timing = timing
-        self._state = State.QUIET
+        self._state = State.SELECT
         self._levels: list[Level] = []
         self._known: dict[tuple[Secondary, int], tuple[Secondary, ...]] = {}  # the choices of open levels
         self._mask = Secondary()
         self._tries = _Tries()
-        self._unasked = 0
-        self._listener: Listener | None = None
-        self._error: MeterError | None = None
-
-    def next(self) -> Send | Wait | Failed | None:
-        """What to do now; None when all is done."""
-        if self._error is not None:
-            return Failed(self._error)
-        if self._state is State.DONE:
-            return None
-        if self._state is State.QUIET:
-            return Wait(QUIET_MS)
-        if self._listener is None:
-            self._listener = self._ask()
-        return self._listener.next()
-
-    @property
-    def between(self) -> bool:
-        """Whether no question is under way: the moment to stop, or to show progress."""
-        return self._listener is None
-
-    def received(self, octets: bytes) -> None:
-        """These bytes came, in whatever pieces."""
-        if self._state is State.QUIET:
-            self._unasked += len(octets)
-            if self._unasked > MAX_NOISE:
-                self._error = Babble("silence before the first question", f"{self._unasked} bytes", "search")
-        elif self._listener is not None:
-            self._listener.received(octets)
-            self._heard()
-
-    def timed_out(self) -> None:
-        """Nothing came within the wait, or the deadline has passed."""
-        if self._state is State.QUIET:
-            self._begin(self._mask)
-        elif self._listener is not None:
-            self._listener.timed_out()
-            self._heard()
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -204,7 +162,7 @@ class SecondarySearch:
         waiting = sum(len(self._choices(level)) - level.choice - 1 for level in self._levels)
         each = counts.selections / max(1, counts.patterns)
         wider = 1 + 10 * counts.collisions / max(1, counts.patterns)  # patterns that collide have ten below them
-        left = 0 if self._state is State.DONE else round(waiting * each * wider)
+        left = 0 if self._state is State.RELEASE else round(waiting * each * wider)
         seconds = left * self._timing.first_byte_ms(len(select.select(self._mask))) // 1000
         return Progress(str(self._mask), len(self.found), counts.selections, left, seconds)
 
@@ -216,9 +174,9 @@ class SecondarySearch:
             f"silence: {counts.silent} patterns were answered by nobody",
             f"collision: {counts.collisions} patterns were answered by several meters, or not clearly",
         ]
-        if counts.noisy or self._unasked:
+        if counts.noisy or self.unasked:
             told.append(
-                f"noise: {counts.noisy} patterns had stray bytes and then silence, {self._unasked} bytes unasked"
+                f"noise: {counts.noisy} patterns had stray bytes and then silence, {self.unasked} bytes unasked"
             )
         if counts.echo:
             told.append("echo: the converter hears its own questions")
@@ -242,12 +200,12 @@ class SecondarySearch:
             "every_manufacturer": self.choices.every_manufacturer,
             "expected": self.expected,
             "most": self.most,
-            "done": self._state in (State.RELEASE, State.DONE),
+            "done": self._state is State.RELEASE,
             "levels": [level.to_row() for level in self._levels],
             "found": [{"meter": str(each.meter), "address": each.address} for each in self.found],
             "unresolved": list(self.unresolved),
             "counts": {name: getattr(self.counts, name) for name in names},
-            "unasked": self._unasked,
+            "unasked": self.unasked,
         }
 
     @classmethod
@@ -259,22 +217,22 @@ class SecondarySearch:
         """
         expected = row.get("expected")
         choices = Choices(row.get("letters") is True, row.get("every_manufacturer") is True)
-        search = cls(timing, choices, None if expected is None else _whole(expected), _whole(row.get("most")))
-        for each in _rows(row.get("found")):
-            search.found.append(Found(Secondary.of(str(each.get("meter"))), _whole(each.get("address"))))
-        search._levels = [Level.from_row(each) for each in _rows(row.get("levels"))]
+        search = cls(timing, choices, None if expected is None else whole(expected), whole(row.get("most")))
+        for each in rows(row.get("found")):
+            search.found.append(Found(Secondary.of(str(each.get("meter"))), whole(each.get("address"))))
+        search._levels = [Level.from_row(each) for each in rows(row.get("levels"))]
         search.unresolved = [str(each) for each in _list(row.get("unresolved"))]
         counts = row.get("counts")
         if not isinstance(counts, dict):
             raise ValueError(f"expected counts, got {counts!r} in a search's state")
-        search.counts = Counts(**{name: _whole(counts.get(name)) for name in Counts.__dataclass_fields__})
-        search._unasked = min(_whole(row.get("unasked")), MAX_NOISE)
+        search.counts = Counts(**{name: whole(counts.get(name)) for name in Counts.__dataclass_fields__})
+        search.unasked = min(whole(row.get("unasked")), MAX_NOISE)
         search._go_on(row.get("done") is True)
         return search
 
     def _go_on(self, done: bool) -> None:
         if done:
-            self._state = State.DONE
+            self._state = State.RELEASE  # nobody is selected by then, and it does no harm
         elif self._levels:
             level = self._levels[-1]
             choices = self._choices(level)
@@ -290,7 +248,6 @@ class SecondarySearch:
 
     def _begin(self, mask: Secondary) -> None:
         self._mask, self._tries, self._state = mask, _Tries(), State.SELECT
-        self.counts.patterns += 1
 
     def _ask(self) -> Listener:
         state, tries = self._state, self._tries
@@ -302,13 +259,10 @@ class SecondarySearch:
         confirmed = tries.candidate if state is State.CONFIRM else None
         return Listener(select.select(confirmed or self._mask), True, self._timing)
 
-    def _heard(self) -> None:
-        if self._listener is None or (heard := self._listener.heard) is None:
-            return
-        self._listener = None
+    def _judge(self, heard: Heard) -> None:
         self.counts.echo += heard.echo
         if self._state is State.RELEASE:
-            self._state = State.DONE
+            self._ended = True
             return
         self._state = STEPS[self._state, self._event(heard)]
         if self._state is State.ABSENT:
@@ -330,6 +284,7 @@ class SecondarySearch:
 
     def _selected(self, heard: Heard) -> Event:
         tries = self._tries
+        self.counts.patterns += tries.asked == 0
         tries.asked += 1
         self.counts.foreign += len(heard.frames)
         if not heard.acks and not heard.noise:
@@ -448,7 +403,7 @@ class SecondarySearch:
 
     def _limit(self) -> None:
         counts = self.counts
-        if self._state in (State.RELEASE, State.DONE):
+        if self._state is State.RELEASE:
             return
         if counts.selections >= HOPELESS and not self.found and not counts.silent:
             came = f"{counts.selections} selections that were all answered, none by a meter"
@@ -459,7 +414,8 @@ class SecondarySearch:
             self._state = State.RELEASE
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """A number of at least 0 in a state; ValueError where it is none."""
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"expected a number of at least 0, got {value!r} in a search's state")
     return value
@@ -471,7 +427,8 @@ def _list(value: object) -> list[object]:
     return value
 
 
-def _rows(value: object) -> list[Mapping[str, object]]:
+def rows(value: object) -> list[Mapping[str, object]]:
+    """A list of objects in a state; ValueError where it is none."""
     rows = _list(value)
     if any(not isinstance(row, dict) for row in rows):
         raise ValueError("expected objects in a search's state")

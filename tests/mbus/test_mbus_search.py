@@ -210,7 +210,9 @@ def test_a_search_that_is_stopped_again_and_again_finds_the_same(bus: Callable[.
     seek(straight, bus(plates).hear)
     assert search.found == straight.found
     assert search.unresolved == straight.unresolved
-    assert SecondarySearch.from_row(search.to_row(), Timing()).next() is None
+    again = SecondarySearch.from_row(search.to_row(), Timing())
+    seek(again, slaves.hear)
+    assert again.to_row() == search.to_row()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from protocols.mbus.meaning import identity, values
 from protocols.mbus.pymeterbus import req_ud2
 from protocols.mbus.search import SecondarySearch
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
+from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
 from protocols.modbus import adu
 from protocols.modbus import values as modbus_values
@@ -146,9 +147,14 @@ def mbus_selected(octets: bytes) -> None:
 
 
 def mbus_search(octets: bytes) -> None:
-    """Each piece is what is on the line behind a question of a search; behind the last one everything is silent."""
+    """Each piece is what is on the line behind a question of a search; behind the last one everything is silent.
+
+    One that begins with silence is put into a search for primary addresses.
+    """
     said, held = pieces(octets), b""
-    search = SecondarySearch(Timing(), walk.Choices(letters=len(octets) % 2 > 0), most=400)
+    search: SecondarySearch | PrimarySearch = PrimarySearch(Timing(), len(octets) % 3 == 0)
+    if octets[:1] != b"\0":
+        search = SecondarySearch(Timing(), walk.Choices(letters=len(octets) % 2 > 0), most=400)
     for _ in range(STEPS):
         match step := search.next():
             case Send():
@@ -162,7 +168,7 @@ def mbus_search(octets: bytes) -> None:
                 raise step.error
             case None:
                 search.words()
-                assert all(search.found.count(each) == 1 for each in search.found)
+                assert len(set(search.found)) == len(search.found)
                 return
     raise AssertionError("the search makes no progress")
 
@@ -421,6 +427,7 @@ TARGETS = (
             joined(*(b"\xe5", FRAMES[0]) * 3),
             joined(*(b"\xe5", FRAMES[0][:9] + FRAMES[1]) * 4, b"\xe5\xe5"),
             joined(*(b"\xe5", FRAMES[2], b"\x55") * 40),
+            joined(b"", b"", b"\xe5", FRAMES[0]),
         ),
         mbus_search,
         errors=MeterError,

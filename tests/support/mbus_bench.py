@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from protocols.errors import MeterError
-from protocols.mbus.search import SecondarySearch
+from protocols.mbus.listen import Search
 from protocols.mbus.session import Done, Failed, ReadSession, Send, Wait
 from simulators.mbus import encoding
 from simulators.mbus.meters import NOW, Model, Plate
@@ -43,7 +43,7 @@ class Line:
         pytest.fail("the session makes no progress")
 
 
-def seek(search: SecondarySearch, hear: Hear, size: int = 1_000, stop: int = 10**9) -> MeterError | None:
+def seek(search: Search, hear: Hear, size: int = 1_000, stop: int = 10**9) -> MeterError | None:
     """Do what a search says until it is done, or has sent `stop` questions; why it failed, where it did."""
     held, sent = b"", 0
     for _ in range(10**7):
