@@ -87,6 +87,37 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--port", required=True, help="The serial port, as /dev/ttyUSB0.")
+@click.option("--baud", type=click.IntRange(300, 38_400), default=2400, show_default=True)
+@click.option("--mode", default="8E1", show_default=True, help="Data bits, parity and stop bits.")
+@click.option("--primary", is_flag=True, help="Search addresses 1 to 250 instead of the meters' own numbers.")
+@click.option("--reads", is_flag=True, help="With --primary: for meters that answer nothing but a read.")
+@click.option("--letters", is_flag=True, help="Try A-F in the numbers, too.")
+@click.option("--every-manufacturer", is_flag=True, help="Where one number is there twice, try all (takes hours).")
+@click.option("--expect", type=click.IntRange(0), help="How many meters there should be.")
+@click.option("--state", type=click.Path(path_type=Path), help="A file to go on from when the scan was left.")
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    port: str,
+    baud: int,
+    mode: str,
+    primary: bool,
+    reads: bool,
+    letters: bool,
+    every_manufacturer: bool,
+    expect: int | None,
+    state: Path | None,
+) -> None:
+    """Find the meters of an M-Bus line and print what to configure; 0 all clear, 1 failed, 3 something is open."""
+    from gateway import scan as scanning  # noqa: PLC0415
+    from protocols.mbus.walk import Choices  # noqa: PLC0415
+
+    choices = Choices(letters, every_manufacturer)
+    ctx.exit(scanning.scan(scanning.Scan(port, baud, mode, primary, reads, choices, expect, state)))
+
+
+@main.command()
 @_config
 def keys(path: Path) -> None:
     """Make the sealing, box and TLS key; what is there is never overwritten."""

@@ -101,6 +101,32 @@ def check_reply(frame: Frame, asked: int) -> None:
         raise WrongAddress(f"address {asked}", str(frame.address), "answer")
 
 
+class Echo:
+    """Takes own bytes off the front of what comes, as long as it is what was sent: some converters hear themselves."""
+
+    def __init__(self, question: bytes) -> None:
+        self._question, self._left = question, question
+
+    @property
+    def heard(self) -> bool:
+        """Whether all of the question came back."""
+        return bool(self._question) and not self._left
+
+    def off(self, octets: bytes) -> bytes:
+        """What of `octets` is not echo; what only began like one is given back."""
+        if not self._left:
+            return octets
+        same = 0
+        while same < min(len(octets), len(self._left)) and octets[same] == self._left[same]:
+            same += 1
+        if same == len(octets) or same == len(self._left):
+            self._left = self._left[same:]
+            return octets[same:]
+        back = self._question[: len(self._question) - len(self._left)]
+        self._question = self._left = b""
+        return back + octets
+
+
 class FrameReader:
     """Finds frames of the `wanted` kinds in a stream; holds one frame at most and counts what it skips.
 

@@ -1,7 +1,9 @@
-"""The master's read of one meter at its primary address: a state machine without I/O.
+"""The master's read of one meter: a state machine without I/O.
 
-The table `STEPS` is the protocol: SND_NKE where the meter's frame count is not known, REQ_UD2 with the frame count bit,
-further REQ_UD2 while the meter says that more records follow. Rules:
+A `Route` says how the meter is reached: its table is the protocol, and its questions are what is sent in each state.
+`primary` is the way to a primary address: SND_NKE where the meter's frame count is not known, REQ_UD2 with the frame
+count bit, further REQ_UD2 while the meter says that more records follow. The way to a secondary address is
+`select.selected`. Rules:
 
 * The frame count bit (FCB) of a meter toggles only after a good answer; a repetition bears the same FCB, so that the
   meter repeats the same telegram. A session that failed makes the next one begin with SND_NKE: otherwise the meter
@@ -17,13 +19,14 @@ further REQ_UD2 while the meter says that more records follow. Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocols.errors import MeterError
 from protocols.mbus import link, telegram
 from protocols.mbus.faults import Babble, NoAnswer
-from protocols.mbus.link import Frame, FrameReader, Kind
+from protocols.mbus.link import Echo, Frame, FrameReader, Kind
 from protocols.mbus.pymeterbus import req_ud2, snd_nke
 from protocols.mbus.timing import Timing
 
@@ -35,8 +38,11 @@ RETRIES = 2  # EN 13757-2: a question is repeated up to twice
 class State(Enum):
     """Where the session stands."""
 
+    FIND = auto()  # a selection is due or sent, only so that SND_NKE is answered
     RESET = auto()  # SND_NKE is due or sent
+    SELECT = auto()  # a selection is due or sent
     ASK = auto()  # REQ_UD2 is due or sent
+    RELEASE = auto()  # the answer is there; a deselection is due or sent
     DONE = auto()
     FAILED = auto()
 
@@ -52,7 +58,8 @@ class Event(Enum):
     FLOODED = auto()  # more bytes or foreign frames than any answer has
 
 
-STEPS: dict[tuple[State, Event], State] = {
+Steps = Mapping[tuple[State, Event], State]
+STEPS: Steps = {
     (State.RESET, Event.ACK): State.ASK,
     (State.RESET, Event.NOTHING): State.RESET,
     (State.RESET, Event.GIVEN_UP): State.FAILED,
@@ -64,7 +71,44 @@ STEPS: dict[tuple[State, Event], State] = {
     (State.ASK, Event.FLOODED): State.FAILED,
 }
 # A late long answer is recognised before E5 too, and discarded: an E5 among its bytes acknowledges nothing.
-WANTED = {State.RESET: frozenset({Kind.ACK, Kind.LONG}), State.ASK: frozenset({Kind.LONG})}
+ACKNOWLEDGED = frozenset({Kind.ACK, Kind.LONG})
+ANSWERED = frozenset({Kind.LONG})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a meter is reached.
+
+    Args:
+        name: of the address, for messages.
+        address: where REQ_UD2 goes.
+        steps: the protocol.
+        first: where a session begins when the meter's frame count is known.
+        reset: where it begins when it is not.
+        questions: what is sent in the states that want an acknowledgement.
+        check: refuses, with a MeterError, what is not an answer of this meter.
+    """
+
+    name: str
+    address: int
+    steps: Steps
+    first: State
+    reset: State
+    questions: Mapping[State, bytes]
+    check: Callable[[Frame], None]
+
+
+def primary(address: int) -> Route:
+    """The way to the meter at a primary address."""
+    return Route(
+        f"address {address}",
+        address,
+        STEPS,
+        State.ASK,
+        State.RESET,
+        {State.RESET: snd_nke(address)},
+        lambda frame: link.check_reply(frame, address),
+    )
 
 
 @dataclass(slots=True)
@@ -114,19 +158,20 @@ class ReadSession:
     `retries`, `foreign` and `damaged` count what happened on the way.
     """
 
-    def __init__(self, address: int, slave: SlaveState, timing: Timing, retries: int = RETRIES) -> None:
-        self.address = address
+    def __init__(self, way: int | Route, slave: SlaveState, timing: Timing, retries: int = RETRIES) -> None:
+        """`way` is a primary address, or how else the meter is reached."""
+        self.route = way if isinstance(way, Route) else primary(way)
         self.telegrams: list[Frame] = []
         self.retries = self.foreign = self.damaged = 0
         self._slave, self._timing, self._allowed = slave, timing, retries
-        self._state = State.RESET if slave.reset_due else State.ASK
+        self._state = self.route.reset if slave.reset_due else self.route.first
         self._left = retries
         self._error: MeterError | None = None
         self._last: MeterError | None = None
         self._question = b""
-        self._echo = b""
+        self._echo = Echo(b"")
         self._doubtful: Frame | None = None  # equals the last telegram of this meter
-        self._reader = FrameReader(WANTED[self._state])
+        self._reader = FrameReader(ANSWERED)
 
     def next(self) -> Send | Wait | Done | Failed:
         """What to do now."""
@@ -145,7 +190,7 @@ class ReadSession:
         if not self._question:  # nothing was asked: what comes now belongs to nobody
             return
         try:
-            self._judge(self._reader.feed(self._without_echo(octets)))
+            self._judge(self._reader.feed(self._echo.off(octets)))
         except Babble as error:
             self._end(Event.FLOODED, error)
 
@@ -174,32 +219,12 @@ class ReadSession:
             self._repeat()
 
     def _ask(self) -> Send:
-        if self._state is State.RESET:
-            self._question = snd_nke(self.address)
-        else:
-            self._question = req_ud2(self.address, self._slave.fcb)
-        self._echo = self._question
+        route, asking = self.route, self._state is State.ASK
+        self._question = req_ud2(route.address, self._slave.fcb) if asking else route.questions[self._state]
+        self._echo = Echo(self._question)
         self._doubtful = None
-        self._reader = FrameReader(WANTED[self._state])
-        longest = self._timing.characters_ms(link.MAX_FRAME + link.MAX_NOISE)
-        return Send(self._question, self._timing.first_byte_ms(len(self._question)) + longest)
-
-    def _without_echo(self, octets: bytes) -> bytes:
-        """Take back own bytes, as long as what comes is what was sent (some converters hear themselves)."""
-        if not self._echo:
-            return octets
-        same = 0
-        while same < min(len(octets), len(self._echo)) and octets[same] == self._echo[same]:
-            same += 1
-        if same == len(self._echo):
-            self._echo = b""
-            return octets[same:]
-        if same == len(octets):
-            self._echo = self._echo[same:]
-            return b""
-        back = self._question[: len(self._question) - len(self._echo)]  # it only began like an echo
-        self._echo = b""
-        return back + octets
+        self._reader = FrameReader(ANSWERED if asking else ACKNOWLEDGED)
+        return Send(self._question, self._timing.answered_ms(len(self._question)))
 
     def _judge(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -208,7 +233,8 @@ class ReadSession:
             if self._state is State.ASK:
                 self._take(frame)
             elif frame.kind is Kind.ACK:
-                self._slave.reset_due, self._slave.fcb = False, True
+                if self._state is State.RESET:
+                    self._slave.reset_due, self._slave.fcb = False, True
                 self._step(Event.ACK)
             else:
                 self._discard(None)
@@ -222,7 +248,7 @@ class ReadSession:
 
     def _take(self, frame: Frame) -> None:
         try:
-            link.check_reply(frame, self.address)
+            self.route.check(frame)
         except MeterError as error:
             self._discard(error)
             return
@@ -249,25 +275,25 @@ class ReadSession:
         if fault is not None:
             self.damaged += 1
         self._last = fault or self._last
-        if self._left == 0:
-            silent = NoAnswer("an answer", f"silence, asked {self._allowed + 1} times", f"address {self.address}")
+        if self._left == 0 or self._state is State.RELEASE:  # the next selection deselects as well
+            silent = NoAnswer("an answer", f"silence, asked {self._allowed + 1} times", self.route.name)
             self._end(Event.GIVEN_UP, self._last or silent)
             return
         self._left -= 1
         self.retries += 1
-        self._state = STEPS[self._state, Event.NOTHING]
+        self._state = self.route.steps[self._state, Event.NOTHING]
         self._question = b""
 
     def _step(self, event: Event) -> None:
-        self._state = STEPS[self._state, event]
+        self._state = self.route.steps[self._state, event]
         self._question = b""
         self._left, self._last = self._allowed, None
 
     def _end(self, event: Event, error: MeterError) -> None:
-        self._state = STEPS[self._state, event]
-        self._question = b""
-        self._slave.reset_due = True
-        self._error = error
+        self._step(event)
+        if self._state is State.FAILED:
+            self._slave.reset_due = True
+            self._error = error
 
 
 def _announced(frame: Frame) -> tuple[int | None, bool]:

@@ -17,6 +17,7 @@ NKE_BITS = 77  # SND_NKE, its gap, and E5
 SELECT_BITS = 209  # a secondary select and its E5
 SLOWEST_BITS = 330
 USB_SLACK_MS = 100  # what a USB converter may hold bytes back
+LONGEST = 773  # characters: the longest frame (261) behind as much noise as is skipped (512)
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400)
 
 
@@ -38,6 +39,10 @@ class Timing:
     def first_byte_ms(self, request_size: int = 0) -> int:
         """From handing `request_size` bytes to the adapter to the first byte of the answer, at the latest."""
         return self._bits_ms(FIRST_BYTE_BITS + request_size * CHARACTER_BITS) + SLAVE_EXTRA_MS + self.slack_ms
+
+    def answered_ms(self, request_size: int) -> int:
+        """The same to the end of the longest answer, with the noise before it that is borne."""
+        return self.first_byte_ms(request_size) + self.characters_ms(LONGEST)
 
     def between_ms(self) -> int:
         """The longest silence inside an answer."""

@@ -1,4 +1,4 @@
-"""Drives an M-Bus read session over a line and notes when each answer was asked and came."""
+"""Drives an M-Bus session over a line: a read, noting when each answer was asked and came, or a search."""
 
 from __future__ import annotations
 
@@ -21,6 +21,27 @@ class Line(Protocol):
 
     async def read_some(self, timeout_s: float) -> bytes:
         """What has come or comes first; empty after `timeout_s`; LinkError where the line is gone."""
+
+
+class Told(Protocol):
+    """What is told what happens on the line: a session or a search."""
+
+    def received(self, octets: bytes) -> None:
+        """These bytes came."""
+
+    def timed_out(self) -> None:
+        """Nothing came within the wait, or the deadline has passed."""
+
+
+class Search(Told, Protocol):
+    """A search, question by question."""
+
+    def next(self) -> Send | Wait | Failed | None:
+        """What to do now; None when all is done."""
+
+    @property
+    def between(self) -> bool:
+        """Whether no question is under way."""
 
 
 class ClosableLine(Line, Protocol):
@@ -77,7 +98,32 @@ async def run(session: ReadSession, line: Line, clock: Clock) -> tuple[Answer, .
             answers.append(Answer(frame, asked_utc_ms + middle, asked_mono_ms + middle, round_trip))
 
 
-async def _listen(session: ReadSession, line: Line, timeout_ms: int) -> None:
+async def ask(search: Search, line: Line, clock: Clock) -> bool:
+    """One question of a search and what follows it; whether there is another.
+
+    Raises:
+        MeterError: the search cannot go on.
+        LinkError: the line is gone.
+    """
+    deadline_ms: int | None = None
+    while True:
+        match step := search.next():
+            case Send():
+                line.flush_input()
+                deadline_ms = clock.mono_ms() + step.deadline_ms
+                await line.write(step.octets)
+            case Wait():
+                left_ms = step.timeout_ms if deadline_ms is None else deadline_ms - clock.mono_ms()
+                await _listen(search, line, min(step.timeout_ms, left_ms))
+            case Failed():
+                raise step.error
+            case None:
+                return False
+        if search.between:
+            return True
+
+
+async def _listen(session: Told, line: Line, timeout_ms: int) -> None:
     octets = await line.read_some(timeout_ms / 1000) if timeout_ms > 0 else b""
     if octets:
         session.received(octets)

@@ -1,13 +1,18 @@
-"""The slaves of one bus: who answers what the master sends, with the frame count bit, and with faults where asked."""
+"""The slaves of one bus: who answers what the master sends, with the frame count bit, and with faults where asked.
+
+Several may have the same primary address, and several may be selected at once: then they talk at once, and on the
+wire is what `wire.together` makes of it.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
-from simulators.mbus.encoding import ACKNOWLEDGEMENT
-from simulators.mbus.faults import Faults, spoil
+from simulators.mbus import wire
+from simulators.mbus.encoding import ACKNOWLEDGEMENT, address_of, fits
+from simulators.mbus.faults import Faults, spoil, stray
 from simulators.mbus.meters import Plate, telegram
 from simulators.mbus.registers import Registers
 from simulators.record import Answered, Record
@@ -15,7 +20,12 @@ from simulators.record import Answered, Record
 SND_NKE = 0x40
 REQ_UD2 = 0x4B  # under the mask without FCB and FCV
 FCB, FCV = 0x20, 0x10
+SND_UD = 0x43  # the same
+SELECTION = 0x52
+SELECTED = 253
 REQUEST_SIZE = 5
+LONG_START, STOP = 0x68, 0x16
+LONG_OVERHEAD = 6
 NO_FAULTS = Faults()
 
 
@@ -26,19 +36,29 @@ class Slave:
         self.plate = plate
         self.registers = registers
         self._seed = seed
-        self._fcb: int | None = None
+        self._fcb: dict[bool, int | None] = {}  # of its own address, and of FD
         self.answered: Answered | None = None
+        self.selected = False
 
-    def reset(self) -> None:
-        """SND_NKE: any frame count bit is new."""
-        self._fcb = None
+    def reset(self, selected: bool = False) -> None:
+        """SND_NKE to its own address, or to FD: any frame count bit is new, and it is selected no more."""
+        self._fcb.pop(selected, None)
+        self.selected &= not selected
 
-    def answer(self, control: int, now_ms: int) -> Answered:
+    def select(self, wanted: bytes) -> bool:
+        """Whether a selection means this meter; another one ends its own."""
+        model = self.plate.model
+        own = address_of(self.plate.number, model.letters, model.version, model.medium)
+        self.selected = fits(wanted, own)
+        self._fcb.pop(True, None)
+        return self.selected
+
+    def answer(self, control: int, now_ms: int, selected: bool = False) -> Answered:
         """The telegram for a REQ_UD2: the same again for the same frame count bit, else with grown registers."""
         fcb = control & FCB if control & FCV else None
-        if self.answered is not None and fcb is not None and fcb == self._fcb:
+        if self.answered is not None and fcb is not None and fcb == self._fcb.get(selected):
             return replace(self.answered, at_ms=now_ms, repeat=True)
-        self._fcb = fcb
+        self._fcb[selected] = fcb
         self.registers = self.registers.grown(self._seed, self.plate.number, now_ms)
         frame, shown = telegram(self.plate, self.registers, now_ms)
         registers = asdict(self.registers)
@@ -51,6 +71,16 @@ class Bus:
     """All slaves behind one line; `hear` takes the master's bytes and gives what is then on the wire.
 
     `slaves` (by address) and `faults` may be changed at any time: a meter is exchanged, a line becomes bad.
+    `others` are those whose address another one has.
+
+    Args:
+        plates: the meters.
+        record: of what they answer.
+        utc_ms: their clock.
+        seed: of all that is drawn.
+        faults: of the answers with values.
+        stray: the share of requests after which noise is on the line, whoever answers.
+        skew_bits: how much later than others a meter begins to talk at most, where several do.
     """
 
     def __init__(
@@ -60,11 +90,20 @@ class Bus:
         utc_ms: Callable[[], int],
         seed: int = 0,
         faults: Faults = NO_FAULTS,
+        stray: float = 0.0,
+        skew_bits: int = 0,
     ) -> None:
         plates = tuple(plates)
         last = record.last(frozenset(plate.number for plate in plates))
-        self.slaves = {plate.address: Slave(plate, _resumed(plate, last), seed) for plate in plates}
+        self.slaves: dict[int, Slave] = {}
+        self.others: list[Slave] = []
+        for plate in plates:
+            slave = Slave(plate, _resumed(plate, last), seed)
+            if self.slaves.setdefault(plate.address, slave) is not slave:
+                self.others.append(slave)
         self.frozen = False
+        self.stray, self.skew_bits = stray, skew_bits
+        self._line_dice = random.Random(f"line/{seed}")
         self._record, self._utc_ms, self.faults = record, utc_ms, faults
         self._dice = random.Random(f"faults/{seed}/{sum(s.registers.count for s in self.slaves.values())}")
         self._held = bytearray()
@@ -75,7 +114,8 @@ class Bus:
         self._held += octets
         out = self._echo(octets)
         while (request := _request(self._held)) is not None:
-            out += self._answer(*request)
+            heard = self._answer(request)
+            out += stray(heard, self._line_dice) if self.stray and self._line_dice.random() < self.stray else heard
         return out
 
     def silence(self) -> None:
@@ -85,26 +125,48 @@ class Bus:
     def _echo(self, octets: bytes) -> bytes:
         return bytes(octets) if self.faults.echo else b""
 
-    def _answer(self, control: int, address: int) -> bytes:
+    def _answer(self, request: _Request) -> bytes:
         if self.frozen:
             return b""
         late, self._late = self._late, b""
-        slave = self.slaves.get(address)
-        if slave is None:
+        control = request.control & ~(FCB | FCV)
+        if request.body[:1] == bytes((SELECTION,)) and control == SND_UD and request.address == SELECTED:
+            return late + self._together([ACKNOWLEDGEMENT for each in self._all() if each.select(request.body[1:])])
+        meant = self._meant(request.address)
+        at_fd = request.address == SELECTED
+        if request.control == SND_NKE:
+            for slave in meant:
+                slave.reset(at_fd)
+            return late + self._together([ACKNOWLEDGEMENT for _ in meant])
+        if control != REQ_UD2 or request.body:
             return late
-        if control == SND_NKE:
-            slave.reset()
-            return late + ACKNOWLEDGEMENT
-        if control & ~(FCB | FCV) != REQ_UD2:
-            return late
+        return late + self._together([self._data(slave, request.control, at_fd) for slave in meant])
+
+    def _data(self, slave: Slave, control: int, at_fd: bool) -> bytes:
         kind = self.faults.draw(self._dice)
-        answered = slave.answer(control, self._utc_ms())
+        answered = slave.answer(control, self._utc_ms(), at_fd)
         self._record.append(replace(answered, damaged=None if kind == "noise" else kind))
         frame = spoil(bytes.fromhex(answered.telegram), kind, self._dice)
         if kind == "late":
-            self._late = frame
-            return late
-        return late + frame
+            self._late += frame
+            return b""
+        return frame
+
+    def _all(self) -> list[Slave]:
+        return [*self.slaves.values(), *self.others]
+
+    def _meant(self, address: int) -> list[Slave]:
+        if address == SELECTED:
+            return [slave for slave in self._all() if slave.selected]
+        first = self.slaves.get(address)
+        more = [slave for slave in self.others if slave.plate.address == address]
+        return more if first is None else [first, *more]
+
+    def _together(self, talks: list[bytes]) -> bytes:
+        talks = [talk for talk in talks if talk]
+        if len(talks) < 2:
+            return b"".join(talks)
+        return wire.together([(self._line_dice.randrange(self.skew_bits + 1), talk) for talk in talks])
 
 
 def _resumed(plate: Plate, last: dict[str, Answered]) -> Registers:
@@ -113,12 +175,29 @@ def _resumed(plate: Plate, last: dict[str, Answered]) -> Registers:
     return plate.first if answered is None else Registers.from_row(answered.registers)
 
 
-def _request(held: bytearray) -> tuple[int, int] | None:
-    """Control and address of the next whole short frame in `held`, which loses it and what stood before it."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the master asks; `body` is CI and what follows, empty in a short frame."""
+
+    control: int
+    address: int
+    body: bytes = b""
+
+
+def _request(held: bytearray) -> _Request | None:
+    """The next whole frame in `held`, which loses it and what stood before it."""
     while len(held) >= REQUEST_SIZE:
+        if held[0] == LONG_START and held[1] == held[2] >= 3 and held[3] == LONG_START:
+            size = held[1] + LONG_OVERHEAD
+            if len(held) < size:
+                return None
+            inner, check, stop = bytes(held[4 : size - 2]), held[size - 2], held[size - 1]
+            if stop == STOP and sum(inner) % 256 == check:
+                del held[:size]
+                return _Request(inner[0], inner[1], inner[2:])
         start, control, address, check, stop = held[:REQUEST_SIZE]
-        if start == 0x10 and stop == 0x16 and (control + address) % 256 == check:
+        if start == 0x10 and stop == STOP and (control + address) % 256 == check:
             del held[:REQUEST_SIZE]
-            return control, address
+            return _Request(control, address)
         del held[0]
     return None

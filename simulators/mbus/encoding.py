@@ -17,10 +17,22 @@ def long_frame(address: int, ci: int, body: bytes) -> bytes:
 
 def header(number: str, letters: str, version: int, medium: int, *, access: int, status: int) -> bytes:
     """The long header of CI 72: `number` is 8 hex digits, `letters` the manufacturer."""
+    return address_of(number, letters, version, medium) + bytes([access, status]) + b"\x00\x00"
+
+
+def address_of(number: str, letters: str, version: int, medium: int) -> bytes:
+    """The secondary address, low byte first."""
     code = sum((ord(letter) - ord("A") + 1) << shift for letter, shift in zip(letters, (10, 5, 0), strict=True))
-    return (
-        bytes.fromhex(number)[::-1] + struct.pack("<H", code) + bytes([version, medium, access, status]) + b"\x00\x00"
-    )
+    return bytes.fromhex(number)[::-1] + struct.pack("<H", code) + bytes([version, medium])
+
+
+def fits(wanted: bytes, own: bytes) -> bool:
+    """Whether a selection by `wanted` means the meter with the secondary address `own`: digits F, then bytes FF."""
+    if len(wanted) != len(own):
+        return False
+    digits = zip(wanted[:4].hex(), own[:4].hex(), strict=True)
+    rest = [(wanted[4:6], own[4:6]), (wanted[6:7], own[6:7]), (wanted[7:], own[7:])]
+    return all(w in ("f", o) for w, o in digits) and all(w in (b"\xff" * len(w), o) for w, o in rest)
 
 
 def bcd(value: int, size: int) -> bytes:

@@ -62,6 +62,19 @@ def spoil(frame: bytes, kind: str | None, dice: random.Random) -> bytes:
     return _elsewhere(frame) if kind == "wrong_address" else frame
 
 
+def stray(heard: bytes, dice: random.Random) -> bytes:
+    """What is on the line when noise is on it too: before, behind, or over a byte of what was said; or alone."""
+    some = bytes(dice.randrange(256) for _ in range(dice.randrange(1, 5)))
+    match dice.randrange(3):
+        case 0 if heard:
+            at = dice.randrange(len(heard))
+            return heard[:at] + bytes([heard[at] & some[0]]) + heard[at + 1 :]
+        case 1:
+            return heard + some
+        case _:
+            return some + heard
+
+
 def _elsewhere(frame: bytes) -> bytes:
     """The same frame, well formed, from an address that nobody asked."""
     inner = bytearray(frame[4:-2])

@@ -220,7 +220,10 @@ async def test_a_generation_that_rises_clears_all_marks_and_is_an_event(site: Si
 
 @pytest.mark.parametrize("rotten", ["body = zeroblob(length(body))", "codec = 77", "header = x''"])
 async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(tmp_path: Path, rotten: str) -> None:
-    """G06: the others go on. (A codec that is none ended the link, again and again; found by the fuzz harness.)"""
+    """G06: the others go on.
+
+    A codec that is none ended the link, again and again; found by the fuzz harness.
+    """
     site = Site(tmp_path)
     await site.rig.seal(3)
     with sqlite3.connect(site.rig.buffer.path) as database:

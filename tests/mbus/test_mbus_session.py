@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mbus_bench import Hear, Line
 
 from protocols.errors import MeterError
 from protocols.mbus import faults, link, telegram
-from protocols.mbus.session import MAX_TELEGRAMS, Done, Failed, ReadSession, Send, SlaveState, Wait
+from protocols.mbus.session import MAX_TELEGRAMS, Done, Failed, ReadSession, SlaveState
 from protocols.mbus.timing import Timing
 from simulators.mbus.bus import Bus
 from simulators.mbus.encoding import header, long_frame
@@ -19,32 +20,6 @@ from simulators.mbus.meters import cellar
 from simulators.record import Record
 
 NOW_MS = 1_793_000_000_000
-Hear = Callable[[bytes], bytes]
-
-
-class Line:
-    """Gives the bytes a slave answers in pieces of `size`; counts what the master sent."""
-
-    def __init__(self, hear: Hear, size: int = 1_000) -> None:
-        self.hear, self.size = hear, size
-        self.sent: list[bytes] = []
-
-    def drive(self, session: ReadSession) -> Done | Failed:
-        """Do what the session says until it is done."""
-        held = b""
-        for _ in range(10_000):
-            match step := session.next():
-                case Send():
-                    self.sent.append(step.octets)
-                    held = self.hear(step.octets)
-                case Wait() if held:
-                    session.received(held[: self.size])
-                    held = held[self.size :]
-                case Wait():
-                    session.timed_out()
-                case _:
-                    return step
-        pytest.fail("the session makes no progress")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from contextlib import suppress
 from zlib import crc32
 
 import samples
-from fuzzing import Target, Work
+from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
@@ -27,10 +27,12 @@ from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Session
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
-from protocols.mbus import explain, layout, link, telegram
+from protocols.mbus import explain, layout, link, select, telegram, walk
 from protocols.mbus.meaning import identity, values
 from protocols.mbus.pymeterbus import req_ud2
+from protocols.mbus.search import SecondarySearch
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
+from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
 from protocols.modbus import adu
 from protocols.modbus import values as modbus_values
@@ -49,6 +51,7 @@ req_ud2(1, True)  # imports pyMeterBus, which takes its time
 MODELS = tuple(map(models.load, models.names()))
 STEPS = 20_000  # turns of one session: more than all its limits together allow
 FRAMES = tuple(simulated(plate, plate.first, samples.START_MS)[0] for plate in cellar())
+PLATE = select.of_header(link.parse(FRAMES[0])) or select.Secondary()
 CONSTRUCTED = tuple(
     bytes.fromhex(each)
     for each in (
@@ -151,8 +154,43 @@ def mbus_explained(octets: bytes) -> None:
 
 def mbus_session(octets: bytes) -> None:
     """Each piece is what is on the line behind a question; what is empty or behind the last is silence."""
+    _visited(ReadSession(1, SlaveState(), Timing()), octets)
+
+
+def mbus_selected(octets: bytes) -> None:
+    """The same for a meter that is selected."""
+    _visited(ReadSession(select.selected(PLATE), SlaveState(), Timing()), octets)
+
+
+def mbus_search(octets: bytes) -> None:
+    """Each piece is what is on the line behind a question of a search; behind the last one everything is silent.
+
+    One that begins with silence is put into a search for primary addresses.
+    """
     said, held = pieces(octets), b""
-    session = ReadSession(1, SlaveState(), Timing())
+    search: SecondarySearch | PrimarySearch = PrimarySearch(Timing(), len(octets) % 3 == 0)
+    if octets[:1] != b"\0":
+        search = SecondarySearch(Timing(), walk.Choices(letters=len(octets) % 2 > 0), most=100)
+    for _ in range(STEPS):
+        match step := search.next():
+            case Send():
+                held = next(said, b"")
+            case Wait() if held:
+                search.received(held[:31])
+                held = held[31:]
+            case Wait():
+                search.timed_out()
+            case Failed():
+                raise step.error
+            case None:
+                search.words()
+                assert len(set(search.found)) == len(search.found)
+                return
+    raise AssertionError("the search makes no progress")
+
+
+def _visited(session: ReadSession, octets: bytes) -> None:
+    said, held = pieces(octets), b""
     for _ in range(STEPS):
         match step := session.next():
             case Send():
@@ -397,6 +435,28 @@ TARGETS = (
         (joined(b"\xe5", FRAMES[0]), joined(b"", b"\xe5", FRAMES[0], FRAMES[1])),
         mbus_session,
         work=SEALED,
+    ),
+    Target(
+        "mbus-selected",
+        (joined(b"\xe5", b"\xe5", b"\xe5", FRAMES[0], b"\xe5"), joined(b"\xe5", b"", b"\xe5", b"\xe5", *FRAMES[::-1])),
+        mbus_selected,
+        work=SEALED,
+    ),
+    Target(
+        "mbus-search",
+        (
+            joined(b"", b""),
+            joined(*(b"\xe5", FRAMES[0]) * 3),
+            joined(*(b"\xe5", FRAMES[0][:9] + FRAMES[1]) * 4, b"\xe5\xe5"),
+            joined(*(b"\xe5", FRAMES[2], b"\x55") * 40),
+            joined(b"", b"", b"\xe5", FRAMES[0]),
+        ),
+        mbus_search,
+        errors=MeterError,
+        work=Work(400_000, 400),
+        memory=4 * MIB,
+        inputs=3_000,
+        why="each is a hundred questions",
     ),
     Target(
         "dlms-frames", tuple(_framed(each, to_meter=False) for each in _HDLC_REPLIES), dlms_frames, errors=MeterError

@@ -1,0 +1,150 @@
+"""What the command `scan` does: finds the meters of a line, says on stderr how far it is, and prints what to configure.
+
+It is left with Ctrl-C and goes on later where it was, when a state file was named. Exit codes: 0 all is clear; 1 the
+line or its noise ended it; 3 something is missing or unresolved, or it was left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from gateway.files import write_whole
+from gateway.lines import MACHINE, Lines
+from protocols.errors import LinkError, MeterError
+from protocols.mbus.search import DECIMALS, Found, Progress, SecondarySearch
+from protocols.mbus.select import Secondary
+from protocols.mbus.sweep import Answering, PrimarySearch
+from protocols.mbus.telegram import manufacturer
+from protocols.mbus.timing import Timing
+from protocols.mbus.walk import Choices
+from protocols.transports import exchange
+
+OK, FAILED, PARTIAL = 0, 1, 3
+SHOWN_MS = 2_000  # between two lines of progress
+CADENCE_S = 900  # proposed in the block
+WORDS = {0x02: "electricity", 0x03: "gas", 0x04: "heat", 0x06: "hot-water", 0x07: "water", 0x08: "allocator"}
+ALIKE = {0x0C: 0x04, 0x15: 0x06, 0x16: 0x07}  # heat in the flow, hot and cold drinking water
+
+AnySearch = PrimarySearch | SecondarySearch
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What to search, and how; `state` is where it goes on, if it was left before.
+
+    `reads` is of a primary search, `choices` of a secondary one.
+    """
+
+    port: str
+    baud: int = 2400
+    mode: str = "8E1"
+    primary: bool = False
+    reads: bool = False
+    choices: Choices = DECIMALS
+    expected: int | None = None
+    state: Path | None = None
+
+
+def scan(asked: Scan, lines: Lines = MACHINE) -> int:
+    """Search, talk on stderr, print the configuration block on stdout; the exit code."""
+    search = _begun(asked)
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(_follow(search, asked, lines))
+    except KeyboardInterrupt:
+        where = f"; the same command goes on with {asked.state}" if asked.state else ""
+        click.echo(f"left before the end{where}", err=True)
+        _report(search)
+        return PARTIAL
+    except (LinkError, MeterError) as error:
+        click.echo(str(error), err=True)
+        _report(search)
+        return FAILED
+    _report(search)
+    return PARTIAL if search.missing or search.unresolved else OK
+
+
+def block(found: Sequence[Found | Answering]) -> str:
+    """A `[[bus.device]]` table for each meter that can be configured; the others in comments, with the reason."""
+    taken = Counter(each.address for each in found)
+    return "\n".join(_table(each.address, each.meter, taken[each.address] > 1) for each in found)
+
+
+def shown(progress: Progress) -> str:
+    """A line of progress."""
+    minutes, seconds = divmod(progress.seconds_left, 60)
+    left = f"about {progress.left} left, {minutes} min {seconds} s" if progress.left else "nothing left"
+    return f"{progress.at}: {progress.found} found, {progress.selections} asked, {left}"
+
+
+def _table(address: int, meter: Secondary | None, shared: bool) -> str:
+    rows = ["[[bus.device]]", f'name = "{_name(address, meter)}"', f"address = {address}"]
+    if meter is not None:
+        rows += [f'id = "{meter.id}"']
+        letters = manufacturer(meter.manufacturer)
+        if len(letters) == 3 and letters.isascii() and letters.isalpha() and letters.isupper():
+            rows.append(f'manufacturer = "{letters}"')
+        rows += [f"version = {meter.version}", f"medium = {meter.medium}"]
+    rows.append(f"cadence_s = {CADENCE_S}")
+    text = "\n".join(rows) + "\n"
+    if 1 <= address <= 250 and not shared:
+        return text
+    reason = f"address {address} is shared" if shared else f"{address} is no address of its own"
+    return "".join(f"# {row}\n" for row in (f"{reason}: give this meter another one first", *rows))
+
+
+def _name(address: int, meter: Secondary | None) -> str:
+    if meter is None:
+        return f"meter-{address}"
+    return f"{WORDS.get(ALIKE.get(meter.medium, meter.medium), 'meter')}-{meter.id}"
+
+
+def _begun(asked: Scan) -> AnySearch:
+    """A new search, or the one that was left.
+
+    Raises:
+        click.UsageError: the state is none, or another search's.
+    """
+    timing = Timing(asked.baud)
+    if asked.state is None or not asked.state.exists():
+        if asked.primary:
+            return PrimarySearch(timing, asked.reads, asked.expected)
+        return SecondarySearch(timing, asked.choices, asked.expected)
+    try:
+        row = json.loads(asked.state.read_text(encoding="utf-8"))
+        if not isinstance(row, dict) or row.get("primary") is not asked.primary:
+            raise ValueError("expected the state of the same kind of search, got another one")
+        return PrimarySearch.from_row(row, timing) if asked.primary else SecondarySearch.from_row(row, timing)
+    except ValueError as error:
+        raise click.UsageError(f"{asked.state} is no state to go on from: {error}; remove it to begin anew") from error
+
+
+async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
+    clock = exchange.Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
+    line = lines.serial(asked.port, asked.baud, asked.mode)
+    due = clock.mono_ms()
+    try:
+        while await exchange.ask(search, line, clock):
+            if clock.mono_ms() >= due:
+                due = clock.mono_ms() + SHOWN_MS
+                click.echo(shown(search.progress()), err=True)
+    finally:
+        line.close()
+        if asked.state is not None:
+            row = {"primary": asked.primary, **search.to_row()}
+            write_whole(asked.state, json.dumps(row, indent=1).encode())
+
+
+def _report(search: AnySearch) -> None:
+    for sentence in search.words():
+        click.echo(sentence, err=True)
+    if search.found:
+        click.echo(block(search.found), nl=False)
