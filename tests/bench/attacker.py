@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from chain import Chain
 from keyring import COLLECTOR, Centre, signing
@@ -81,6 +82,16 @@ class Attacker:
                 self.forged.add(made.id)
                 packet = close(made.content, batches.KIND, node.name, self.centre.own.box.public)
                 self._say("forged", topics.up(node.name, "batch"), packet)
+        self._give_another_body(node)
+
+    def _give_another_body(self, node: GatewayNode) -> None:
+        """A genuine header with its signature, around the body of another batch: exports show both to many."""
+        contents = _contents(node)
+        if len(contents) > 1:
+            (header, signature, _, _), (_, _, codec, body) = self.dice.sample(contents, 2)
+            content = Content(header, signature, Codec(codec), body)
+            packet = close(content, batches.KIND, node.name, self.centre.own.box.public)
+            self._say("forged", topics.up(node.name, "batch"), packet)
 
     def forge_acknowledgement(self, node: GatewayNode) -> None:
         """The word that everything this gateway holds is stored and safe, signed by nobody who may say so."""
@@ -114,13 +125,23 @@ class Attacker:
         self.broker.take(topic, payload)
 
 
+def _contents(node: GatewayNode) -> list[tuple[bytes, bytes, int, bytes]]:
+    """Header, signature, codec and body of the batches that a gateway holds."""
+    return _asked(node, "SELECT header, signature, codec, body FROM content ORDER BY n")
+
+
 def _held(node: GatewayNode) -> list[tuple[bytes, int, bytes]]:
     """Epoch, number and id of every batch that a gateway holds."""
+    return _asked(node, "SELECT epoch, seq, id FROM batch ORDER BY n")
+
+
+def _asked(node: GatewayNode, query: str) -> list[Any]:
+    """Rows of a gateway's buffer, as far as it reads."""
     path = node.disk.folder / BUFFER_FILE
     if not path.exists():
         return []
     with closing(sqlite3.connect(path)) as database:
         try:
-            return database.execute("SELECT epoch, seq, id FROM batch ORDER BY n").fetchall()
-        except sqlite3.Error:
+            return database.execute(query).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError):
             return []

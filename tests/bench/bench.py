@@ -21,11 +21,13 @@ import multiprocessing
 import os
 import random
 import resource
+import shlex
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, redirect_stdout, suppress
@@ -215,7 +217,9 @@ def _listening(unexpected: list[str]) -> Callable[..., NoReturn]:
 
 
 def shrink(plan: Plan, faults: Sequence[Fault], wanted: str) -> list[int]:
-    """The numbers of as few faults as still end in a violation of a kind: halves are left out, then quarters, ..."""
+    """The numbers of as few faults as still end in a violation of a kind: without any, without halves, quarters, ..."""
+    if wanted in perform(plan, []).kinds:
+        return []
     kept, parts = list(range(len(faults))), 2
     while len(kept) > 1:
         size = -(-len(kept) // parts)
@@ -260,15 +264,20 @@ def _run(chosen: argparse.Namespace) -> int:
     only = None if chosen.only is None else [int(n) for n in chosen.only.split(",") if n]
     faults = faults_of(made, only, _season(chosen))
     began = time.monotonic()
-    found = perform(made, faults)
+    try:
+        found = perform(made, faults)
+    except Exception as error:  # noqa: BLE001 - a fault of the bench is to be replayed like any other
+        traceback.print_exc()
+        found = Verdict(made.seed, [f"bench: {error!r}"])
+    shown = result(made, found, time.monotonic() - began)
     if chosen.list:
         for fault in faults:
             print(fault, file=sys.stderr)
     for line in found.violations:
         print(line, file=sys.stderr)
     if not found.held:
-        print("replay:", " ".join(_replay(chosen, chosen.only)), file=sys.stderr)
-    print(json.dumps(result(made, found, time.monotonic() - began)))
+        print("replay:", shlex.join(_replay(chosen, chosen.only)), file=sys.stderr)
+    print(json.dumps(shown))
     return 0 if found.held else 1
 
 
@@ -292,13 +301,13 @@ def _shrink(chosen: argparse.Namespace) -> int:
     for n in kept:
         print(f"fault {n}: {faults[n]}")
     print(f"{len(kept)} of {len(faults)} faults still end in {wanted!r}; replay:")
-    print(" ".join(_replay(chosen, ",".join(map(str, kept)))))
+    print(shlex.join(_replay(chosen, ",".join(map(str, kept)))))
     return 1
 
 
 def _replay(chosen: argparse.Namespace, only: str | None) -> list[str]:
     more = () if only is None else ("--only", only)
-    return ["python", "tests/bench/bench.py", *_command(chosen, chosen.seed, *more)[2:]]
+    return [".venv/bin/python", "tests/bench/bench.py", *_command(chosen, chosen.seed, *more)[2:]]
 
 
 def _many(chosen: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ def test_a_seed_holds(seed: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_same_seed_gives_the_same_digest() -> None:
-    """In two processes, whatever order Python gives to sets of texts."""
+    """In two processes; the command sees to it that sets of texts have one order in both."""
     season = ("--season", "port-pulled,collector-disk-full,flip")  # texts of ours; room to the byte; hostile octets
     short = ("--seed", "3", "--days", "0.4", "--gateways", "2", *season)
     first, again = outcome(*short), outcome(*short, hash_seed="7")
