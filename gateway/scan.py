@@ -80,6 +80,8 @@ def block(found: Sequence[Found | Answering]) -> str:
 
 def shown(progress: Progress) -> str:
     """A line of progress."""
+    if not progress.selections:
+        return f"{progress.at}: begun" + ("; F stands for any digit" if "F" in progress.at else "")
     minutes, seconds = divmod(progress.seconds_left, 60)
     left = f"about {progress.left} left, {minutes} min {seconds} s" if progress.left else "nothing left"
     return f"{progress.at}: {progress.found} found, {progress.selections} asked, {left}"
@@ -144,6 +146,8 @@ async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
 
 
 def _report(search: AnySearch) -> None:
+    if not search.progress().selections:
+        return
     for sentence in search.words():
         click.echo(sentence, err=True)
     if search.found:

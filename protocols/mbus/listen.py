@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocols.errors import MeterError
@@ -81,10 +82,15 @@ class Listener:
 class Search(ABC):
     """One question after the other, after a moment in which nothing is asked: take `next()`, do it, report.
 
-    It ends with None or `Failed`. A subclass says what is asked, and what follows from what was heard.
+    It ends with None or `Failed`. A subclass says what is asked, and what follows from what was heard. `found` and
+    `unresolved` (sentences) grow.
     """
 
-    def __init__(self, timing: Timing) -> None:
+    found: Sequence[object]
+
+    def __init__(self, timing: Timing, expected: int | None) -> None:
+        self.expected = expected
+        self.unresolved: list[str] = []
         self.unasked = 0  # bytes before the first question
         self._timing = timing
         self._quiet = True
@@ -109,6 +115,11 @@ class Search(ABC):
         """Whether no question is under way: the moment to stop, or to show progress."""
         return self._listener is None
 
+    @property
+    def missing(self) -> int:
+        """How many of the expected meters were not found."""
+        return max(0, (self.expected or 0) - len(self.found))
+
     def received(self, octets: bytes) -> None:
         """These bytes came, in whatever pieces."""
         if self._quiet:
@@ -126,6 +137,20 @@ class Search(ABC):
         elif self._listener is not None:
             self._listener.timed_out()
             self._hear()
+
+    def _told(self, places: str, noisy: int, echo: int, foreign: int) -> list[str]:
+        """What every search says behind its own sentences; `places` are what it asks, `noisy` of them were silent."""
+        told = []
+        if noisy or self.unasked:
+            told.append(f"noise: {places} with stray bytes and then silence: {noisy}; bytes unasked: {self.unasked}")
+        if echo:
+            told.append("echo: the converter hears its own questions")
+        if foreign:
+            told.append(f"late: answers of meters that were not asked: {foreign}; none was taken")
+        told += self.unresolved
+        if self.missing:
+            told.append(f"missing: {self.missing} of {self.expected} expected meters")
+        return told
 
     def _hear(self) -> None:
         if self._listener is not None and (heard := self._listener.heard) is not None:

@@ -139,17 +139,16 @@ class _Tries:
 class SecondarySearch(Search):
     """Finds the meters of a bus.
 
-    It may be left at any time: `to_row` is all that `from_row` needs to go on. `found` and `unresolved` grow.
+    It may be left at any time: `to_row` is all that `from_row` needs to go on.
     """
 
     def __init__(
         self, timing: Timing, choices: Choices = DECIMALS, expected: int | None = None, most: int = MOST
     ) -> None:
-        super().__init__(timing)
+        super().__init__(timing, expected)
         self.found: list[Found] = []
-        self.unresolved: list[str] = []
         self.counts = Counts()
-        self.expected, self.choices, self.most = expected, choices, most
+        self.choices, self.most = choices, most
         self._state = State.SELECT
         self._levels: list[Level] = []
         self._known: dict[tuple[Secondary, int], tuple[Secondary, ...]] = {}  # the choices of open levels
@@ -169,28 +168,12 @@ class SecondarySearch(Search):
     def words(self) -> list[str]:
         """What was met, in sentences for the technician."""
         counts = self.counts
-        told = [
-            f"{len(self.found)} meters found with {counts.selections} selections",
-            f"silence: {counts.silent} patterns were answered by nobody",
-            f"collision: {counts.collisions} patterns were answered by several meters, or not clearly",
+        return [
+            f"meters found: {len(self.found)}, with {counts.selections} selections",
+            f"silence: wildcards that nobody answered: {counts.silent}",
+            f"collision: wildcards that several meters answered, or not clearly: {counts.collisions}",
+            *self._told("wildcards", counts.noisy, counts.echo, counts.foreign),
         ]
-        if counts.noisy or self.unasked:
-            told.append(
-                f"noise: {counts.noisy} patterns had stray bytes and then silence, {self.unasked} bytes unasked"
-            )
-        if counts.echo:
-            told.append("echo: the converter hears its own questions")
-        if counts.foreign:
-            told.append(f"late: {counts.foreign} answers came from meters that were not selected; none was taken")
-        told += self.unresolved
-        if self.missing:
-            told.append(f"missing: {self.missing} of {self.expected} meters were not found")
-        return told
-
-    @property
-    def missing(self) -> int:
-        """How many of the expected meters were not found."""
-        return max(0, (self.expected or 0) - len(self.found))
 
     def to_row(self) -> dict[str, object]:
         """Plain values, for JSON: the pattern that is under way is begun anew."""

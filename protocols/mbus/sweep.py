@@ -72,18 +72,12 @@ class PrimarySearch(Search):
     def __init__(
         self, timing: Timing, reads: bool = False, expected: int | None = None, last: int = MAX_PRIMARY
     ) -> None:
-        super().__init__(timing)
+        super().__init__(timing, expected)
         self.found: list[Answering] = []
-        self.unresolved: list[str] = []
         self.asked = self.silent = self.noisy = self.foreign = self.echo = 0
-        self.expected, self.last = expected, last
+        self.last = last
         self._reads = reads
         self._begin(0)
-
-    @property
-    def missing(self) -> int:
-        """How many of the expected meters were not found."""
-        return max(0, (self.expected or 0) - len(self.found))
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -93,20 +87,11 @@ class PrimarySearch(Search):
 
     def words(self) -> list[str]:
         """What was met, in sentences for the technician."""
-        told = [
-            f"{len(self.found)} meters found with {self.asked} questions",
-            f"silence: {self.silent} addresses were answered by nobody",
+        return [
+            f"meters found: {len(self.found)}, with {self.asked} questions",
+            f"silence: addresses that nobody answered: {self.silent}",
+            *self._told("addresses", self.noisy, self.echo, self.foreign),
         ]
-        if self.noisy or self.unasked:
-            told.append(f"noise: {self.noisy} addresses had stray bytes and then silence, {self.unasked} bytes unasked")
-        if self.echo:
-            told.append("echo: the converter hears its own questions")
-        if self.foreign:
-            told.append(f"late: {self.foreign} answers came from addresses that were not asked; none was taken")
-        told += self.unresolved
-        if self.missing:
-            told.append(f"missing: {self.missing} of {self.expected} meters were not found")
-        return told
 
     def to_row(self) -> dict[str, object]:
         """Plain values, for JSON: the address that is under way is begun anew."""

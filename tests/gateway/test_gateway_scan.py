@@ -77,12 +77,12 @@ def test_a_line_is_searched_and_what_to_configure_is_printed(
     found = devices("[[bus]]\n" + printed.out)
     assert sorted(each.name for each in found) == sorted(ALL)
     assert {(each.address, each.id) for each in found} == {(each.address, each.number) for each in cellar()}
-    assert "3 meters found" in printed.err
+    assert "meters found: 3," in printed.err
 
 
 def test_what_is_missing_is_said_and_makes_it_partial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scan(Scan("port", expected=4), lines(tmp_path)) == PARTIAL
-    assert "missing: 1 of 4 meters were not found" in capsys.readouterr().err
+    assert "missing: 1 of 4 expected meters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("primary", [False, True])
@@ -133,3 +133,4 @@ def test_progress_says_what_is_left() -> None:
         "1FFFFFFFFFFFFFFF: 2 found, 30 asked, about 200 left, 1 min 15 s"
     )
     assert shown(Progress("address 250", 0, 500, 0, 0)).endswith("nothing left")
+    assert "begun" in shown(Progress("FFFFFFFFFFFFFFFF", 0, 0, 0, 0))

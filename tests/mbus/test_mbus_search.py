@@ -137,10 +137,10 @@ def test_an_empty_bus_is_said_to_be_silent(bus: Callable[..., Bus]) -> None:
     assert seek(search, bus(()).hear) is None
     assert search.counts.selections == 2
     assert search.words()[1:3] == [
-        "silence: 1 patterns were answered by nobody",
-        "collision: 0 patterns were answered by several meters, or not clearly",
+        "silence: wildcards that nobody answered: 1",
+        "collision: wildcards that several meters answered, or not clearly: 0",
     ]
-    assert search.words()[-1] == "missing: 1 of 1 meters were not found"
+    assert search.words()[-1] == "missing: 1 of 1 expected meters"
 
 
 def test_echo_noise_and_collision_are_told_apart(bus: Callable[..., Bus]) -> None:
