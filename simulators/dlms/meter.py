@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable
+from decimal import Decimal
 
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
@@ -30,6 +31,7 @@ from simulators.record import Answered, Record
 LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
+STATUS_DOUBTFUL = 0x04  # ... its data are not valid
 VOLTAGE = 2_300  # tenths of a volt, and how far it swings
 VOLTAGE_SWING = 60
 Shown = dict[str, dict[str, int | str]]
@@ -99,9 +101,15 @@ class Meter:
 
     def _answered_row(self, at_ms: int) -> Answered:
         shown: Shown = {str(each.attribute): _number(each, self._mantissa(each, at_ms)) for each in self.plate.energies}
+        if self._is_doubtful(at_ms):
+            shown = {key: {"state": "invalid", "raw": _digits(number)} for key, number in shown.items()}
         serial, server = self.plate.serial, self.plate.access.server
         time = str(self._row_time(at_ms))
         return Answered(at_ms, serial, server, "", None, False, shown, kind="row", time=time)
+
+    def _is_doubtful(self, at_ms: int) -> bool:
+        every = self.plate.doubtful_every
+        return bool(every) and at_ms // QUARTER_MS % every == 0
 
     def _mantissa(self, register: Register, at_ms: int) -> int:
         """What the register shows, in its own power of ten; what is smaller is cut off."""
@@ -162,9 +170,15 @@ class Meter:
         return axdr.array(*chosen)
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
-        status = Data(Tag.UNSIGNED, STATUS_SUMMER if time.summer else 0)
+        doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
+        status = Data(Tag.UNSIGNED, doubt | (STATUS_SUMMER if time.summer else 0))
         values = (Data(each.tag, self._mantissa(each, at_ms)) for each in self.plate.energies)
         return axdr.structure(axdr.octet_string(clocks.to_bytes(time)), status, *values)
+
+
+def _digits(number: dict[str, int | str]) -> str:
+    """What a display shows of it, without its unit."""
+    return f"{Decimal(int(number['m'])).scaleb(int(number['e'])):f}"
 
 
 def _number(register: Register, mantissa: int) -> dict[str, int | str]:

@@ -58,6 +58,7 @@ class Plate:
     registers: tuple[Register, ...]
     max_pdu: int  # bytes of an APDU
     frame_size: int = 0  # bytes of information of an HDLC frame
+    doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
 
     @property
     def energies(self) -> tuple[Register, ...]:

@@ -7,24 +7,31 @@ way. What it sealed itself is remembered: none of it may ever be stored.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from chain import Chain
-from keyring import COLLECTOR, Centre, signing
+from keyring import COLLECTOR, signing
 from memory_broker import Broker
-from nodes import GatewayNode
+from nodes import STORE, CollectorNode, GatewayNode
 from world import World
 
 from gateway.schema import BUFFER_FILE
+from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
+from protocols.uplink import hello as hellos
 from protocols.uplink import limits, topics
 from protocols.uplink.acknowledgement import KIND, Acknowledgement
-from protocols.uplink.envelope import Codec, Content, close
+from protocols.uplink.envelope import Codec, Content, close, inflate
+from protocols.uplink.header import ClockShown, ClockSource, ClockState
+from protocols.uplink.hello import Hello
 from protocols.uplink.keys import PublicKey, SigningKey
+from protocols.uplink.pack import unpack
 from protocols.uplink.ranges import Range
 
+HELLO_MS = 900_000_000_000  # what the clock of a forged hello shows: decades ago
+HEARD_S = 20.0  # until a forged hello is believed, or is not
 LISTED = 48  # batches that a forged acknowledgement frees
 
 
@@ -43,11 +50,14 @@ class Impostor(SigningKey):
 class Attacker:
     """One attacker for the whole run."""
 
-    def __init__(self, world: World, broker: Broker, centre: Centre, nodes: list[GatewayNode]) -> None:
-        self.world, self.broker, self.centre, self.nodes = world, broker, centre, nodes
+    def __init__(self, world: World, broker: Broker, collector: CollectorNode, nodes: list[GatewayNode]) -> None:
+        self.world, self.broker, self.collector, self.nodes = world, broker, collector, nodes
+        self.centre = collector.centre
         self.dice = world.dice("attacker")
         self.key = signing(self.dice)
         self.forged: set[bytes] = set()
+        self.twins: set[bytes] = set()  # batches of a second machine with the gateway's own key and memory
+        self.twin_epochs: set[bytes] = set()
 
     def replay(self, times: int) -> None:
         """What was heard is said again, any kind, in any order."""
@@ -80,18 +90,52 @@ class Attacker:
             for _ in range(self.dice.randrange(1, 4)):
                 made = chain.seal()
                 self.forged.add(made.id)
-                packet = close(made.content, batches.KIND, node.name, self.centre.own.box.public)
-                self._say("forged", topics.up(node.name, "batch"), packet)
-        self._give_another_body(node)
+                self._send("forged", node, made.content)
+        self._give_other_bodies(node)
+        self._greet(node)
 
-    def _give_another_body(self, node: GatewayNode) -> None:
-        """A genuine header with its signature, around the body of another batch: exports show both to many."""
-        contents = _contents(node)
-        if len(contents) > 1:
-            (header, signature, _, _), (_, _, codec, body) = self.dice.sample(contents, 2)
-            content = Content(header, signature, Codec(codec), body)
-            packet = close(content, batches.KIND, node.name, self.centre.own.box.public)
-            self._say("forged", topics.up(node.name, "batch"), packet)
+    def twin(self, node: GatewayNode, times: int) -> None:
+        """A machine that was copied as it ran goes on beside it: other batches under the numbers that come next."""
+        newest = _held_contents(node, "ORDER BY n DESC LIMIT 1")
+        if not newest:
+            return
+        last = batches.parse(newest[0]).header
+        chain = Chain(node.name, self.dice.randrange(2**31), node.edge.sealing, node.edge.box, last.config)
+        chain.core, chain.created_ms = last.core.version, last.created_ms
+        chain.epoch, chain.seq, chain.prev, chain.parent = last.epoch, last.seq - 1, last.prev, last.parent
+        self.twin_epochs.add(last.epoch)
+        for _ in range(times):
+            made = chain.seal()
+            self.twins.add(made.id)
+            self._send("twin's", node, made.content)
+
+    def _give_other_bodies(self, node: GatewayNode) -> None:
+        """Genuine headers with their signatures, of batches on their way, around a body with a bit changed.
+
+        Exports show both to many. What is stored already would be passed over, whatever its body is.
+        """
+        for genuine in _held_contents(node, f"WHERE mark = 0 ORDER BY n LIMIT {LISTED}"):
+            body = bytearray(inflate(genuine, batches.parse(genuine).header.body_len))
+            body[self.dice.randrange(len(body))] ^= 1 << self.dice.randrange(8)
+            self._send("forged", node, Content(genuine.header, genuine.signature, Codec.PLAIN, bytes(body)))
+
+    def _greet(self, node: GatewayNode) -> None:
+        """A hello that nobody of the gateway said."""
+        clock = ClockShown(ClockState.UNSET, ClockSource.NONE, 0, None, HELLO_MS, bytes(16), 1)
+        said = Hello(node.name, node.edge.sealing.public.id, bytes(16), bytes(16), (), None, 1, (1,), clock)
+        header = said.to_bytes()
+        content = Content(header, self.key.sign(hellos.KIND, header), Codec.PLAIN, b"")
+        packet = close(content, hellos.KIND, node.name, self.centre.own.box.public)
+        self._say("hellos forged", topics.up(node.name, hellos.KIND), packet)
+        self.world.after(HEARD_S, self._look, node)
+
+    def _look(self, node: GatewayNode) -> None:
+        """Whether the collector shows the clock of a forged hello."""
+        with closing(sqlite3.connect(self.collector.disk.folder / STORE)) as database:
+            row = database.execute("SELECT hello_clock FROM gateway WHERE name = ?", (node.name,)).fetchone()
+        clock = row[0] and ClockShown.from_wire(unpack(row[0], limits.HELLO_HEADER, "clock"), "clock")
+        if clock and clock.since_ms == HELLO_MS:
+            self.world.unexpected.append(f"forged hello of {node.name} believed")
 
     def forge_acknowledgement(self, node: GatewayNode) -> None:
         """The word that everything this gateway holds is stored and safe, signed by nobody who may say so."""
@@ -120,14 +164,26 @@ class Attacker:
         heard = [each for each in self.broker.heard if each[1]]
         return [self.dice.choice(heard) for _ in range(times)] if heard else []
 
+    def _send(self, what: str, node: GatewayNode, content: Content) -> None:
+        self._say(
+            what, topics.up(node.name, "batch"), close(content, batches.KIND, node.name, self.centre.own.box.public)
+        )
+
     def _say(self, what: str, topic: str, payload: bytes) -> None:
         self.world.count(what)
         self.broker.take(topic, payload)
 
 
-def _contents(node: GatewayNode) -> list[tuple[bytes, bytes, int, bytes]]:
-    """Header, signature, codec and body of the batches that a gateway holds."""
-    return _asked(node, "SELECT header, signature, codec, body FROM content ORDER BY n")
+def _held_contents(node: GatewayNode, which: str) -> list[Content]:
+    """Batches that a gateway holds, as far as they are whole."""
+    query = f"SELECT header, signature, codec, body FROM content JOIN batch USING (n) {which}"  # noqa: S608 - ours
+    found = []
+    for header, signature, codec, body in _asked(node, query):
+        with suppress(PlombaError, ValueError, TypeError):
+            content = Content(header, signature, Codec(codec), body)
+            inflate(content, batches.parse(content).header.body_len)
+            found.append(content)
+    return found
 
 
 def _held(node: GatewayNode) -> list[tuple[bytes, int, bytes]]:

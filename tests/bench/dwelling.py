@@ -15,6 +15,7 @@ from world import World
 from protocols.dlms.access import Framing
 from simulators.curve import QUARTER_MS
 from simulators.dlms.meter import Meter
+from simulators.dlms.plates import Plate as MeterPlate
 from simulators.dlms.plates import plates
 from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.meters import Plate, cellar
@@ -22,6 +23,7 @@ from simulators.mbus.registers import Registers
 from simulators.record import Answered, Record
 
 HISTORY_ROWS = 96
+DOUBTFUL_EVERY = 7  # rows of a meter whose clock is not always sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Dwelling:
         self.outlets = {f"meter-{each}": self._outlet(each, dice) for each in range(shape.dlms)}
         self.missing: dict[int, Slave] = {}  # meters that fell silent, by address
         self._swapped: dict[int, Slave] = {}
+        self._exchanged: dict[Outlet, Meter] = {}
 
     async def open_tcp(self, host: str, port: int, timeout_s: float) -> Any:
         """A connection to a DLMS meter, by its host's name."""
@@ -81,7 +84,8 @@ class Dwelling:
             plate = outlet.meter.plate
             device = {"name": host, "cadence_s": self.shape.dlms_cadence_s, "serial": plate.serial, "history_days": 1}
             device["registers"] = [each.name for each in plate.registers]
-            buses.append({"name": host, "protocol": "dlms", "url": f"tcp://{host}:4059", "device": [device]})
+            scheme = "tcp" if plate.framing is Framing.WRAPPER else "tcp+hdlc"
+            buses.append({"name": host, "protocol": "dlms", "url": f"{scheme}://{host}:4059", "device": [device]})
         broker = {"host": "localhost", "port": 8883}
         return {"gateway": gateway, "state_folder": "state", "keys_folder": "keys", "broker": broker, "bus": buses}
 
@@ -109,15 +113,31 @@ class Dwelling:
             if cold:
                 self.bus.slaves[address].reset()
 
+    def exchange(self, outlet: Outlet) -> None:
+        """Somebody put another electricity meter where this one was."""
+        if outlet not in self._exchanged:
+            plate = replace(outlet.meter.plate, serial=f"9{outlet.meter.plate.serial[1:]}")
+            self._exchanged[outlet] = outlet.exchange(self._meter(plate, 7))
+
+    def exchange_back(self, outlet: Outlet) -> None:
+        """The old meter is there again."""
+        if outlet in self._exchanged:
+            outlet.exchange(self._exchanged.pop(outlet))
+
     def _outlet(self, number: int, dice: random.Random) -> Outlet:
         plate = plates(b"")[0]
         if number:  # the first meter of a house is an industrial one, the others count the consumption alone
             plate = replace(plate, registers=(plate.registers[0], plate.registers[4]))
-        plate = replace(plate, serial=f"5{self.n:03d}{number:04d}", framing=Framing.WRAPPER)
-        first = self.world.now_ms() // QUARTER_MS - HISTORY_ROWS + 1
-        meter = Meter(plate, self.truth, self.world.now_ms, dice.randrange(2**31), first, None)
-        meter.write_rows(self.world.now_ms())
+        if number == 1:  # behind a converter: its frames have a checksum, and some of its rows a doubtful status
+            plate = replace(plate, framing=Framing.HDLC, frame_size=248, doubtful_every=DOUBTFUL_EVERY)
+        meter = self._meter(replace(plate, serial=f"5{self.n:03d}{number:04d}"), dice.randrange(2**31))
         return Outlet(self.world, meter, dice)
+
+    def _meter(self, plate: MeterPlate, seed: int) -> Meter:
+        first = self.world.now_ms() // QUARTER_MS - HISTORY_ROWS + 1
+        meter = Meter(plate, self.truth, self.world.now_ms, seed, first, None)
+        meter.write_rows(self.world.now_ms())
+        return meter
 
 
 def _plate(n: int, address: int) -> Plate:

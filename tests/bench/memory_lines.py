@@ -9,7 +9,8 @@ from collections.abc import Callable
 from virtual import ended
 from world import World
 
-from protocols.dlms.server import Server, WrapperServer
+from protocols.dlms.access import Framing
+from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.transports.serial import LineLost, PortMissing
 from protocols.transports.tcp import ConnectionGone, ConnectionRefused
 from simulators.dlms.meter import Meter
@@ -108,6 +109,7 @@ class Outlet:
         self.world, self.meter, self.dice = world, meter, dice
         self.frozen = self.silent = False
         self.drops = 0.0  # the share of answers in which the connection ends
+        self.garbles = 0.0  # ... that a serial line behind a converter damages: of those that carry a checksum
         self._client: MemoryTcp | None = None
         self._heard_ms = 0
 
@@ -116,9 +118,7 @@ class Outlet:
         await asyncio.sleep(self.dice.uniform(*THINKS_S))
         if self._client is not None and self.world.now_ms() - self._heard_ms < IDLE_MS:
             raise ConnectionRefused("a connection", "refused: the meter has one", host)
-        plate = self.meter.plate
-        half = WrapperServer(Server(self.meter, (plate.access,), plate.max_pdu), plate.access.server)
-        self._client = MemoryTcp(self, half)
+        self._client = MemoryTcp(self, _half(self.meter))
         self._heard_ms = self.world.now_ms()
         return self._client
 
@@ -132,13 +132,37 @@ class Outlet:
         if client is self._client:
             self._client = None
 
+    def exchange(self, meter: Meter) -> Meter:
+        """Put another meter here; the one that was here, whose connection is gone."""
+        before, self.meter, self._client = self.meter, meter, None
+        return before
+
+    def through(self, answer: bytes) -> bytes:
+        """What of an answer arrives."""
+        if not answer or not self.garbles or self.meter.plate.framing is not Framing.HDLC:
+            return answer
+        if self.dice.random() >= self.garbles:
+            return answer
+        damaged = bytearray(answer)
+        damaged[self.dice.randrange(len(damaged))] ^= 1 << self.dice.randrange(8)
+        return bytes(damaged)
+
+
+def _half(meter: Meter) -> WrapperServer | HdlcServer:
+    """The meter's side of a connection."""
+    plate = meter.plate
+    server = Server(meter, (plate.access,), plate.max_pdu)
+    if plate.framing is Framing.WRAPPER:
+        return WrapperServer(server, plate.access.server)
+    return HdlcServer(server, plate.access.server, None, plate.frame_size)
+
 
 class MemoryTcp:
     """An open connection to a DLMS meter."""
 
     peer = "meter"
 
-    def __init__(self, outlet: Outlet, half: WrapperServer) -> None:
+    def __init__(self, outlet: Outlet, half: WrapperServer | HdlcServer) -> None:
         self._outlet, self._half, self._inbox = outlet, half, _Inbox()
 
     def flush_input(self) -> None:
@@ -152,7 +176,7 @@ class MemoryTcp:
             raise ConnectionGone("a connection", "closed by the meter", self.peer)
         if outlet.frozen or outlet.silent or ended():
             return
-        answer = self._half.received(octets)
+        answer = outlet.through(self._half.received(octets))
         if answer and outlet.drops and outlet.dice.random() < outlet.drops:
             answer = answer[: outlet.dice.randrange(len(answer))]
             outlet.left(self)

@@ -41,6 +41,7 @@ KINDS = (
     Kind("gateway-rot-bit", 0.0, (0.5, 3), (1, 60), (1, 2)),  # in seasons alone: it hits a batch, hardly ever a page
     Kind("gateway-rollback", 0.15, (0.2, 0.8), (600, 30_000)),
     Kind("gateway-clone", 0.15, (0.2, 0.6), (600, 20_000)),
+    Kind("gateway-twin", 0.15, (0.2, 0.8), (0, 0), (1, 4)),
     Kind("link-down", 0.8, (0.5, 10), (5, 30_000)),
     Kind("link-long", 0.25, (0.2, 0.5), (40_000, 120_000)),
     Kind("link-hole", 0.5, (0.3, 4), (20, 4_000)),
@@ -49,6 +50,8 @@ KINDS = (
     Kind("meter-swapped", 0.3, (0.2, 1), (1_000, 30_000)),
     Kind("dlms-silent", 0.4, (0.3, 3), (300, 20_000)),
     Kind("dlms-drops", 0.4, (0.3, 3), (300, 20_000), (0.02, 0.5)),
+    Kind("dlms-garbled", 0.4, (0.3, 3), (300, 20_000), (0.02, 0.3)),
+    Kind("dlms-swapped", 0.3, (0.2, 1), (1_000, 30_000)),
     Kind("port-pulled", 0.4, (0.3, 3), (10, 4_000)),
     Kind("replay", 0.7, (1, 12), (0, 0), (1, 40)),
     Kind("flip", 0.6, (1, 12), (0, 0), (1, 20)),

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 SEEDS = 4  # tried at most, one after the other
-DAYS, GATEWAYS = 0.6, 2
-CRAMPED = frozenset({"unstored-removed"})  # found in houses whose buffers have hardly any room
+DAYS, CRAMPED_DAYS, GATEWAYS = 0.6, 0.8, 2
+# found in houses whose buffers have hardly any room, and whose load profiles are read every hour
+CRAMPED = frozenset(
+    {
+        "unstored-removed",
+        "refused-rows-forgotten",
+        "refused-in-silence",
+        "stored-kept-when-full",
+        "position-before-commit",
+    }
+)
+CALM = frozenset({"refused-rows-forgotten", "position-before-commit"})  # no other faults than those of the season
 SEASONS: dict[str, tuple[str, ...]] = {
     "removed-on-puback": ("loses",),
     "buffer-synchronous-normal": ("gateway-cut",),
@@ -31,4 +41,18 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "power-of-ten-lost": (),
     "sent-before-commit": ("gateway-cut",),
     "forgotten-when-not-written": ("gateway-disk-full",),
+    "every-reading-kept-in-memory": (),
+    "conflict-swallowed": ("gateway-rollback",),
+    "two-ids-not-noticed": ("gateway-twin",),
+    "case-without-hold": ("gateway-twin", "gateway-clone"),
+    "body-hash-unchecked": ("forge", "link-long"),
+    "hellos-not-verified": ("forge",),
+    "marked-by-number": ("gateway-twin", "loses", "link-long"),
+    "refused-rows-forgotten": ("link-long",),
+    "refused-in-silence": ("link-long",),
+    "stored-kept-when-full": ("link-long",),
+    "position-before-commit": ("gateway-cut-io",),
+    "no-identity-check-of-electricity-meters": ("dlms-swapped",),
+    "no-frame-check": ("dlms-garbled",),
+    "doubtful-row-called-ok": (),
 }

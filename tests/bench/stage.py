@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keyring
 from attacker import Attacker
 from dwelling import Dwelling, Shape
+from ear import Ear
 from memory_broker import Broker
 from memory_lines import Outlet
 from nodes import DEAD_MS, STORE, CollectorNode, GatewayNode, Node, last_words
@@ -16,6 +18,7 @@ from schedule import Fault
 from world import DAY_S, BenchLoop, World
 
 from gateway.config import configuration_hash
+from protocols.dlms.access import Framing
 from simulators.mbus.faults import Faults
 
 BUFFER_BYTES = 64 * 1024 * 1024
@@ -63,55 +66,19 @@ class Stage:
         self.gateways = [self._gateway(n, shape) for n, shape in enumerate(plan.shapes)]
         enrolled = [(each.name, each.edge, configuration_hash(each.configuration)) for each in self.gateways]
         self.collector.register(enrolled)
-        self.attacker = Attacker(self.world, self.broker, self.centre, self.gateways)
+        self.ear = Ear(self.world)
+        self.ear.nodes = self.gateways
+        self.attacker = Attacker(self.world, self.broker, self.collector, self.gateways)
         self.clones: list[GatewayNode] = []
         self.rolled_back: list[tuple[int, int, int]] = []  # gateway, from and to (ms) whose readings may be gone
         self.backups: list[Path] = []
         self.frozen_ms = 0
         self.forgotten = False  # whether the collector was restored from a copy that lacks what it had said
         self.waiting = 0  # batches not known to be stored when all had time to drain
+        self.objects = 0  # of ours that are in memory then
         self._over = False
-        self._apply: dict[str, Callable[[Fault], None]] = {
-            "gateway-cut": lambda f: self._of(f).power_cut(f.for_s),
-            "gateway-cut-io": lambda f: self._of(f).power_cut_at(int(f.amount), f.for_s),
-            "gateway-kill": lambda f: self._of(f).kill(f.for_s),
-            "gateway-stop": lambda f: self._of(f).stop(f.for_s),
-            "gateway-clock": self._clock,
-            "gateway-clock-far": self._clock,
-            "gateway-1970": self._dead_clock,
-            "gateway-disk-full": lambda f: self._disk_full(self._of(f), f.for_s),
-            "gateway-sync-fails": lambda f: self._sync_fails(self._of(f), int(f.amount)),
-            "gateway-rot": self._rot,
-            "gateway-rot-bit": self._rot,
-            "gateway-rollback": self._roll_back,
-            "gateway-clone": self._clone,
-            "link-down": self._link_down,
-            "link-long": self._link_down,
-            "link-hole": self._link_hole,
-            "meters-garbled": self._garble,
-            "meter-silent": self._silence,
-            "meter-swapped": self._swap,
-            "dlms-silent": self._dlms_silence,
-            "dlms-drops": self._drop,
-            "port-pulled": self._pull,
-            "replay": lambda f: self.attacker.replay(int(f.amount)),
-            "flip": lambda f: self.attacker.flip(int(f.amount)),
-            "misdeliver": lambda f: self.attacker.misdeliver(int(f.amount)),
-            "forge": lambda f: self.attacker.forge(self._of(f)),
-            "forge-ack": lambda f: self.attacker.forge_acknowledgement(self._of(f)),
-            "broker-restart": self._broker_restart,
-            "loses": lambda f: self._weather(f, "loses"),
-            "repeats": lambda f: self._weather(f, "repeats"),
-            "late": lambda f: self._weather(f, "late"),
-            "collector-cut": lambda f: self.collector.power_cut(f.for_s),
-            "collector-cut-io": lambda f: self.collector.power_cut_at(int(f.amount), f.for_s),
-            "collector-kill": lambda f: self.collector.kill(f.for_s),
-            "collector-stop": lambda f: self.collector.stop(f.for_s),
-            "collector-restore": self._restore,
-            "collector-disk-full": lambda f: self._disk_full(self.collector, f.for_s),
-            "collector-sync-fails": lambda f: self._sync_fails(self.collector, int(f.amount)),
-            "collector-clock": self._collector_clock,
-        }
+        self._active: Counter[tuple[str, object]] = Counter()  # how many faults of a kind are on a subject now
+        self._apply = self._by_kind()
 
     @property
     def nodes(self) -> list[Node]:
@@ -155,6 +122,53 @@ class Stage:
         dwelling = Dwelling(self.world, n, shape)
         return GatewayNode(self.world, name, self.broker, dwelling, edge, self.plan.buffer_bytes)
 
+    def _by_kind(self) -> dict[str, Callable[[Fault], None]]:
+        """What each kind of fault does."""
+        return {
+            "gateway-cut": lambda f: self._of(f).power_cut(f.for_s),
+            "gateway-cut-io": lambda f: self._of(f).power_cut_at(int(f.amount), f.for_s),
+            "gateway-kill": lambda f: self._of(f).kill(f.for_s),
+            "gateway-stop": lambda f: self._of(f).stop(f.for_s),
+            "gateway-clock": self._clock,
+            "gateway-clock-far": self._clock,
+            "gateway-1970": self._dead_clock,
+            "gateway-disk-full": lambda f: self._disk_full(self._of(f), f),
+            "gateway-sync-fails": lambda f: self._sync_fails(self._of(f), int(f.amount)),
+            "gateway-rot": self._rot,
+            "gateway-rot-bit": self._rot,
+            "gateway-rollback": self._roll_back,
+            "gateway-clone": self._clone,
+            "gateway-twin": lambda f: self.attacker.twin(self._of(f), int(f.amount)),
+            "link-down": self._link_down,
+            "link-long": self._link_down,
+            "link-hole": self._link_hole,
+            "meters-garbled": self._garble,
+            "meter-silent": self._silence,
+            "meter-swapped": self._swap,
+            "dlms-silent": self._dlms_silence,
+            "dlms-drops": self._drop,
+            "dlms-garbled": self._garble_outlet,
+            "dlms-swapped": self._exchange,
+            "port-pulled": self._pull,
+            "replay": lambda f: self.attacker.replay(int(f.amount)),
+            "flip": lambda f: self.attacker.flip(int(f.amount)),
+            "misdeliver": lambda f: self.attacker.misdeliver(int(f.amount)),
+            "forge": lambda f: self.attacker.forge(self._of(f)),
+            "forge-ack": lambda f: self.attacker.forge_acknowledgement(self._of(f)),
+            "broker-restart": self._broker_restart,
+            "loses": lambda f: self._weather(f, "loses"),
+            "repeats": lambda f: self._weather(f, "repeats"),
+            "late": lambda f: self._weather(f, "late"),
+            "collector-cut": lambda f: self.collector.power_cut(f.for_s),
+            "collector-cut-io": lambda f: self.collector.power_cut_at(int(f.amount), f.for_s),
+            "collector-kill": lambda f: self.collector.kill(f.for_s),
+            "collector-stop": lambda f: self.collector.stop(f.for_s),
+            "collector-restore": self._restore,
+            "collector-disk-full": lambda f: self._disk_full(self.collector, f),
+            "collector-sync-fails": lambda f: self._sync_fails(self.collector, int(f.amount)),
+            "collector-clock": self._collector_clock,
+        }
+
     def _befall(self, fault: Fault) -> None:
         if not self._over:
             self.world.count(f"fault {fault.kind}")
@@ -166,6 +180,18 @@ class Stage:
     def _later(self, fault: Fault, callback: Callable[[], object]) -> None:
         """At the end of a fault, unless all faults have ended before."""
         self.world.after(fault.for_s, lambda: None if self._over else callback())
+
+    def _last(self, fault: Fault, on: object, callback: Callable[[], object]) -> None:
+        """At the end of the last of the faults of this kind that are on this subject then."""
+        which = (fault.kind, on)
+        self._active[which] += 1
+
+        def over() -> None:
+            self._active[which] -= 1
+            if not self._active[which]:
+                callback()
+
+        self._later(fault, over)
 
     def _clock(self, fault: Fault) -> None:
         self._off(self._of(fault), fault, int(fault.amount * 1000))
@@ -180,13 +206,13 @@ class Stage:
         node.wrong[fault] = by_ms
         self._later(fault, lambda: node.wrong.pop(fault, None))
 
-    def _disk_full(self, node: Node, for_s: float) -> None:
+    def _disk_full(self, node: Node, fault: Fault) -> None:
         node.disk.fill()
 
         def room() -> None:
             node.disk.capacity = None
 
-        self.world.after(for_s, room)
+        self._last(fault, node, room)
 
     def _sync_fails(self, node: Node, times: int) -> None:
         node.disk.failing_syncs = times
@@ -231,7 +257,7 @@ class Stage:
         def up() -> None:
             door.shut = False
 
-        self._later(fault, up)
+        self._last(replace(fault, kind="link"), door, up)
 
     def _link_hole(self, fault: Fault) -> None:
         door = self._of(fault).door
@@ -241,7 +267,7 @@ class Stage:
         def up() -> None:
             door.hole = False
 
-        self._later(fault, up)
+        self._last(fault, door, up)
 
     def _garble(self, fault: Fault) -> None:
         bus, share = self._of(fault).dwelling.bus, fault.amount / 6
@@ -251,7 +277,7 @@ class Stage:
         def mend() -> None:
             bus.faults = Faults()
 
-        self._later(fault, mend)
+        self._last(fault, bus, mend)
 
     def _silence(self, fault: Fault) -> None:
         dwelling = self._of(fault).dwelling
@@ -266,22 +292,33 @@ class Stage:
         address = 1 + int(fault.at_s) % dwelling.shape.mbus if dwelling.shape.mbus else 0
         if address in dwelling.bus.slaves:
             dwelling.swap(address)
-            self._later(fault, lambda: dwelling.swap_back(address))
+            self._last(fault, (dwelling.n, address), lambda: dwelling.swap_back(address))
 
     def _dlms_silence(self, fault: Fault) -> None:
-        outlet = self._outlet(fault)
-        if outlet is not None:
-            outlet.silent = True
-            self._later(fault, lambda: setattr(outlet, "silent", False))
+        self._at_outlet(fault, "silent", True, False)
 
     def _drop(self, fault: Fault) -> None:
+        self._at_outlet(fault, "drops", fault.amount, 0.0)
+
+    def _garble_outlet(self, fault: Fault) -> None:
+        self._at_outlet(fault, "garbles", fault.amount, 0.0)
+
+    def _at_outlet(self, fault: Fault, what: str, value: float, well: float) -> None:
         outlet = self._outlet(fault)
         if outlet is not None:
-            outlet.drops = fault.amount
-            self._later(fault, lambda: setattr(outlet, "drops", 0.0))
+            setattr(outlet, what, value)
+            self._last(fault, outlet, lambda: setattr(outlet, what, well))
+
+    def _exchange(self, fault: Fault) -> None:
+        dwelling, outlet = self._of(fault).dwelling, self._outlet(fault)
+        if outlet is not None:
+            dwelling.exchange(outlet)
+            self._last(fault, outlet, lambda: dwelling.exchange_back(outlet))
 
     def _outlet(self, fault: Fault) -> Outlet | None:
         outlets = list(self._of(fault).dwelling.outlets.values())
+        if fault.kind == "dlms-garbled":
+            outlets = [each for each in outlets if each.meter.plate.framing is Framing.HDLC]
         return outlets[int(fault.at_s) % len(outlets)] if outlets else None
 
     def _pull(self, fault: Fault) -> None:
@@ -291,12 +328,13 @@ class Stage:
         def plug() -> None:
             port.pulled = False
 
-        self._later(fault, plug)
+        self._last(fault, port, plug)
 
     def _mend_meters(self, dwelling: Dwelling) -> None:
         dwelling.bus.faults, dwelling.port.pulled = Faults(), False
         for outlet in dwelling.outlets.values():
-            outlet.silent, outlet.drops = False, 0.0
+            outlet.silent, outlet.drops, outlet.garbles = False, 0.0, 0.0
+            dwelling.exchange_back(outlet)
         for address, slave in dwelling.missing.items():
             dwelling.bus.slaves.setdefault(address, slave)
         for address in range(1, dwelling.shape.mbus + 1):
@@ -304,11 +342,11 @@ class Stage:
 
     def _broker_restart(self, fault: Fault) -> None:
         self.broker.stop()
-        self._later(fault, self.broker.start)
+        self._last(fault, self.broker, self.broker.start)
 
     def _weather(self, fault: Fault, what: str) -> None:
         setattr(self.broker.weather, what, fault.amount)
-        self._later(fault, lambda: setattr(self.broker.weather, what, 0.0))
+        self._last(fault, self.broker, lambda: setattr(self.broker.weather, what, 0.0))
 
     def _back_up(self) -> None:
         if self._over:

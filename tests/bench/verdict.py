@@ -4,7 +4,9 @@
   12 s, and every row of every load profile is stored.
 * Nothing twice: no telegram under two readings, no two contents for one reading.
 * Nothing altered: every stored reading shows exactly what that meter showed then.
-* Nothing forged is stored, every seal holds, every gap and every contradiction has its name and a cause.
+* Nothing forged is stored, every seal holds, every gap has a cause.
+* Two contents of one reading are both there and marked; every epoch that forked, and no other, has its case and is
+  held.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import evidence
 from nodes import STORE, GatewayNode
 from schedule import Fault
 from stage import Stage
@@ -29,9 +32,7 @@ from collector.store.readings import ReadingRow
 from collector.store.sqlite import SqliteStore
 from gateway.refused import READINGS_REFUSED
 from gateway.schema import BUFFER_FILE
-from protocols.errors import PlombaError
 from protocols.reading import How, NativeKey, Protocol, Value
-from protocols.uplink import batch as batches
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 from simulators.record import Answered
 from simulators.site.count import displayed
@@ -55,13 +56,18 @@ DISTURB = SET_WRONG | {
     "dlms-drops",
     "meters-garbled",
     "meter-silent",
+    "dlms-garbled",
+    "dlms-swapped",
     "meter-swapped",
     "port-pulled",
 }
 LASTING_MS = 630_000  # of faults without a duration: the next write meets them
 DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
-CAUSES = {"broken": ("gateway-clone", "gateway-rollback", *ROT), "orphan": tuple(ROT)}
-CAUSES["restored"] = ("collector-restore",)
+CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twin", *ROT}), "orphan": ROT}
+CAUSES["restored"] = frozenset({"collector-restore"})
+# Objects of ours that are in memory when all is at rest, and for each gateway and day those of processes that ended.
+OBJECTS, OBJECTS_A_DAY = 6_000, 1_500
+FULL_MS = 90_000  # what is refused was answered so long before the buffer said that it is full
 Shown = dict[str, dict[str, str]]
 
 
@@ -73,6 +79,7 @@ class Verdict:
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     digest: str = ""
+    objects: int = 0  # of ours in memory at its end
 
     @property
     def held(self) -> bool:
@@ -99,6 +106,10 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         verdict.add("unexpected", each)
     if stage.waiting:
         verdict.add("stuck", f"{stage.waiting} batches are not known to be stored in the end")
+    verdict.objects = stage.objects
+    most = OBJECTS + round(OBJECTS_A_DAY * stage.plan.gateway_days)
+    if stage.objects > most:
+        verdict.add("memory", f"{stage.objects} objects when all is at rest, and at most {most} are expected")
     store = SqliteStore.open_to_read(stage.collector.disk.folder / STORE)
     try:
         digest = hashlib.sha256()
@@ -106,7 +117,9 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         for n, node in enumerate(stage.gateways):
             mine = [each for each in befallen if each.who == n and not each.kind.startswith(("collector", "broker"))]
             _Gateway(stage, node, n, mine, store, verdict).judge(digest)
-        _cases(store, {each.kind for each in befallen}, stage.forgotten, verdict)
+        _cases(store, befallen, stage, verdict)
+        for case in store.cases.all():
+            digest.update(repr(case).encode())
         _sound(stage, verdict)
     finally:
         store.close()
@@ -146,19 +159,27 @@ class _Gateway:
         self.configured = {each.number: f"heat-{each.address}" for each in node.dwelling.plates}
         self.times: dict[frozenset[str], list[tuple[float, float]]] = {}  # from, to (ms) of the faults of some kinds
         self.hashes: dict[bytes, tuple[str, str]] = {}
+        self.evidence = evidence.Gateway()
+        self.stored: dict[evidence.Name, list[evidence.Content]] = defaultdict(list)
+        self.flagged: set[evidence.Name] = set()
+        self.held: dict[bytes, set[bool]] = defaultdict(set)  # by epoch: whether its readings are held as broken
 
     def judge(self, digest: hashlib._Hash) -> None:
         """Everything of this gateway."""
         for row in self.store.readings.all(self.node.name):
-            digest.update(row.sealed)
+            digest.update(row.sealed + repr((row.conflict, row.held)).encode())
             self._reading(row)
         self._evidence(digest)
+        self._conflicts()
         lost = self._lost()
         if not lost:
-            missing = [*self._missing(), *self._missing_rows()]
-            if not (self.stage.plan.cramped and len(missing) <= self._refused()):
-                for each in missing:
+            missing, refused = list(self._missing()), self._refused()
+            excused = sum(self._full(from_ms, to_ms) for from_ms, to_ms, _ in missing)
+            for from_ms, to_ms, each in missing:
+                if excused > refused or not self._full(from_ms, to_ms):
                     self.verdict.add("missing", each)
+            for each in self._missing_rows():
+                self.verdict.add("missing", each)
         self._epochs(bool(lost))
         self._buffer()
 
@@ -166,6 +187,13 @@ class _Gateway:
         reading = SealedReading.from_wire(leaf_from_bytes(row.sealed))
         self.verdict.counts["readings stored"] += 1
         self.verdict.counts["values stored"] += len(reading.values)
+        name = evidence.named(reading)
+        self.stored[name].append(evidence.content(reading))
+        self.held[row.place.epoch].add("broken" in row.held)
+        if row.conflict:
+            self.flagged.add(name)
+        if row.place.batch in self.stage.attacker.twins:
+            return
         if row.conflict and not self._excused_twice():
             self.verdict.add("twice", f"{self.node.name} {reading.device} slot {reading.slot_ms}: two contents")
         if reading.how is How.PROFILE:
@@ -244,18 +272,26 @@ class _Gateway:
         self.found_rows.add(pair)
 
     def _evidence(self, digest: hashlib._Hash) -> None:
-        keys = self.node.edge.sealing.public
         for each in self.store.evidence.of(self.node.name):
             self.verdict.counts["batches stored"] += 1
             digest.update(each.id)
             if each.id in self.stage.attacker.forged:
                 self.verdict.add("forged", f"{self.node.name} {each.id.hex()[:16]} is stored")
-            try:
-                batches.verify(each.batch(), keys)
-            except PlombaError as error:
-                self.verdict.add("forged", f"{self.node.name} seq {each.seq}: {error}")
+            self.evidence.add(each, self.node.edge.sealing.public)
             if each.state == UNDECODED:
                 self.verdict.add("undecoded", f"{self.node.name} seq {each.seq}: {each.fault}")
+        for fault in self.evidence.faults:
+            self.verdict.add("forged", f"{self.node.name} {fault}")
+
+    def _conflicts(self) -> None:
+        """Every reading of the batches is stored, every content of it, and marked where there are several."""
+        for each in evidence.differences(self.evidence.contents, self.stored):
+            self.verdict.add("conflict", f"{self.node.name} {each}")
+        several = {name for name, contents in self.evidence.contents.items() if len(contents) > 1}
+        self.verdict.counts["readings with several contents"] += len(several)
+        if several != self.flagged:
+            what = f"{len(several)} readings have several contents, {len(self.flagged)} are marked"
+            self.verdict.add("conflict", f"{self.node.name}: {what}")
 
     def _lost(self) -> int:
         """How many batches are declared lost; only a disk that rotted excuses one."""
@@ -273,7 +309,8 @@ class _Gateway:
         self.verdict.counts["readings refused"] += refused
         return refused
 
-    def _missing(self) -> Iterator[str]:
+    def _missing(self) -> Iterator[tuple[int, int, str]]:
+        """What is missing: from and to (ms) when it came, or would have, and its name."""
         cadence_ms = self.shape.mbus_cadence_s * 1000
         told: set[tuple[str, int]] = set()
         for answer in self.told:
@@ -285,16 +322,18 @@ class _Gateway:
             until = min(answer.at_ms + SEALED_MS, self.stage.frozen_ms)
             if pair not in self.slots and pair not in told and self._undisturbed(answer.at_ms, until):
                 told.add(pair)
-                yield f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}"
+                yield answer.at_ms, until, f"{self.node.name} {device} slot {pair[1]}: answered at {answer.at_ms}"
         for device, cadence_s in self._devices():
             for slot_ms in self._quiet_slots(cadence_s * 1000):
                 self.verdict.counts["quiet slots"] += 1
                 if (device, slot_ms) not in self.slots and (device, slot_ms) not in told:
-                    yield f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it"
+                    what = f"{self.node.name} {device} slot {slot_ms}: nothing disturbed it"
+                    yield slot_ms, slot_ms + cadence_s * 1000, what
 
     def _missing_rows(self) -> Iterator[str]:
         until = self.stage.frozen_ms - self.shape.dlms_cadence_s * 1000 - 5 * QUIET_MS
-        due = {pair for pair, row in self.rows.items() if row.at_ms <= until}
+        mine = {each.meter.plate.serial for each in self.node.dwelling.outlets.values()}
+        due = {pair for pair, row in self.rows.items() if row.at_ms <= until and pair[0] in mine}
         self.verdict.counts["rows"] += len(due)
         for meter, time in sorted((pair[0], pair[1] or "") for pair in due - self.found_rows):
             yield f"{self.node.name} meter {meter} row {time}"
@@ -342,31 +381,40 @@ class _Gateway:
         """An image that was put back has forgotten which slots it read."""
         return bool(self.back) or self.rot
 
+    def _full(self, from_ms: int, to_ms: int) -> bool:
+        """Whether the buffer said that it was full."""
+        return any(began - FULL_MS <= to_ms and from_ms <= ended for began, ended in self.stage.ear.full(self.node))
+
     def _epochs(self, lost: bool) -> None:
-        facts = self.store.evidence.facts(self.node.name)
-        for fact in facts:
-            if fact.contradictions:
-                what = f"{self.node.name} epoch {fact.epoch.hex()[:8]}: two ids at {fact.contradictions}"
-                self.verdict.add("number", what)
-        self._forks()
-        judged = judge(facts).epochs
+        judged = judge(self.store.evidence.facts(self.node.name)).epochs
         self.verdict.counts["epochs"] += len(judged)
+        self._broken()
         if lost or self.back:
             return
         for each in judged.values():
-            if each.gaps or each.state is State.PENDING:
+            twin = each.epoch in self.stage.attacker.twin_epochs
+            if (each.gaps and not twin) or each.state is State.PENDING:
                 self.verdict.add("gap", f"{self.node.name} epoch {each.epoch.hex()[:8]} {each.state}: {each.gaps}")
 
-    def _forks(self) -> None:
-        """Two batches that name one before them are a clone or a restored image: a case must say so."""
-        before = Counter(each.prev for each in self.store.evidence.of(self.node.name) if each.prev is not None)
-        forked = [prev for prev, children in before.items() if children > 1]
-        if forked and not any(
-            each.kind == "broken" and each.gateway == self.node.name for each in self.store.cases.all()
-        ):
-            self.verdict.add(
-                "case", f"{self.node.name}: {len(forked)} batches have two behind them, and no case says so"
-            )
+    def _broken(self) -> None:
+        """Epochs that forked, or have two batches of one number, have their case and are held; no other has."""
+        name, found = self.node.name, self.evidence
+        for kind, wanted in (("broken", set(found.broken)), ("orphan", found.orphans)):
+            cases = {each.subject for each in self.store.cases.all() if each.gateway == name and each.kind == kind}
+            self.verdict.counts[f"epochs {kind}"] += len(wanted)
+            for epoch in wanted ^ cases:
+                what = f"is {kind} and has no case" if epoch in wanted else f"has a case and is not {kind}"
+                self.verdict.add("case", f"{name} epoch {epoch.hex()[:8]} {what}")
+        facts = self.store.evidence.facts(name)
+        known = {each.epoch: set(each.contradictions) for each in facts if each.contradictions}
+        self.verdict.counts["numbers with two ids"] += sum(map(len, found.contradictions.values()))
+        if known != found.contradictions:
+            self.verdict.add("number", f"{name}: two ids at {found.contradictions}, the facts say {known}")
+        affected = {epoch for epochs in found.broken.values() for epoch in epochs}
+        for epoch, held in self.held.items():
+            if held != {epoch in affected}:
+                what = "is broken and not held" if epoch in affected else "is held and not broken"
+                self.verdict.add("case", f"{name} epoch {epoch.hex()[:8]} {what}")
 
     def _buffer(self) -> None:
         with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
@@ -378,13 +426,15 @@ class _Gateway:
             self.verdict.add("stuck", f"{self.node.name} holds {refused} batches that are refused")
 
 
-def _cases(store: SqliteStore, kinds: set[str], forgotten: bool, verdict: Verdict) -> None:
-    """Every case has a cause, and every clone that spoke has its case."""
+def _cases(store: SqliteStore, befallen: Collection[Fault], stage: Stage, verdict: Verdict) -> None:
+    """Every case has a cause that befell this gateway, and a restored collector knows that it is one."""
+    names = [each.name for each in stage.gateways]
     for case in store.cases.all():
         verdict.counts[f"cases {case.kind}"] += 1
-        if not kinds & set(CAUSES.get(case.kind, ())):
+        kinds = {each.kind for each in befallen if not case.gateway or names[each.who] == case.gateway}
+        if not kinds & CAUSES.get(case.kind, frozenset()):
             verdict.add("case", f"{case.kind} of {case.gateway or 'the collector'}: {case.facts}, without a cause")
-    if forgotten and not verdict.counts["cases restored"]:
+    if stage.forgotten and not verdict.counts["cases restored"]:
         verdict.add("case", "the collector was restored from a copy that lacks what it had said, and nobody noticed")
     if store.cases.first_bad_line() is not None:
         verdict.add("corrupt", "the journal does not continue")

@@ -1,0 +1,159 @@
+"""Mistakes of the collector, and of what both sides verify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from planting import BUGS, Plant, bug, instead
+
+import collector.acknowledge
+import collector.epochs
+import collector.ingest
+import collector.store.readings
+from collector.store.cases import Cases
+from collector.store.evidence import EvidenceTable
+from collector.store.readings import Met, Readings
+from collector.store.sqlite import SqliteStore
+from collector.verify import Authentic, Checker, Message
+from protocols.uplink import batch as batches
+from protocols.uplink.envelope import inflate, open_envelope
+from protocols.uplink.faults import BodyHashError
+from protocols.uplink.keys import PublicKey
+
+
+@bug(SqliteStore, "open")
+def store_synchronous_normal(opened: Any) -> object:
+    """The collector's commits are not synchronised."""
+
+    def planted(cls: Any, path: Any) -> SqliteStore:
+        store: SqliteStore = opened.__func__(cls, path)
+        store._connection.execute("PRAGMA synchronous=NORMAL")
+        store.durability = lambda: None  # type: ignore[method-assign]
+        return store
+
+    return classmethod(planted)
+
+
+@bug(SqliteStore, "transaction")
+def acknowledged_before_commit(transaction: Any) -> object:
+    """The collector commits every twentieth group only, and answers each."""
+    counts: dict[int, int] = {}
+
+    @contextmanager
+    def planted(self: Any) -> Iterator[None]:
+        connection = self._connection
+        if not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        yield
+        counts[id(self)] = counts.get(id(self), 0) + 1
+        if counts[id(self)] % 20 == 0:
+            connection.execute("COMMIT")
+
+    del transaction
+    return planted
+
+
+def _no_deduplication() -> AbstractContextManager[None]:
+    put, identity = EvidenceTable.put, collector.store.readings.identity
+    times = iter(range(10**9))
+
+    def again(self: Any, batch: Any, received_ms: int) -> int | None:
+        n = put(self, batch, received_ms)
+        if n is None:
+            query = "SELECT n FROM evidence WHERE gateway = ? AND id = ?"
+            n = self._sql.execute(query, (batch.header.gateway, batch.id)).fetchone()[0]
+        return n
+
+    def unlike(name: str, reading: Any) -> tuple[bytes, int, str, int]:
+        meter, how, moment, part = identity(name, reading)
+        return meter, how, f"{moment} {next(times)}", part
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            instead(EvidenceTable, "has", lambda self, gateway, batch: False),
+            instead(EvidenceTable, "put", again),
+            instead(collector.store.readings, "identity", unlike),
+        ):
+            yield
+
+    return planted()
+
+
+BUGS["no-deduplication"] = _no_deduplication
+
+
+def _unverified(kind: str) -> Plant:
+    def planted() -> AbstractContextManager[None]:
+        verify = PublicKey.verify
+
+        def lenient(self: Any, what: str, header: bytes, signature: bytes) -> None:
+            if what != kind:
+                verify(self, what, header, signature)
+
+        return instead(PublicKey, "verify", lenient)
+
+    return planted
+
+
+BUGS["batches-not-verified"] = _unverified("batch")
+BUGS["acknowledgements-not-verified"] = _unverified("ack")
+BUGS["hellos-not-verified"] = _unverified("hello")
+
+
+@bug(collector.ingest, "notice_restore")
+def restore_unnoticed(notice: Any) -> object:
+    """The collector does not see that it is an older copy of itself."""
+    del notice
+    return lambda store, last, now_ms: None
+
+
+@bug(collector.epochs, "_broken")
+def conflict_not_named(broken: Any) -> object:
+    """A cloned or restored gateway stands in the facts, and no case says so."""
+    del broken
+    return lambda facts, children: []
+
+
+@bug(Readings, "put")
+def conflict_swallowed(put: Any) -> object:
+    """What is there already is taken for the same, whatever it says."""
+
+    def planted(self: Any, place: Any, reading: Any, sealed: bytes) -> Met:
+        known = self.at(*collector.store.readings.identity(place.gateway, reading))
+        return put(self, place, reading, sealed) if known is None else Met.AGAIN
+
+    return planted
+
+
+@bug(EvidenceTable, "_contradiction")
+def two_ids_not_noticed(contradiction: Any) -> object:
+    """Two batches of one number stand beside one another as if they were one."""
+    del contradiction
+    return lambda self, gateway, epoch, seq: None
+
+
+@bug(Cases, "hold")
+def case_without_hold(hold: Any) -> object:
+    """A case is opened, and what it is about goes to billing."""
+    del hold
+    return lambda self, case, epoch, batch=b"": None
+
+
+@bug(Checker, "_batch")
+def body_hash_unchecked(check: Any) -> object:
+    """A genuine header vouches for any body."""
+
+    def planted(self: Any, message: Message) -> Authentic:
+        try:
+            found: Authentic = check(self, message)
+        except BodyHashError:
+            gateway = message.topic.gateway
+            batch = batches.parse(open_envelope(message.packet, batches.KIND, gateway, self.boxes))
+            body = inflate(batch.content, batch.header.body_len)
+            return Authentic(batch, body, message.received_ms)
+        return found
+
+    return planted
