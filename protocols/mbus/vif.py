@@ -28,6 +28,7 @@ THIRD_EXTENSION = 0xEF  # reserved: what follows it is in no table
 PLAIN_TEXT = 0x7C
 MANUFACTURER = 0x7F
 SECOND_LEVEL = 0x7D  # after FD: the code follows in the next VIFE
+OWN_UNIT = "value in the meter's own unit"  # what a plain text is the unit of
 MAX_UNIT_TEXT = 32  # characters of a unit that the meter spells out; longer ones are not a unit
 TIME_UNITS = ("s", "min", "h", "d")
 LONG_TIME_UNITS = ("h", "d", "mo", "a")
@@ -312,7 +313,7 @@ def _spelled(text: bytes) -> Meaning:
     if not 0 < len(text) <= MAX_UNIT_TEXT or any(not 0x20 <= octet < 0x7F or octet in b"{}" for octet in text):
         return UNKNOWN
     unit = "{" + text[::-1].decode("ascii").replace(" ", "_") + "}"
-    return Meaning(Kind.NUMBER, unit, quantity="value in the meter's own unit")
+    return Meaning(Kind.NUMBER, unit, quantity=OWN_UNIT)
 
 
 def _applied(meaning: Meaning, found: Vife | None, code: int, before: bytes) -> Meaning:
