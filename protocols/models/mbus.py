@@ -202,10 +202,14 @@ class Sentinel:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Questions a day that a meter answers or its battery is made for, with up to this many meters on the line."""
+    """Questions a day that a meter answers or its battery is made for, with up to this many meters on the line.
+
+    `by_secondary` are those by secondary address, where they are fewer.
+    """
 
     meters: int
     reads: int
+    by_secondary: int | None = None
 
     __pydantic_config__ = STRICT
 
@@ -229,11 +233,14 @@ class Battery:
         if counts != sorted(set(counts)) or any(each.reads < 1 for each in self.allowances):
             raise ValueError("expected allowances by rising numbers of meters, each of at least one read")
 
-    def reads_a_day(self, meters: int) -> int:
-        """How many questions a day are allowed with so many meters on the line; above the last step as there."""
+    def reads_a_day(self, meters: int, secondary: bool = False) -> int:
+        """How many questions a day are allowed with so many meters on the line; above the last step as there.
+
+        `secondary` says that the meter is asked by its secondary address.
+        """
         limits = [] if self.minimum_interval_s is None else [DAY_S // self.minimum_interval_s]
-        fitting = [each.reads for each in self.allowances if each.meters >= meters]
-        limits += fitting[:1] or [each.reads for each in self.allowances[-1:]]
+        steps = [each for each in self.allowances if each.meters >= meters][:1] or self.allowances[-1:]
+        limits += [each.by_secondary or each.reads if secondary else each.reads for each in steps]
         return min(limits)
 
 

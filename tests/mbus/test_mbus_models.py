@@ -144,6 +144,8 @@ def test_the_allowance_depends_on_the_meters_of_the_line() -> None:
     allowances = tuple(models.Allowance(*each) for each in ((20, 485), (60, 300)))
     steps = models.Battery("steps", "manual", None, allowances)
     assert [steps.reads_a_day(count) for count in (1, 20, 21, 60, 61)] == [485, 485, 300, 300, 300]
+    assert models.load("engelmann-sensostar-2").battery.reads_a_day(60, secondary=True) == 90  # type: ignore[union-attr]
+    assert steps.reads_a_day(60, secondary=True) == 300
     both = models.Battery("both", "manual", 360, allowances)
     assert [both.reads_a_day(count) for count in (1, 60)] == [240, 240]
     assert models.Battery("interval", "manual", 3_600).reads_a_day(250) == 24
