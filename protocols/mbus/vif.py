@@ -58,7 +58,8 @@ class Meaning:
 
     `failed` is the record error of VIFE 01-1F; `base` the value information without the VIFEs that make a date.
     `quantity` names what is measured ("flow temperature"; empty where the standard does not say), `qualifiers` what the
-    VIFEs say of it; both are for people: nothing is decided by them. `unsigned` numbers have no sign bit.
+    VIFEs say of it; no value is decided by them, only how it is shown and which names are proposed for it. `unsigned`
+    numbers have no sign bit.
     """
 
     kind: Kind

@@ -21,8 +21,8 @@ class BadModel(ConfigurationError):  # noqa: N818 - named after what is wrong
     do = "correct the model's file; where it came with the product, report it"
 
 
-def parse(kind: type[Model], name: str, text: str) -> Model:
-    """The model in a file's text; `name` becomes its field of this name.
+def parse(adapter: TypeAdapter[Model], name: str, text: str) -> Model:
+    """The model in a file's text, by its class's `adapter`; `name` becomes its field of this name.
 
     Raises:
         BadModel: every fault of the file, with its place.
@@ -30,7 +30,7 @@ def parse(kind: type[Model], name: str, text: str) -> Model:
     try:
         # As JSON, because strict parsing takes arrays and tables from there only; a date of TOML becomes a text.
         file = json.dumps({**tomllib.loads(text), "name": name}, default=str)
-        return TypeAdapter(kind).validate_json(file)
+        return adapter.validate_json(file)
     except tomllib.TOMLDecodeError as error:
         raise BadModel("a TOML file", str(error), name) from None
     except ValidationError as error:

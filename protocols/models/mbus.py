@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from protocols import obis
 from protocols.errors import MeterError
 from protocols.mbus import dif, naming, vif
@@ -381,7 +383,12 @@ def from_toml(name: str, text: str) -> MbusModel:
     Raises:
         BadModel: every fault of the file, with its place.
     """
-    return parse(MbusModel, name, text)
+    return parse(_adapter(), name, text)
+
+
+@cache
+def _adapter() -> TypeAdapter[MbusModel]:
+    return TypeAdapter(MbusModel)
 
 
 def candidates(who: Identity) -> tuple[MbusModel, ...]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from protocols.errors import ConfigurationError
 from protocols.modbus.registers import MAX_COUNT, Register, Table
 from protocols.models.files import STRICT, parse
@@ -161,7 +163,12 @@ def from_toml(name: str, text: str) -> ModbusModel:
     Raises:
         BadModel: every fault of the file, with its place.
     """
-    return parse(ModbusModel, name, text)
+    return parse(_adapter(), name, text)
+
+
+@cache
+def _adapter() -> TypeAdapter[ModbusModel]:
+    return TypeAdapter(ModbusModel)
 
 
 def label(sealed: Identity | str | None, key: NativeKey) -> str | None:

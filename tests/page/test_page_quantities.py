@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocols import obis
-from protocols.mbus import fixed, vif
+from protocols import obis, quantities
+from protocols.mbus import fixed, naming, vif
 from protocols.models.modbus import load
 from protocols.quantities import Rank, label, rank
 from protocols.reading import Identity, NativeKey, Protocol
@@ -59,6 +59,15 @@ def test_whatever_the_decoder_names_is_named(before: str, table: dict[int, vif.M
     for code in table:
         key = NativeKey.mbus(bytes.fromhex(before) + bytes([code]), 0, 0, 0, 0)
         assert not label(key, HEAT).startswith("value "), key
+
+
+def test_what_has_a_rank_or_a_name_of_its_own_is_in_the_decoders_tables() -> None:
+    """A misspelt quantity would rank nothing."""
+    tables = (vif.PRIMARY, vif.AFTER_FD, vif.AFTER_FB, vif.AFTER_FD_FD, fixed.UNITS)
+    named = {meaning.quantity for table in tables for meaning in table.values()}
+    electric = {*naming.ELECTRIC_TOTALS, *naming.ELECTRIC_POWERS, *naming.ELECTRIC_MOMENTS}
+    thermal = {*naming.THERMAL_TOTALS, *naming.THERMAL_MOMENTS, *naming.WATER_TOTALS, *naming.WATER_MOMENTS}
+    assert {*quantities._RANKS, *quantities._SAID, *electric, *thermal, *naming.ALLOCATOR_TOTALS} - named == set()
 
 
 def test_every_unit_of_the_fixed_structure_is_named_or_counted() -> None:
