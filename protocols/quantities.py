@@ -54,8 +54,12 @@ _SAID = {
     "cold or warm temperature limit": "temperature limit",
     "cumulated maximum power": "maximum power, summed up",
 }
-# VIFEs that say which part of the amount is meant
-_DIRECTIONS = {0x3B: "forward", 0x3C: "backward", 0x3D: "not metric"}
+# Qualifiers (protocols/mbus/vife.py) that say which part of the amount is meant, in shorter words
+_DIRECTIONS = {
+    "accumulation of positive contributions": "forward",
+    "accumulation of negative contributions": "backward",
+    "non-metric unit": "not metric",
+}
 
 # IEC 62056-61, electricity: value group C and, behind the energies' words, what is measured at a moment
 _ELECTRICITY = {
@@ -158,11 +162,10 @@ def _vif(vib: bytes) -> Quantity:
     if vib and vib[0] & ~vif.EXTENSION == vif.PLAIN_TEXT:  # the unit says what it is
         return vif.OWN_UNIT, Rank.OTHER
     try:
-        whole, meaning, _ = vif.decode(vib, 0)
+        _, meaning, _ = vif.decode(vib, 0)
     except RecordCutShort:
         return _UNKNOWN
-    codes = (each[0] & ~vif.EXTENSION for each in vif.pieces(whole)[1:])
-    found = [_DIRECTIONS[code] for code in codes if code in _DIRECTIONS]
+    found = [_DIRECTIONS[each] for each in meaning.qualifiers if each in _DIRECTIONS]
     words, place = _named(meaning.quantity)
     return (", ".join([words, *found]), Rank.OTHER if found else place) if words else _UNKNOWN
 

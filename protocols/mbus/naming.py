@@ -16,8 +16,9 @@ Where public sources disagree, and what is done here:
 
 * Heat volume is 6-0:2.0.0 (the KBR and TRuDI tables); jMBus files it under cold water, 8-0:1.0.0.
 * Power and temperatures of heat meters are 8 to 12; a table of a building project has 6-0:1.4.0 and 6-0:29.2.0.
-* Heat and cooling in one meter (0D): tariff 1 is cooling with Engelmann, Itron and BMeters, VIFE 3C with Kamstrup 303
-  (drivers and threads of wmbusmeters). Its volume, power and temperatures are of both: no proposal.
+* Heat and cooling in one meter (0D): cooling is tariff 1 with Engelmann, Zenner, Diehl and BMeters, and VIFE 3C with
+  Kamstrup 303 (drivers and threads of wmbusmeters) and Itron CF 51 (a telegram of libmbus). Volume, power and
+  temperatures are of both: no proposal.
 * Gas: a volume is named where the meter says "uncorrected" (7-0:3.0.0) or "at base conditions" (7-0:3.2.0). Without
   either it is 3.0.0 to some and, converted by temperature, 3.1.0 to others: no proposal.
 * Electricity: active energy without a direction is import to all. Power without one is import (1.7) in jMBus and import

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocols import obis, quantities
-from protocols.mbus import fixed, naming, vif
+from protocols.mbus import fixed, naming, vif, vife
 from protocols.models.modbus import load
 from protocols.quantities import Rank, label, rank
 from protocols.reading import Identity, NativeKey, Protocol
@@ -38,6 +38,7 @@ HEAT = Identity(Protocol.MBUS, "KAM", "80012345", 1, 4)
         ("73022f", (1, 0, 0, 0), "flow, set day 1", Rank.OTHER),
         ("3b", (0, 0, 0, 0), "flow", Rank.FLOW),
         ("6e", (0, 0, 0, 0), "heat cost units", Rank.ENERGY),
+        ("fb20", (0, 0, 0, 0), "volume, not metric", Rank.OTHER),
         ("fb77", (0, 0, 0, 0), "temperature limit", Rank.OTHER),
         ("fb7e", (0, 0, 0, 0), "maximum power, summed up", Rank.OTHER),
         ("86fc0b", (0, 0, 0, 0), "energy", Rank.ENERGY),
@@ -67,6 +68,8 @@ def test_what_has_a_rank_or_a_name_of_its_own_is_in_the_decoders_tables() -> Non
     named = {meaning.quantity for table in tables for meaning in table.values()}
     electric = {*naming.ELECTRIC_TOTALS, *naming.ELECTRIC_POWERS, *naming.ELECTRIC_MOMENTS}
     thermal = {*naming.THERMAL_TOTALS, *naming.THERMAL_MOMENTS, *naming.WATER_TOTALS, *naming.WATER_MOMENTS}
+    said = {each.words for each in (*vife.COMBINABLE.values(), *vife.AFTER_FC.values())}
+    assert set(quantities._DIRECTIONS) - said == set()
     assert {*quantities._RANKS, *quantities._SAID, *electric, *thermal, *naming.ALLOCATOR_TOTALS} - named == set()
 
 
