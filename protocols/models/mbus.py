@@ -4,9 +4,7 @@ A file says by which headers its meters are known, what their registers are, whi
 often a battery may be asked; for every claim it names its source, and it brings example telegrams with the readings
 expected of them, which a test decodes for every model. Nothing that is sealed depends on a model.
 
-A register is named as documents name it: by the data and value information of its record in hex ("4406", "84804014").
-What its key has of it are storage, tariff, subunit, function and value information; how the number is coded is not part
-of it, so the same register as BCD or integer is one.
+Registers and storages are in `registers.py`; how often a battery may be asked, sources and examples are here.
 """
 
 from __future__ import annotations
@@ -18,29 +16,14 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from protocols import obis
-from protocols.errors import MeterError
-from protocols.mbus import dif, naming, vif
 from protocols.models.files import STRICT, parse
+from protocols.models.registers import History, Input, Register, Sentinel, key_of
 from protocols.reading import Identity, NativeKey
 
 FOLDER = Path(__file__).with_suffix("")
 DAY_S = 86_400
-STORAGE_AT = 1  # part of a native key
 
 IdentityField = Literal["manufacturer", "id", "version", "medium", "fabrication"]
-Kind = Literal[
-    "total",  # only rises, but for a roll-over
-    "instantaneous",
-    "maximum",  # of a period, with its own time or the storage's
-    "date",
-    "duration",  # on time, operating time
-    "setting",  # pulse weights, averaging times: changes with a parameter alone
-    "identification",
-    "status",
-    "text",
-    "raw",  # the manufacturer's own
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,122 +67,6 @@ class Detect:
             and (who.version is None or who.version in self.versions)
             and (who.medium is None or who.medium in self.media)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """One register; `record` is the data and value information in hex, `nth` counts where a telegram repeats it.
-
-    With `until` it is there in every storage from its own to this one. `quantity` and `obis` stand where they are not
-    those of the tables, `optional` where not every meter of the model sends it, `source` where it is another than the
-    model's.
-    """
-
-    record: str
-    label: str
-    kind: Kind
-    nth: int = 0
-    until: int | None = None
-    quantity: str | None = None
-    obis: str | None = None
-    optional: bool = False
-    source: str | None = None
-
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        """Refuse what is no record's beginning; ValueError names it."""
-        if self.obis is not None:
-            obis.from_text(self.obis)
-        if self.until is not None and self.until <= self.storage:
-            raise ValueError(f"expected a storage after {self.storage}, got {self.until}")
-
-    @property
-    def key(self) -> NativeKey:
-        """Its native key, in the first of its storages."""
-        return key_of(self.record, self.nth)
-
-    @property
-    def storage(self) -> int:
-        """The first of its storages."""
-        return int(self.key.parts[STORAGE_AT])
-
-    @property
-    def subunit(self) -> int:
-        """Which of the device's inputs it is of; 0: the meter itself."""
-        return int(self.key.parts[3])
-
-    def places(self) -> tuple[NativeKey, ...]:
-        """Its keys, one for each of its storages."""
-        vib, first, *rest = self.key.parts
-        last = self.storage if self.until is None else self.until
-        return tuple(NativeKey(self.key.protocol, (vib, each, *rest)) for each in range(int(first), last + 1))
-
-    def measures(self) -> str:
-        """What it measures: by the model, else by the decoder's table."""
-        vib = self.key.parts[0]
-        return self.quantity or (vif.meaning_of(vib).quantity if isinstance(vib, bytes) else "")
-
-    def proposed(self, medium: int | None) -> bytes | None:
-        """Its proposed OBIS name: by the model, else by the table."""
-        return naming.proposed(self.key, medium) if self.obis is None else obis.from_text(self.obis)
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Storages in which the meter keeps former values, `first` to `last`.
-
-    `date` is the record of their date: of the first storage where each has its own, else of the one storage that holds
-    it for all. `edge` says which end of the dated day the values are of; "unsaid" where no source says it.
-    """
-
-    first: int
-    last: int
-    every: Literal["year", "month", "set day"]
-    date: str
-    edge: Literal["start", "end", "unsaid"]
-    source: str
-
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        """Refuse what is no storage."""
-        if not 1 <= self.first <= self.last:
-            raise ValueError(f"expected storages from 1 on, got {self.first} to {self.last}")
-
-    @property
-    def depth(self) -> int:
-        """How many former values the meter keeps."""
-        return self.last - self.first + 1
-
-    def dates(self) -> set[NativeKey]:
-        """The keys of the records that hold the dates."""
-        key = key_of(self.date)
-        vib, storage, *rest = key.parts
-        storages = range(self.first, self.last + 1) if storage == self.first else [storage]
-        return {NativeKey(key.protocol, (vib, each, *rest)) for each in storages}
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A pulse input: a meter of its own behind this one; what it counts is in the device map."""
-
-    subunit: int
-    what: str
-
-    __pydantic_config__ = STRICT
-
-
-@dataclass(frozen=True, slots=True)
-class Sentinel:
-    """Octets (hex, as they come) that stand for "no value", the records in which they do, and what they say."""
-
-    octets: str
-    records: tuple[str, ...]
-    says: str
-    source: str
-
-    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,25 +207,6 @@ class MbusModel:
     def register_of(self, key: NativeKey) -> Register | None:
         """The register with this key."""
         return next((each for each in self.registers if key in each.places()), None)
-
-
-def key_of(record: str, nth: int = 0) -> NativeKey:
-    """The native key of the record that begins with this data and value information.
-
-    Raises:
-        ValueError: it is no beginning of a record, or more than that.
-    """
-    octets = bytes.fromhex(record)
-    if not octets:
-        raise ValueError("expected data and value information in hex, got nothing")
-    try:
-        info, at = dif.decode(octets, 0)
-        vib, _, end = vif.decode(octets, at)
-    except MeterError as error:
-        raise ValueError(f"expected {error.expected}, got {error.got} in {record!r}") from None
-    if end != len(octets):
-        raise ValueError(f"expected data and value information alone, got {record!r}")
-    return NativeKey.mbus(vib, info.storage, info.tariff, info.subunit, info.function, nth)
 
 
 @cache

@@ -15,6 +15,7 @@ from protocols.mbus.meaning import identity, values
 from protocols.mbus.telegram import Telegram
 from protocols.models import mbus as models
 from protocols.models.files import BadModel
+from protocols.models.registers import key_of
 from protocols.reading import Identity, Protocol
 
 FOLDER = Path(models.__file__).with_suffix("")
@@ -38,7 +39,7 @@ def records(example: models.Example) -> list[ShownRecord]:
 def check_values(model: models.MbusModel, example: models.Example) -> None:
     """Every record is what the file says, under the key that the file says."""
     found, shown = values(*answered(example)), records(example)
-    keys = [models.key_of(each.record, each.nth) for each in example.values]
+    keys = [key_of(each.record, each.nth) for each in example.values]
     assert [each.key for each in found] == keys, model.name
     for record, wanted in zip(shown, example.values, strict=True):
         assert (record.value, record.unit, record.state) == (wanted.value, wanted.unit, wanted.state), wanted
@@ -49,7 +50,7 @@ def check_sentinels(model: models.MbusModel) -> None:
     shown = [record for example in model.examples for record in records(example)]
     keys = [value.key for example in model.examples for value in values(*answered(example))]
     for sentinel in model.sentinels:
-        places = {models.key_of(each) for each in sentinel.records}
+        places = {key_of(each) for each in sentinel.records}
         places = {key for register in model.registers for key in register.places() if register.key in places}
         found = [r for r, key in zip(shown, keys, strict=True) if key in places and r.raw.endswith(sentinel.octets)]
         assert found, sentinel
@@ -115,8 +116,8 @@ def test_a_meter_is_looked_for_by_what_is_known_of_it() -> None:
 
 def test_a_register_is_the_same_whatever_its_coding() -> None:
     """0C06 is BCD, 0406 an integer: one key; another storage is another register."""
-    assert models.key_of("0c06") == models.key_of("0406")
-    assert models.key_of("4406") != models.key_of("0406")
+    assert key_of("0c06") == key_of("0406")
+    assert key_of("4406") != key_of("0406")
 
 
 def test_a_proposed_name_is_the_tables_or_the_models() -> None:
@@ -137,7 +138,7 @@ def test_a_history_knows_its_dates_and_its_depth() -> None:
     months = models.load("rossweiner-modularis").histories[1]
     assert (months.depth, months.every, len(months.dates())) == (12, "month", 12)
     year = models.load("landis-gyr-ultraheat-t230").histories[0]
-    assert year.dates() == {models.key_of("848f0f6d")}  # one storage dates another
+    assert year.dates() == {key_of("848f0f6d")}  # one storage dates another
 
 
 def test_the_allowance_depends_on_the_meters_of_the_line() -> None:
