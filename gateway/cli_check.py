@@ -16,10 +16,11 @@ from pathlib import Path
 
 import click
 
+from gateway.battery import Use
 from gateway.config import Checked, Configuration, check_configuration
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.forecast import Forecast
-from gateway.inspect import bus_time, inspect
+from gateway.inspect import batteries, bus_time, inspect
 from protocols.settings import shown
 from protocols.settings.problems import Level, ReportedError, coloured, counted, report
 
@@ -44,12 +45,13 @@ def _unusable(found: Checked, text: str, as_json: bool) -> int:
 
 def _usable(path: Path, found: Checked, configuration: Configuration, as_json: bool, online: bool) -> int:
     now = datetime.datetime.now(datetime.UTC)
-    files, buses = inspect(configuration, now), bus_time(configuration)
+    files, buses, uses = inspect(configuration, now), bus_time(configuration), batteries(configuration)
     if not as_json:
         _print(path, found, configuration, files, buses)
+        _print_batteries(uses)
     seen = asyncio.run(_collect(_online(configuration, now), as_json)) if online else []
     marks = [Mark.HINT for each in found.problems if each.level is Level.HINT]
-    marks += [each.mark for each in (*files, *(finding for _, finding in buses), *seen)]
+    marks += [each.mark for each in (*files, *(finding for _, finding in (*buses, *uses)), *seen)]
     code = exit_code(marks)
     if as_json:
         content = {
@@ -58,6 +60,7 @@ def _usable(path: Path, found: Checked, configuration: Configuration, as_json: b
             "configuration": [asdict(each) for each in shown.rows(configuration)],
             "files": [asdict(each) for each in files],
             "bus_time": [{**asdict(each), "mark": finding.mark} for each, finding in buses],
+            "batteries": [{**asdict(each), "mark": finding.mark} for each, finding in uses],
             "online": [asdict(each) for each in seen],
         }
         click.echo(json.dumps(content, indent=1))
@@ -81,6 +84,12 @@ def _print(
     click.echo("\n".join(str(each) for each in files))
     click.echo("\nbus time")
     click.echo("\n".join(str(finding) for _, finding in buses))
+
+
+def _print_batteries(uses: list[tuple[Use, Finding]]) -> None:
+    if uses:
+        click.echo("\nbatteries")
+        click.echo("\n".join(str(finding) for _, finding in uses))
 
 
 def _verdict(code: int, marks: list[Mark]) -> str:

@@ -1,4 +1,4 @@
-"""What `check` finds without touching a meter or the link: the files a configuration names, and the bus time."""
+"""What `check` finds without touching a meter or the link: the files a configuration names, bus time and batteries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway import enrol
-from gateway.config import Configuration, DlmsDevice
+from gateway import battery, enrol
+from gateway.battery import Use
+from gateway.config import Configuration, DlmsDevice, MbusBus
 from gateway.findings import Finding, Mark, failed
 from gateway.forecast import Forecast, forecast
 from gateway.password import password_of, password_path
@@ -45,6 +46,21 @@ def _judged(found: Forecast) -> Finding:
         do = "with long answers or repeated questions slots become late: leave more room"
         return Finding(Mark.HINT, f"bus {found.bus}", str(found), "", do)
     return Finding(Mark.OK, f"bus {found.bus}", str(found))
+
+
+def batteries(configuration: Configuration) -> list[tuple[Use, Finding]]:
+    """How often each M-Bus meter is asked, against what its model allows."""
+    uses = [use for bus in configuration.bus if isinstance(bus, MbusBus) for use in battery.uses(bus)]
+    return [(use, _spent(use)) for use in uses]
+
+
+def _spent(use: Use) -> Finding:
+    what = f"meter {use.device}"
+    if not use.too_often:
+        return Finding(Mark.OK, what, str(use))
+    do = f"set cadence_s to {use.right_cadence_s} or more; a meter with mains supply may be asked as it is"
+    do += "" if use.sure else "; version and medium tell its model (scan shows them)"
+    return Finding(Mark.HINT, what, str(use), "", do)
 
 
 def _folders(configuration: Configuration) -> Iterator[Finding]:

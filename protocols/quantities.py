@@ -1,8 +1,9 @@
 """What a register measures, in words: from the native key alone, never from its position or its number.
 
-M-Bus from the value information block, storage, tariff, subunit and function (EN 13757-3); DLMS from the OBIS name
-(IEC 62056-61, EN 13757-1); Modbus from the meter's model where `protocols.models` knows it. What is not known is named
-as the meter names it. Words are for people: nothing is decided by them.
+M-Bus from the value information block, storage, tariff, subunit and function, in the words of the decoder's own tables
+(`protocols.mbus.vif`); DLMS from the OBIS name (IEC 62056-61, EN 13757-1); Modbus from the meter's model where
+`protocols.models` knows it. What is not known is named as the meter names it. Words are for people: nothing is decided
+by them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import functools
 from enum import IntEnum
 
 from protocols import obis
-from protocols.mbus import vif
+from protocols.mbus import fixed, vif
 from protocols.mbus.faults import RecordCutShort
 from protocols.reading import Identity, NativeKey, Protocol
 
 REGISTERS = 4_096  # of Modbus meters whose names are remembered
 FUNCTIONS = ("", "maximum", "minimum", "in error state")  # of an M-Bus record
-_EXTENSION = 0x80
 
 
 class Rank(IntEnum):
@@ -36,89 +36,30 @@ Quantity = tuple[str, Rank]
 _UNKNOWN: Quantity = ("", Rank.OTHER)
 
 
-def _codes(first: int, last: int, name: str, rank: Rank = Rank.OTHER) -> dict[int, Quantity]:
-    return dict.fromkeys(range(first, last + 1), (name, rank))
-
-
-# EN 13757-3, table of primary VIFs
-_PRIMARY: dict[int, Quantity] = {
-    **_codes(0x00, 0x0F, "energy", Rank.ENERGY),
-    **_codes(0x10, 0x17, "volume", Rank.VOLUME),
-    **_codes(0x18, 0x1F, "mass", Rank.VOLUME),
-    **_codes(0x20, 0x23, "on time"),
-    **_codes(0x24, 0x27, "operating time"),
-    **_codes(0x28, 0x37, "power", Rank.POWER),
-    **_codes(0x38, 0x4F, "flow", Rank.FLOW),
-    **_codes(0x50, 0x57, "mass flow", Rank.FLOW),
-    **_codes(0x58, 0x5B, "flow temperature", Rank.TEMPERATURE),
-    **_codes(0x5C, 0x5F, "return temperature", Rank.TEMPERATURE),
-    **_codes(0x60, 0x63, "temperature difference", Rank.TEMPERATURE),
-    **_codes(0x64, 0x67, "external temperature", Rank.TEMPERATURE),
-    **_codes(0x68, 0x6B, "pressure"),
-    0x6C: ("date", Rank.OTHER),
-    0x6D: ("date and time", Rank.OTHER),
-    0x6E: ("heat cost units", Rank.ENERGY),
-    **_codes(0x70, 0x73, "averaging duration"),
-    **_codes(0x74, 0x77, "actuality duration"),
-    0x78: ("fabrication number", Rank.OTHER),
-    0x79: ("identification", Rank.OTHER),
-    0x7A: ("bus address", Rank.OTHER),
-    0x7F: ("manufacturer's value", Rank.OTHER),
+# Which of the names that M-Bus tables give (protocols/mbus/vif.py, fixed.py) are those of a meter's main values
+_RANKS = {
+    **dict.fromkeys(("energy", "reactive energy", "apparent energy", "heat cost allocator units"), Rank.ENERGY),
+    **dict.fromkeys(("volume", "mass"), Rank.VOLUME),
+    **dict.fromkeys(("power", "reactive power", "apparent power"), Rank.POWER),
+    **dict.fromkeys(("volume flow", "mass flow"), Rank.FLOW),
+    **dict.fromkeys(("flow temperature", "return temperature", "temperature difference"), Rank.TEMPERATURE),
+    **dict.fromkeys(("external temperature", "temperature"), Rank.TEMPERATURE),
+    **dict.fromkeys(("voltage", "current", "frequency"), Rank.ELECTRIC),
 }
-# ... its extension after FD
-_AFTER_FD: dict[int, Quantity] = {
-    0x08: ("access number", Rank.OTHER),
-    0x09: ("medium", Rank.OTHER),
-    0x0A: ("manufacturer", Rank.OTHER),
-    0x0B: ("parameter set", Rank.OTHER),
-    0x0C: ("model and version", Rank.OTHER),
-    0x0D: ("hardware version", Rank.OTHER),
-    0x0E: ("firmware version", Rank.OTHER),
-    0x0F: ("software version", Rank.OTHER),
-    0x10: ("customer location", Rank.OTHER),
-    0x11: ("customer", Rank.OTHER),
-    0x17: ("error flags", Rank.OTHER),
-    0x18: ("error mask", Rank.OTHER),
-    0x1A: ("digital output", Rank.OTHER),
-    0x1B: ("digital input", Rank.OTHER),
-    0x3A: ("number without dimension", Rank.OTHER),
-    **_codes(0x40, 0x4F, "voltage", Rank.ELECTRIC),
-    **_codes(0x50, 0x5F, "current", Rank.ELECTRIC),
-    0x60: ("reset counter", Rank.OTHER),
-    0x61: ("cumulation counter", Rank.OTHER),
-    **_codes(0x6C, 0x6F, "operating time of the battery"),
-    0x74: ("remaining life of the battery", Rank.OTHER),
+# ... and those that are said in other words where readings of all protocols stand side by side
+_SAID = {
+    "volume flow": "flow",
+    "heat cost allocator units": "heat cost units",
+    "manufacturer specific": "manufacturer's value",
+    "cold or warm temperature limit": "temperature limit",
+    "cumulated maximum power": "maximum power, summed up",
 }
-# ... and after FB
-_AFTER_FB: dict[int, Quantity] = {
-    **_codes(0x00, 0x01, "energy", Rank.ENERGY),
-    **_codes(0x02, 0x03, "reactive energy", Rank.ENERGY),
-    **_codes(0x04, 0x05, "apparent energy", Rank.ENERGY),
-    **_codes(0x08, 0x0F, "energy", Rank.ENERGY),
-    **_codes(0x10, 0x11, "volume", Rank.VOLUME),
-    **_codes(0x14, 0x17, "reactive power", Rank.POWER),
-    **_codes(0x18, 0x19, "mass", Rank.VOLUME),
-    **_codes(0x1A, 0x1B, "relative humidity"),
-    **_codes(0x28, 0x29, "power", Rank.POWER),
-    **_codes(0x2C, 0x2F, "frequency", Rank.ELECTRIC),
-    **_codes(0x30, 0x31, "power", Rank.POWER),
-    **_codes(0x34, 0x37, "apparent power", Rank.POWER),
-    **_codes(0x74, 0x77, "temperature limit"),
-    **_codes(0x78, 0x7F, "maximum power, summed up"),
+# Qualifiers (protocols/mbus/vife.py) that say which part of the amount is meant, in shorter words
+_DIRECTIONS = {
+    "accumulation of positive contributions": "forward",
+    "accumulation of negative contributions": "backward",
+    "non-metric unit": "not metric",
 }
-_EXTENSIONS = {0xFD: _AFTER_FD, 0xFB: _AFTER_FB}
-# The fixed structure's counters (protocols/mbus/fixed.py): 73, which counter, unit code
-_FIXED, _FIXED_SIZE = 0x73, 3
-_FIXED_UNITS: dict[int, Quantity] = {
-    **_codes(0x02, 0x13, "energy", Rank.ENERGY),
-    **_codes(0x14, 0x25, "power", Rank.POWER),
-    **_codes(0x26, 0x2E, "volume", Rank.VOLUME),
-    **_codes(0x2F, 0x37, "flow", Rank.FLOW),
-    0x38: ("temperature", Rank.TEMPERATURE),
-    0x39: ("heat cost units", Rank.ENERGY),
-}
-# VIFEs that say which part of the amount is meant
-_DIRECTIONS = {0x3B: "forward", 0x3C: "backward", 0x3D: "not metric"}
 
 # IEC 62056-61, electricity: value group C and, behind the energies' words, what is measured at a moment
 _ELECTRICITY = {
@@ -216,27 +157,27 @@ def _mbus(vib: bytes, storage: int, tariff: int, subunit: int, function: int) ->
 
 def _vif(vib: bytes) -> Quantity:
     """The words of a value information block; its corrections of the number say nothing here."""
-    if not vib:
+    if vib[:1] == bytes([fixed.LOW]) and len(vib) == fixed.KEY_SIZE:
+        return _counter(vib[1], vib[2])
+    if vib and vib[0] & ~vif.EXTENSION == vif.PLAIN_TEXT:  # the unit says what it is
+        return vif.OWN_UNIT, Rank.OTHER
+    try:
+        _, meaning, _ = vif.decode(vib, 0)
+    except RecordCutShort:
         return _UNKNOWN
-    if vib[0] == _FIXED and len(vib) == _FIXED_SIZE:
-        return _FIXED_UNITS.get(vib[2], (f"counter {vib[1]}", Rank.OTHER))
-    table = _EXTENSIONS.get(vib[0])
-    code, vifes = (vib[1], vib[2:]) if table is not None and len(vib) > 1 else (vib[0], vib[1:])
-    if vib[0] & ~_EXTENSION == 0x7C:  # plain text: the unit says what it is
-        return "value in the meter's own unit", Rank.OTHER
-    words, place = (table or _PRIMARY).get(code & ~_EXTENSION) or (_decoded(vib), Rank.OTHER)
-    found = [_DIRECTIONS[each & ~_EXTENSION] for each in vifes if each & ~_EXTENSION in _DIRECTIONS]
-    if code & ~_EXTENSION == 0x7F:  # what follows is the manufacturer's
-        return words, place
+    found = [_DIRECTIONS[each] for each in meaning.qualifiers if each in _DIRECTIONS]
+    words, place = _named(meaning.quantity)
     return (", ".join([words, *found]), Rank.OTHER if found else place) if words else _UNKNOWN
 
 
-def _decoded(vib: bytes) -> str:
-    """What the decoder calls it; nothing where it does not know or the block is not whole."""
-    try:
-        return vif.decode(vib, 0)[1].quantity
-    except RecordCutShort:
-        return ""
+def _counter(number: int, code: int) -> Quantity:
+    """A counter of the fixed structure; one whose unit says nothing of it keeps its number."""
+    meaning = fixed.UNITS.get(code, vif.UNKNOWN)
+    return _named(meaning.quantity) if meaning.unit else (f"counter {number}", Rank.OTHER)
+
+
+def _named(quantity: str) -> Quantity:
+    return _SAID.get(quantity, quantity), _RANKS.get(quantity, Rank.OTHER)
 
 
 def _dlms(name: bytes) -> Quantity:

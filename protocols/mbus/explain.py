@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from protocols.mbus import data, dates, dif, fixed, link, telegram, vife
+from protocols import obis
+from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vife
 from protocols.mbus.faults import NotHex
 from protocols.mbus.link import Frame
 from protocols.mbus.meaning import values
@@ -42,7 +43,8 @@ STATUS = (
 class ShownRecord:
     """One record in words; `value` is a plain decimal number, a date or a text, None where there is none.
 
-    `unit` is a UCUM name, empty where there is none or none is known; `raw` the whole record in hex.
+    `unit` is a UCUM name, empty where there is none or none is known; `raw` the whole record in hex; `obis` the name
+    that is proposed for the register, None where there is none.
     """
 
     function: str
@@ -55,6 +57,7 @@ class ShownRecord:
     state: str
     qualifiers: tuple[str, ...]
     raw: str
+    obis: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def shown(frame: Frame, answer: Telegram | None) -> ShownTelegram:
         more=answer.more,
         partial=answer.partial,
         manufacturer_data=answer.manufacturer_data.hex(),
-        records=tuple(_record(frame, *pair) for pair in zip(answer.records, values(answer), strict=True)),
+        records=tuple(_record(frame, who.medium, *pair) for pair in zip(answer.records, values(answer), strict=True)),
     )
 
 
@@ -182,8 +185,8 @@ def written(number: Number | None) -> str | None:
     return None
 
 
-def _record(frame: Frame, record: Record, value: Value) -> ShownRecord:
-    info, meaning = record.info, record.meaning
+def _record(frame: Frame, medium: int | None, record: Record, value: Value) -> ShownRecord:
+    info, meaning, name = record.info, record.meaning, naming.proposed(value.key, medium)
     return ShownRecord(
         function=dif.FUNCTIONS[info.function],
         storage=info.storage,
@@ -195,6 +198,7 @@ def _record(frame: Frame, record: Record, value: Value) -> ShownRecord:
         state=value.state.name.lower().replace("_", "-"),
         qualifiers=(*record.qualifiers, *_remarks(record, value.state)),
         raw=raw(frame, record).hex(),
+        obis=None if name is None else obis.shown(name),
     )
 
 

@@ -28,6 +28,7 @@ BINARY = 0x01
 STORED = 0x02
 UNIT = 0x3F
 SAME_BUT_HISTORIC = 0x3E
+KEY_SIZE = 3  # bytes of a counter's key
 FORMER = "at an earlier time"
 # The codes of both header lists; "mode 2" media say once more that the high byte comes first.
 MEDIA = {**{code: code for code in range(9)}, 0x0A: 0x03, 0x0B: 0x04, 0x0C: 0x06, 0x0D: 0x07, 0x0E: 0x08}

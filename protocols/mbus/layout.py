@@ -110,7 +110,9 @@ def _record_line(number: int, record: ShownRecord) -> str:
     place = [f"storage {record.storage}" if record.storage else "", f"tariff {record.tariff}" if record.tariff else ""]
     place += [f"subunit {record.subunit}" if record.subunit else ""]
     said = ", ".join(filter(None, [*place, *record.qualifiers]))
-    return f"{number:4}  {record.quantity:<28}  {value:>22}  {record.state:<11}  {said}".rstrip()
+    return (
+        f"{number:4}  {record.quantity:<28}  {value:>22}  {record.state:<11}  {record.obis or '':<14}  {said}".rstrip()
+    )
 
 
 def _table(found: list[Part]) -> Iterator[str]:

@@ -28,6 +28,7 @@ THIRD_EXTENSION = 0xEF  # reserved: what follows it is in no table
 PLAIN_TEXT = 0x7C
 MANUFACTURER = 0x7F
 SECOND_LEVEL = 0x7D  # after FD: the code follows in the next VIFE
+OWN_UNIT = "value in the meter's own unit"  # what a plain text is the unit of
 MAX_UNIT_TEXT = 32  # characters of a unit that the meter spells out; longer ones are not a unit
 TIME_UNITS = ("s", "min", "h", "d")
 LONG_TIME_UNITS = ("h", "d", "mo", "a")
@@ -57,7 +58,8 @@ class Meaning:
 
     `failed` is the record error of VIFE 01-1F; `base` the value information without the VIFEs that make a date.
     `quantity` names what is measured ("flow temperature"; empty where the standard does not say), `qualifiers` what the
-    VIFEs say of it; both are for people: nothing is decided by them. `unsigned` numbers have no sign bit.
+    VIFEs say of it; no value is decided by them, only how it is shown and which names are proposed for it. `unsigned`
+    numbers have no sign bit.
     """
 
     kind: Kind
@@ -312,7 +314,7 @@ def _spelled(text: bytes) -> Meaning:
     if not 0 < len(text) <= MAX_UNIT_TEXT or any(not 0x20 <= octet < 0x7F or octet in b"{}" for octet in text):
         return UNKNOWN
     unit = "{" + text[::-1].decode("ascii").replace(" ", "_") + "}"
-    return Meaning(Kind.NUMBER, unit, quantity="value in the meter's own unit")
+    return Meaning(Kind.NUMBER, unit, quantity=OWN_UNIT)
 
 
 def _applied(meaning: Meaning, found: Vife | None, code: int, before: bytes) -> Meaning:

@@ -11,20 +11,18 @@ never changed, and no two models share one.
 from __future__ import annotations
 
 import difflib
-import json
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from protocols.errors import ConfigurationError
 from protocols.modbus.registers import MAX_COUNT, Register, Table
+from protocols.models.files import STRICT, parse
 from protocols.reading import Identity, NativeKey, Protocol
 
 FOLDER = Path(__file__).with_suffix("")
-STRICT = ConfigDict(extra="forbid", strict=True)  # nothing unknown, nothing converted
 ADDRESS_AT, TYPE_AT = 1, 2  # parts of a native key
 
 
@@ -33,13 +31,6 @@ class UnknownModel(ConfigurationError):  # noqa: N818 - named after what is wron
 
     code = "PLB-C240"
     do = "give one of the known models, or send the meter's register list to the maintainers"
-
-
-class BadModel(ConfigurationError):  # noqa: N818
-    """A model's file has faults."""
-
-    code = "PLB-C241"
-    do = "correct the model's file; where it came with the product, report it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +163,12 @@ def from_toml(name: str, text: str) -> ModbusModel:
     Raises:
         BadModel: every fault of the file, with its place.
     """
-    try:
-        # As JSON, because strict parsing takes arrays and tables from there only; a date of TOML becomes a text.
-        file = json.dumps({**tomllib.loads(text), "name": name}, default=str)
-        return TypeAdapter(ModbusModel).validate_json(file)
-    except tomllib.TOMLDecodeError as error:
-        raise BadModel("a TOML file", str(error), name) from None
-    except ValidationError as error:
-        found = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors())
-        raise BadModel("a model", found, name) from None
+    return parse(_adapter(), name, text)
+
+
+@cache
+def _adapter() -> TypeAdapter[ModbusModel]:
+    return TypeAdapter(ModbusModel)
 
 
 def label(sealed: Identity | str | None, key: NativeKey) -> str | None:
@@ -188,7 +176,3 @@ def label(sealed: Identity | str | None, key: NativeKey) -> str | None:
     manufacturer = sealed.manufacturer if isinstance(sealed, Identity) else sealed
     model = next((load(name) for name in names() if load(name).sealed_as == manufacturer), None)
     return None if model is None else model.label_of(key)
-
-
-def _place(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(each) for each in place) or "the file"

@@ -43,7 +43,19 @@ FIELDS = [
     "manufacturer_data",
     "records",
 ]
-RECORD_FIELDS = ["function", "storage", "tariff", "subunit", "quantity", "unit", "value", "state", "qualifiers", "raw"]
+RECORD_FIELDS = [
+    "function",
+    "storage",
+    "tariff",
+    "subunit",
+    "quantity",
+    "unit",
+    "value",
+    "state",
+    "qualifiers",
+    "raw",
+    "obis",
+]
 STATES = {"ok", "invalid", "recurring", "error-state", "unknown"}
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 PLAIN = re.compile(r"-?\d+(\.\d+)?")
@@ -121,6 +133,7 @@ def test_a_telegram_has_these_fields() -> None:
         "state": "ok",
         "qualifiers": (),
         "raw": "040639300000",
+        "obis": "6-0:1.0.0.255",
     }
 
 
@@ -204,6 +217,11 @@ def test_what_is_no_reading_shows_what_can_be_shown(record: str, state: str, val
     found = only(record)
     assert (found["state"], found["value"], found["unit"]) == (state, value, unit)
     assert found["raw"] == bytes.fromhex(record).hex()
+
+
+def test_a_telegram_without_a_header_proposes_no_names() -> None:
+    """Nobody says what its energy is of."""
+    assert only("0406 39300000")["obis"] is None
 
 
 def test_a_stored_value_without_a_valid_date_says_so() -> None:
@@ -374,7 +392,7 @@ def test_the_command_explains_for_people() -> None:
     assert lines[0] == (
         "KAM 12345678 version 8, medium 04 (heat, outlet), access number 85, status 00 (nothing to report), address 5"
     )
-    assert lines[2].split() == ["1", "energy", "12345000", "Wh", "ok"]
+    assert lines[2].split() == ["1", "energy", "12345000", "Wh", "ok", "6-0:1.0.0.255"]
     assert "    21  39 30 00 00                          data, 12345000 Wh" in lines
 
 

@@ -14,6 +14,7 @@ from protocols.modbus.faults import BadIdentity
 from protocols.modbus.registers import WORD
 from protocols.modbus.values import identity, value
 from protocols.models import modbus as models
+from protocols.models.files import BadModel
 from protocols.reading import Float32, Identity, NativeKey, Protocol, Raw, Scaled, State, Value
 
 EM340, SDM630 = "carlo-gavazzi-em340", "eastron-sdm630-modbus"
@@ -107,7 +108,7 @@ def test_what_is_not_known_has_no_label() -> None:
 def test_every_mistake_in_a_model_is_named(old: str, new: str, named: str) -> None:
     text = FILE.read_text()
     assert old in text
-    with pytest.raises(models.BadModel, match="PLB-C241") as caught:
+    with pytest.raises(BadModel, match="PLB-C241") as caught:
         models.from_toml("broken", text.replace(old, new, 1))
     assert named in str(caught.value)
 

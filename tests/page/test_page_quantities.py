@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocols import obis
+from protocols import obis, quantities
+from protocols.mbus import fixed, naming, vif, vife
 from protocols.models.modbus import load
 from protocols.quantities import Rank, label, rank
 from protocols.reading import Identity, NativeKey, Protocol
@@ -34,12 +35,48 @@ HEAT = Identity(Protocol.MBUS, "KAM", "80012345", 1, 4)
         ("fb2a", (1, 0, 0, 0), "phase angle voltage to voltage, set day 1", Rank.OTHER),
         ("730105", (0, 0, 0, 0), "energy", Rank.ENERGY),  # the fixed structure's first counter
         ("73023a", (0, 0, 0, 0), "counter 2", Rank.OTHER),
+        ("73022f", (1, 0, 0, 0), "flow, set day 1", Rank.OTHER),
+        ("3b", (0, 0, 0, 0), "flow", Rank.FLOW),
+        ("6e", (0, 0, 0, 0), "heat cost units", Rank.ENERGY),
+        ("fb20", (0, 0, 0, 0), "volume, not metric", Rank.OTHER),
+        ("fb77", (0, 0, 0, 0), "temperature limit", Rank.OTHER),
+        ("fb7e", (0, 0, 0, 0), "maximum power, summed up", Rank.OTHER),
+        ("86fc0b", (0, 0, 0, 0), "energy", Rank.ENERGY),
+        ("86fcbc3c", (0, 0, 0, 0), "energy, backward", Rank.OTHER),  # the code behind FC is no direction
+        ("86ff3c", (0, 0, 0, 0), "energy", Rank.ENERGY),  # nor what is the manufacturer's
     ],
 )
 def test_an_mbus_key_is_named(vib: str, place: tuple[int, int, int, int], words: str, order: Rank) -> None:
     """From VIB, storage, tariff, subunit and function."""
     key = NativeKey.mbus(bytes.fromhex(vib), *place)
     assert (label(key, HEAT), rank(key, HEAT)) == (words, order)
+
+
+@pytest.mark.parametrize(
+    ("before", "table"), [("", vif.PRIMARY), ("fd", vif.AFTER_FD), ("fb", vif.AFTER_FB), ("fdfd", vif.AFTER_FD_FD)]
+)
+def test_whatever_the_decoder_names_is_named(before: str, table: dict[int, vif.Meaning]) -> None:
+    """One table: a code that is added there has its words here."""
+    for code in table:
+        key = NativeKey.mbus(bytes.fromhex(before) + bytes([code]), 0, 0, 0, 0)
+        assert not label(key, HEAT).startswith("value "), key
+
+
+def test_what_has_a_rank_or_a_name_of_its_own_is_in_the_decoders_tables() -> None:
+    """A misspelt quantity would rank nothing."""
+    tables = (vif.PRIMARY, vif.AFTER_FD, vif.AFTER_FB, vif.AFTER_FD_FD, fixed.UNITS)
+    named = {meaning.quantity for table in tables for meaning in table.values()}
+    electric = {*naming.ELECTRIC_TOTALS, *naming.ELECTRIC_POWERS, *naming.ELECTRIC_MOMENTS}
+    thermal = {*naming.THERMAL_TOTALS, *naming.THERMAL_MOMENTS, *naming.WATER_TOTALS, *naming.WATER_MOMENTS}
+    said = {each.words for each in (*vife.COMBINABLE.values(), *vife.AFTER_FC.values())}
+    assert set(quantities._DIRECTIONS) - said == set()
+    assert {*quantities._RANKS, *quantities._SAID, *electric, *thermal, *naming.ALLOCATOR_TOTALS} - named == set()
+
+
+def test_every_unit_of_the_fixed_structure_is_named_or_counted() -> None:
+    for code in range(0x40):
+        key = NativeKey.mbus(bytes([fixed.LOW, 1, code]), 0, 0, 0, 0)
+        assert (label(key, HEAT) == "counter 1") == (not fixed.UNITS.get(code, vif.UNKNOWN).unit)
 
 
 @pytest.mark.parametrize(
