@@ -66,7 +66,7 @@ DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
 CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twin", *ROT}), "orphan": ROT}
 CAUSES["restored"] = frozenset({"collector-restore"})
 # Objects of ours that are in memory when all is at rest, and for each gateway and day those of processes that ended.
-OBJECTS, OBJECTS_A_DAY = 6_000, 1_500
+OBJECTS, OBJECTS_A_DAY = 6_000, 3_000
 FULL_MS = 90_000  # what is refused was answered so long before the buffer said that it is full
 Shown = dict[str, dict[str, str]]
 

@@ -15,6 +15,7 @@ from fuzzing import GOOD, SOAK_INPUTS, TEST_INPUTS, Outcome, Target, examine, hu
 CASES = sorted((Path(__file__).parent / "cases").glob("*.hex"))
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_hostile_inputs_are_a_value_or_a_named_error(target: Target) -> None:
     """As many as the table says; both ends are met, so what lies behind the first check is reached."""

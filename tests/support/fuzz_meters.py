@@ -455,8 +455,6 @@ TARGETS = (
         errors=MeterError,
         work=Work(400_000, 400),
         memory=4 * MIB,
-        inputs=3_000,
-        why="each is a hundred questions",
     ),
     Target(
         "dlms-frames", tuple(_framed(each, to_meter=False) for each in _HDLC_REPLIES), dlms_frames, errors=MeterError

@@ -238,24 +238,19 @@ def _word() -> bytes:
 
 
 _CONTENT = pack([1, s.GATEWAY, [["riser", [["heat-1", 1, 5, [None, "60300001", None, None], "1"]]]]])
-_FEW = "a store or a buffer takes its time"
 TARGETS = (
     Target("collector-packet", (*PACKETS.values(), TRUST_FILE, REQUEST_FILE), any_message),
     Target(
         "collector-signed", (HEADERS["batch"], HEADERS["hello"]), signed_message, mutators.trees, work=Work(5_000, 60)
     ),
-    Target(
-        "collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), inputs=1_000, why=_FEW, cost=9
-    ),
+    Target("collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), cost=9),
     Target("collector-devices", (_CONTENT,), shown_devices, mutators.trees, only_values=True),
-    Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway, inputs=3_000, why=_FEW),
+    Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway),
     Target(
         "gateway-signed",
         (_word(), HEADERS["ack"]),
         signed_word,
         mutators.trees,
         work=Work(20_000, 60),
-        inputs=3_000,
-        why=_FEW,
     ),
 )
