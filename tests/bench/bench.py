@@ -98,7 +98,8 @@ def plan(seed: int, sizes: Sizes = Sizes()) -> Plan:
     """The plan of a seed."""
     dice = random.Random(f"{seed}/plan")
     if sizes.cramped or seed % CRAMPED == CRAMPED - 1:
-        shapes = (Shape(2, 4, 600, 3_600 if sizes.cramped else 10_800),) * sizes.gateways
+        shape = Shape(2, 4, 600, 3_600) if sizes.cramped else Shape(2, 2, 900, 10_800)
+        shapes = (shape,) * sizes.gateways
         return Plan(seed, sizes.days, shapes, CRAMPED_BYTES)
     return Plan(seed, sizes.days, tuple(_shape(dice, sizes.busy) for _ in range(sizes.gateways)))
 
