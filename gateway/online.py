@@ -162,7 +162,8 @@ def answered(what: str, device: Device, shown: list[Reading]) -> list[Finding]:
 def meter_step(bus: Bus, device: Device, error: PlombaError) -> str:
     """What to do about an error of a meter, where its configuration says more than the error."""
     if isinstance(error, AnotherMeter):
-        key = "id, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
+        number = "secondary" if isinstance(device, MbusDevice) and device.secondary is not None else "id"
+        key = f"{number}, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
         return f"correct {key} of {device.name} in the file, or see whether this is the meter you mean"
     if isinstance(bus, DlmsBus) and isinstance(error, NoAnswer | StreamEnded):
         other, at = ("tcp", "tcp+hdlc") if bus.url.startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
@@ -181,7 +182,7 @@ def described(meter: Identity) -> str:
 def to_configure(device: Device, meter: Identity) -> list[str]:
     """The lines that fix the identity of a device whose configuration has none."""
     if isinstance(device, MbusDevice):
-        if device.id is not None or meter.id is None:
+        if device.identity.id is not None or meter.id is None:
             return []
         text = [f'id = "{meter.id}"'] + ([f'manufacturer = "{meter.manufacturer}"'] if meter.manufacturer else [])
         numbers = (("version", meter.version), ("medium", meter.medium))
@@ -215,7 +216,7 @@ def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
 
 def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
     running = daemon_of(configuration.state_folder)
-    if isinstance(error, PortBusy) and isinstance(bus, MbusBus):
+    if isinstance(error, PortBusy) and isinstance(bus, MbusBus) and bus.port is not None:
         return port_step(running, holder(bus.port))
     if running:
         return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"
