@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 HOST = "127.0.0.1"
 READ_SIZE = 4096
@@ -59,7 +60,11 @@ class Converter:
 
     async def stop(self) -> None:
         """Let the client go and listen no more."""
+        writer = self._writer
         self.drop()
+        if writer is not None:
+            with suppress(OSError):
+                await writer.wait_closed()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
