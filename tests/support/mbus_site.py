@@ -37,10 +37,11 @@ async def site(
     written: str = "",
     seed: int = 1,
     skew_bits: int = 0,
+    slaves: type[Bus] = Bus,
 ) -> AsyncIterator[Site]:
     """The slaves of `plates`, served until the end; `kind` is one of KINDS."""
     record = Record(folder / "record.jsonl")
-    bus = Bus(plates, record, lambda: time.time_ns() // 1_000_000, seed, Faults.parse(written), skew_bits=skew_bits)
+    bus = slaves(plates, record, lambda: time.time_ns() // 1_000_000, seed, Faults.parse(written), skew_bits=skew_bits)
     line: PtyLine | Converter
     if kind == "pty":
         line = PtyLine(folder / "line")
