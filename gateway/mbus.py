@@ -19,6 +19,7 @@ from protocols.mbus import select, telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
 from protocols.mbus.select import Secondary
 from protocols.mbus.session import ReadSession, Route, SlaveState, primary
+from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
 from protocols.reading import How, Identity, Reading, Status, TimeQuality
 from protocols.transports import exchange
@@ -112,6 +113,20 @@ def way(device: MbusDevice) -> Route:
     )
 
 
+def telegrams(answers: Sequence[Answer], expected: Identity) -> list[Telegram]:
+    """What is in `answers` (at least one), all of one meter.
+
+    Raises:
+        MeterError: not decodable, of another meter than `expected`, or of several meters.
+    """
+    decoded = [telegram.recall(answer.frame) for answer in answers]
+    for each in decoded:
+        check_identity(each.identity, expected)
+        if each.identity.id is not None:  # a later telegram may have a header without it
+            check_identity(each.identity, decoded[0].identity)
+    return decoded
+
+
 def readings(
     answers: Sequence[Answer], device: str, expected: Identity, slot_ms: int, quality: TimeQuality, keep: bool
 ) -> list[Reading]:
@@ -122,12 +137,8 @@ def readings(
     Raises:
         MeterError: not decodable, of another meter than `expected`, or of several meters.
     """
-    decoded = [telegram.recall(answer.frame) for answer in answers]
+    decoded = telegrams(answers, expected)
     identity = decoded[0].identity
-    for each in decoded:
-        check_identity(each.identity, expected)
-        if each.identity.id is not None:  # a later telegram may have a header without it
-            check_identity(each.identity, identity)
     octets = b"".join(answer.frame.octets for answer in answers)
     made = spanning(answers[0], answers[-1], octets, quality, keep)
     found = values(*decoded)

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import fcntl
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from cryptography import x509
 
@@ -22,7 +19,7 @@ from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, Device, DlmsBus, MbusBus, MbusDevice
 from gateway.findings import Finding, Mark, failed
 from gateway.inspect import dated
-from gateway.lock import LOCK_FILE
+from gateway.owners import daemon_of, holder, port_step
 from gateway.poll import BUDGET_S
 from gateway.reader import Reader
 from gateway.schedule import Due, slot_of
@@ -90,34 +87,6 @@ def pipe_settings(configuration: Configuration) -> PipeSettings:
     folder, at = configuration.keys_folder, configuration.broker
     files = (folder / enrol.TLS_CA, folder / enrol.TLS_CERTIFICATE, folder / enrol.TLS_KEY)
     return PipeSettings(at.host, at.port, *files, at.server_name)
-
-
-def holder(path: str) -> str:
-    """The process that has a port open, as "process 123 (name)"; empty where none is seen."""
-    wanted = os.path.realpath(path)
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == str(os.getpid()):
-            continue
-        try:
-            for each in (process / "fd").iterdir():
-                if str(each.readlink()) == wanted:
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:  # of another user, or gone meanwhile
-            continue
-    return ""
-
-
-def daemon_of(state_folder: Path) -> str:
-    """The number of the daemon's process that owns the state folder; empty where none runs."""
-    try:
-        with (state_folder / LOCK_FILE).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read(32).strip() or "unknown"
-    except OSError:
-        return ""
-    return ""
 
 
 async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: GatewayClock) -> AsyncIterator[Finding]:
@@ -221,14 +190,6 @@ def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
     if running:
         return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"
     return error.do
-
-
-def port_step(running: str, who: str) -> str:
-    """What to do about a busy port: the daemon that owns the state folder is named before any other process."""
-    if running:
-        other = f"; if it stays busy: {who} holds the port" if who and f"process {running} " not in who else ""
-        return f"stop the daemon first (systemctl stop plomba-gateway): process {running} reads this line{other}"
-    return f"stop that program first: {who} holds the port" if who else "stop the program that holds the port first"
 
 
 def _tls(settings: PipeSettings, now: datetime.datetime) -> Finding:

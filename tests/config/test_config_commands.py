@@ -18,7 +18,7 @@ from servers import Broker
 
 from collector.cli import commands
 from collector.config import Config
-from gateway import enrol, online
+from gateway import enrol, online, owners
 from gateway.cli import main
 from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, PasswordUnusable
@@ -326,10 +326,10 @@ def test_another_meter_is_corrected_in_the_file(bus: int, key: str, site: Path) 
 
 def test_a_busy_port_names_the_daemon_first() -> None:
     """It owns the state folder; another process may only have opened the port beside it."""
-    assert online.port_step("7", "process 9 (cat)").startswith("stop the daemon first")
-    assert "process 7 reads this line; if it stays busy: process 9 (cat)" in online.port_step("7", "process 9 (cat)")
-    assert "if it stays" not in online.port_step("7", "process 7 (plomba-gateway)")
-    assert online.port_step("", "process 9 (cat)") == "stop that program first: process 9 (cat) holds the port"
+    assert owners.port_step("7", "process 9 (cat)").startswith("stop the daemon first")
+    assert "process 7 reads this line; if it stays busy: process 9 (cat)" in owners.port_step("7", "process 9 (cat)")
+    assert "if it stays" not in owners.port_step("7", "process 7 (plomba-gateway)")
+    assert owners.port_step("", "process 9 (cat)") == "stop that program first: process 9 (cat) holds the port"
 
 
 def test_check_online_reads_each_meter_once_and_goes_on_after_a_failure(tmp_path: Path) -> None:
