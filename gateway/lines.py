@@ -17,6 +17,7 @@ from protocols.transports.exchange import ClosableLine
 OpenSerial = Callable[[str, int, str], ClosableLine]  # port, baud, mode
 OpenTcp = Callable[[str, int, float], Awaitable[ClosableLine]]  # host, port, timeout (s)
 CONNECT_S = 5.0  # until a converter that does not take the connection is given up
+TRIP_MS = 1_000  # what a connection takes beyond it is a name's look-up or a modem that wakes up
 PORTS = 65_535
 _TCP = re.compile(r"tcp://(?P<host>[^/:\s]+):(?P<port>[0-9]{1,5})")
 
@@ -72,7 +73,7 @@ async def opened(place: Place, lines: Lines) -> Opened:
     now = asyncio.get_running_loop().time
     began_s = now()
     line = await lines.tcp(*place.tcp, CONNECT_S)
-    return Opened(line, TCP_SLACK_MS + round((now() - began_s) * 1000))
+    return Opened(line, TCP_SLACK_MS + min(round((now() - began_s) * 1000), TRIP_MS))
 
 
 def _serial(port: str, baud: int, mode: str) -> ClosableLine:

@@ -26,6 +26,7 @@ from gateway.schedule import Due, slot_of
 from gateway.settled import Positions
 from protocols.dlms.faults import NoAnswer, StreamEnded
 from protocols.errors import AnotherMeter, LinkError, PlombaError
+from protocols.mbus import faults
 from protocols.reading import Identity, MeterTime, Precision, Reading
 from protocols.transports.pipe import PipeSettings
 from protocols.transports.serial import PortBusy
@@ -134,6 +135,8 @@ def meter_step(bus: Bus, device: Device, error: PlombaError) -> str:
         number = "secondary" if isinstance(device, MbusDevice) and device.secondary is not None else "id"
         key = f"{number}, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
         return f"correct {key} of {device.name} in the file, or see whether this is the meter you mean"
+    if isinstance(bus, MbusBus) and isinstance(error, faults.NoAnswer):
+        return f"{error.do}; 'plomba-gateway scan \"{bus.name}\" --config FILE' shows who answers"
     if isinstance(bus, DlmsBus) and isinstance(error, NoAnswer | StreamEnded):
         other, at = ("tcp", "tcp+hdlc") if bus.url.startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
         return f"{error.do}; or try {other}:// instead of {at}:// in the url of {bus.name}"

@@ -360,6 +360,7 @@ def test_check_online_reads_each_meter_once_and_goes_on_after_a_failure(tmp_path
         'write below the name of heat:  id = "60300001"; manufacturer = "KAM"; version = 53; medium = 4' in done.stdout
     )
     assert "FAIL PLB-M101 cellar/nobody" in done.stdout
+    assert """'plomba-gateway scan "cellar" --config FILE' shows who answers""" in done.stdout
     assert "ok   cellar/water: HYD 07712233 version 44 medium 6, 5 values, clock" in done.stdout
     assert "FAIL PLB-M114 cellar/other" in done.stdout
     assert "FAIL PLB-L201 broker port: 127.0.0.1:1: nothing listens on this port" in done.stdout

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.config import MbusBus, configuration_hash, read_configuration
+from gateway.config import MbusBus, configuration_content, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
+from protocols.uplink.pack import unpack
 
 GOOD = """\ufeff
 gateway = "boiler-room-7"
@@ -138,3 +140,10 @@ def test_a_selection_has_a_place_of_its_own_in_the_content(tmp_path: Path) -> No
     ]
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
+    content: Any = unpack(configuration_content(read_configuration(written(tmp_path, selected))), 1_000, "content")
+    ((name, devices),) = content[2]
+    assert name == "cellar"
+    assert [each[:4] for each in devices] == [
+        ["heat", 1, 1, [None, "1A7F2044", None, None]],
+        ["water", 1, "1C448817", [None, "1C448817", None, None]],
+    ]

@@ -149,6 +149,8 @@ class LongBus(Bus):
 async def test_the_telegrams_of_one_answer_are_one_object(tmp_path: Path) -> None:
     async with site(tmp_path, slaves=LongBus) as line:
         result = await run("read", *at_line(line.at), "--secondary", "07712233", "--json")
+        shown = await run("read", *at_line(line.at), "--secondary", "07712233")
+    assert len(shown.stdout.splitlines()) == 2 + 10
     row = json.loads(result.stdout)
     assert len(row["telegrams"]) == 2
     assert len(row["records"]) == 10
