@@ -32,9 +32,10 @@ def place(file: Path | None, port: str | None, url: str | None, baud: int | None
     if file is not None:
         raise click.UsageError(f"which one of {file} is meant? write its name behind the command")
     if (port is None) == (url is None):
-        raise click.UsageError("name the line: --port PATH, or --url tcp://HOST:PORT, or a NAME of --config FILE")
-    if url is not None and not url.startswith("tcp://"):
-        raise click.BadParameter(f"expected tcp://HOST:PORT, got {url!r}", param_hint="--url")
+        raise click.UsageError("name the line: --port PATH, or --url URL, or a NAME of --config FILE")
+    if url is not None and "://" not in url:
+        words = "tcp://HOST:PORT or rfc2217://HOST:PORT"
+        raise click.BadParameter(f"expected {words}, got {url!r}", param_hint="--url")
     try:
         return spoken(Place(port or url or ""), baud, mode)
     except ValueError as error:

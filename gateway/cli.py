@@ -55,7 +55,7 @@ def _line(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--config", "path", type=click.Path(path_type=Path), help="The gateway's configuration (TOML).")
     @click.option("--port", help="A serial port, as /dev/ttyUSB0.")
-    @click.option("--url", help="A converter in the network, as tcp://HOST:PORT.")
+    @click.option("--url", help="A converter in the network, tcp://HOST:PORT or rfc2217://HOST:PORT.")
     @click.option("--baud", type=click.Choice(BAUDS), help="Speed of the line.  [default: the file's, or 2400]")
     @click.option("--mode", type=click.Choice(_MODES), help="Data bits, parity and stop bits.  [default: 8E1]")
     @functools.wraps(command)

@@ -246,13 +246,18 @@ class MbusBus(_Table):
         description="Serial port by its stable path; ls -l /dev/serial/by-id shows it.",
         examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"],
     )
-    url: Annotated[str, Field(pattern=r"^tcp://[^/:\s]+:[0-9]{1,5}$"), Wanted("tcp://HOST:PORT in quotes")] | None = (
-        Field(
-            default=None,
-            description="In place of port: the TCP address of a converter in the network that passes every byte on; "
-            "its own settings have the line's speed and parity.",
-            examples=["tcp://192.0.2.30:10001"],
-        )
+    url: (
+        Annotated[
+            str,
+            Field(pattern=r"^(tcp|rfc2217)://[^/:\s]+:[0-9]{1,5}$"),
+            Wanted("tcp://HOST:PORT or rfc2217://HOST:PORT in quotes"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="In place of port: a converter in the network. tcp://HOST:PORT where it passes every byte on (it "
+        "has settings of its own for speed and parity), rfc2217://HOST:PORT where it takes them from here.",
+        examples=["tcp://192.0.2.30:10001"],
     )
     baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400] = Field(
         default=2400, description="Speed of the line, in baud."

@@ -45,7 +45,7 @@ def block(found: Sequence[Found | Answering], at: Place, name: str) -> str:
 
 
 def _line(at: Place, name: str) -> list[str]:
-    where = f"url = {_quoted(at.at)}" if at.tcp else f"port = {_quoted(stable(at.at))}"
+    where = f"url = {_quoted(at.at)}" if at.remote else f"port = {_quoted(stable(at.at))}"
     rows = ["[[bus]]", 'protocol = "mbus"', f"name = {_quoted(name)}", where, f"baud = {at.baud}"]
     return rows if at.mode[1] == "E" else [*rows, f'parity = "{PARITIES[at.mode[1]]}"']
 

@@ -27,8 +27,8 @@ SECRETS = (
     "change the password if others saw the file; put it into a file of its own (chmod 600) and write"
     ' password_file = "PATH", or name a systemd credential with password_credential'
 )
-_URL = re.compile(r"(?:(?P<scheme>[a-z+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
-_SCHEMES = {"mbus": ("tcp",), "dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
+_URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
+_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
 _USUAL_PORT = {"mbus": 10001, "dlms": 4059, "modbus": 502}
 _PROTOCOL_WORDS = {"mbus": "M-Bus converters", "dlms": "dlms", "modbus": "modbus"}
 _PROFILES = (98, 99)  # OBIS group C of monthly and load profiles

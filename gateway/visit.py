@@ -81,7 +81,9 @@ def decoded(asked: Visit, found: Visited) -> list[Telegram]:
 
 def step(asked: Visit, error: MeterError) -> str:
     """What to do about an error of a meter, by how it was asked."""
-    scan = f"plomba-gateway scan {'--url' if asked.place.tcp else '--port'} {asked.place.at} --baud {asked.place.baud}"
+    scan = (
+        f"plomba-gateway scan {'--url' if asked.place.remote else '--port'} {asked.place.at} --baud {asked.place.baud}"
+    )
     by_address = f"{scan} --primary"
     if isinstance(error, faults.NoAnswer):
         what, seek = ("number against the plate", scan) if asked.selected else ("address", by_address)

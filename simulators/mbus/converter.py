@@ -49,6 +49,9 @@ class Converter:
 
     def write(self, octets: bytes) -> None:
         """To the client; where there is none it is lost."""
+        self._say(octets)
+
+    def _say(self, octets: bytes) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(octets)
 
@@ -70,16 +73,25 @@ class Converter:
             await self._server.wait_closed()
             self._server = None
 
+    def _begin(self) -> None:
+        """A client is there."""
+
+    def _heard(self, octets: bytes) -> bytes:
+        """What of the client's bytes is meant for the bus."""
+        return octets
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self.refused += 1
             writer.close()
             return
         self._writer = writer
+        self._begin()
         try:
             while octets := await reader.read(READ_SIZE):
-                self._held += octets
-                self._some.set()
+                if meant := self._heard(octets):
+                    self._held += meant
+                    self._some.set()
         except OSError:
             return
         finally:

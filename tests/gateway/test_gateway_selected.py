@@ -17,21 +17,23 @@ from gateway import events
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
 from gateway.forecast import ROUND_TRIP_MS, forecast
-from gateway.lines import MACHINE, TRIP_MS, Lines, Opened, Place, opened
+from gateway.lines import ASSUMED_TRIP_MS, MACHINE, TRIP_MS, Lines, Opened, Place, opened
 from gateway.mbus import MbusReader, readings, way
 from gateway.poll import BusPoller
 from gateway.schedule import Due, Schedule
-from protocols.errors import AnotherMeter, MeterError
+from protocols.errors import AnotherMeter, LinkError, MeterError
 from protocols.mbus import link
 from protocols.mbus.select import Secondary
 from protocols.mbus.timing import TCP_SLACK_MS, USB_SLACK_MS, Timing
 from protocols.reading import Identity, Protocol, Reading, TimeQuality
 from protocols.transports.exchange import Answer, ClosableLine
-from protocols.transports.tcp import ConnectionGone, TcpLine
+from protocols.transports.rfc2217 import NoPortControl
+from protocols.transports.tcp import ConnectionGone, ConnectionRefused, TcpLine
 from protocols.uplink.records import Event
 from simulators.mbus.bus import Bus
 from simulators.mbus.converter import Converter
 from simulators.mbus.encoding import header, long_frame
+from simulators.mbus.portcontrol import PortControl
 from simulators.record import read
 
 HEAT = MbusDevice(name="heat", secondary="60300001", manufacturer="KAM", version=0x35, medium=4, cadence_s=900)
@@ -173,7 +175,9 @@ async def test_the_slack_of_a_converter_is_the_way_to_it_and_a_constant() -> Non
     await converter.stop()
 
 
-@pytest.mark.parametrize("at", ["tcp://h", "tcp://h:0", "tcp://h:65536", "tcp://:1", "tcp://h:1/x", "http://h:1"])
+@pytest.mark.parametrize(
+    "at", ["tcp://h", "rfc2217://h", "tcp://h:0", "tcp://h:65536", "tcp://:1", "tcp://h:1/x", "http://h:1"]
+)
 def test_what_is_no_address_of_a_converter_is_refused(at: str) -> None:
     with pytest.raises(ValueError, match="expected tcp://HOST:PORT"):
         Place(at)
@@ -199,9 +203,10 @@ class Kept:
         """Nothing to seal."""
 
 
-async def test_a_converter_that_restarts_is_connected_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["tcp", "rfc2217"])
+async def test_a_converter_that_restarts_is_connected_again(tmp_path: Path, kind: str) -> None:
     """As a serial line is: one event for the failure, one for the recovery, and no reading is missing."""
-    async with site(tmp_path, "tcp") as line:
+    async with site(tmp_path, kind) as line:
         await _restarted(line)
 
 
@@ -225,13 +230,65 @@ async def _restarted(line: Site) -> None:
     reader.let_go()
 
 
-async def test_a_converter_serves_one_owner(tmp_path: Path) -> None:
+async def test_a_converter_is_told_the_speed_and_parity_of_the_line(tmp_path: Path) -> None:
+    """By RFC 2217; a byte FF in a telegram is one byte for the reader."""
+    async with site(tmp_path, "rfc2217") as line:
+        assert isinstance(line.line, PortControl)
+        found = await opened(Place(line.at, 300, "7O2"), MACHINE)
+        assert found.slack_ms == TCP_SLACK_MS + ASSUMED_TRIP_MS
+        assert line.line.settings == (300, 7, "O", 2)
+        line.line.write(b"\x68\xff\xff\x16")
+        came = b""
+        while len(came) < 4:
+            came += await found.line.read_some(5.0)
+        assert came == b"\x68\xff\xff\x16"
+        line.line.write(b"stale")
+        await asyncio.sleep(0.1)
+        found.line.flush_input()
+        assert await found.line.read_some(0.01) == b""
+        found.line.close()
+        found.line.close()
+        with pytest.raises(ConnectionGone):
+            await found.line.write(b"x")
+
+
+async def test_what_is_no_port_by_rfc_2217_is_named() -> None:
+    """Nothing listens; what listens passes bytes on and negotiates nothing."""
+    converter = Converter()
+    await converter.start()
+    at = f"rfc2217://127.0.0.1:{converter.port}"
+    with pytest.raises(NoPortControl, match="RFC2217"):
+        await opened(Place(at), MACHINE)
+    await converter.stop()
+    with pytest.raises(ConnectionRefused):
+        await opened(Place(at), MACHINE)
+
+
+async def test_opening_that_is_given_up_leaves_no_connection(tmp_path: Path) -> None:
+    """A poll's budget may end while the port is set: the converter is free again for the next one."""
+    async with site(tmp_path, "rfc2217") as line:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.03):
+                await opened(Place(line.at), MACHINE)
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            try:
+                found = await opened(Place(line.at), MACHINE)
+            except LinkError:
+                continue
+            found.line.close()
+            return
+        pytest.fail("the first connection still holds the converter")
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rfc2217"])
+async def test_a_converter_serves_one_owner(tmp_path: Path, kind: str) -> None:
     """A second reader of the same address has no connection, and the first one reads on."""
-    async with site(tmp_path, "tcp") as line:
+    async with site(tmp_path, kind) as line:
         assert isinstance(line.line, Converter)
         first, second = reader_at(line.at, HEAT), reader_at(line.at, WATER)
         await visit(first, HEAT)
-        with pytest.raises(ConnectionGone):
+        with pytest.raises(LinkError):
             await visit(second, WATER)
         assert (await visit(first, HEAT)).meter.id == "60300001"
         assert line.line.refused == 1

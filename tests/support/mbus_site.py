@@ -1,4 +1,4 @@
-"""The simulated M-Bus line as a reader meets it: on a pseudo-terminal, or behind a converter on TCP."""
+"""The simulated M-Bus line as a reader meets it: on a pseudo-terminal, or behind a converter of either kind."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from simulators.mbus.converter import Converter
 from simulators.mbus.faults import Faults
 from simulators.mbus.line import PtyLine, serve
 from simulators.mbus.meters import Plate, cellar
+from simulators.mbus.portcontrol import PortControl
 from simulators.record import Record
 
-KINDS = ("pty", "tcp")
+KINDS = ("pty", "tcp", "rfc2217")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def site(
         line = PtyLine(folder / "line")
         at = str(folder / "line")
     else:
-        line = Converter()
+        line = Converter() if kind == "tcp" else PortControl()
         await line.start()
         at = line.url
     stop = asyncio.Event()
