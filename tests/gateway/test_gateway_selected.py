@@ -203,6 +203,30 @@ class Kept:
         """Nothing to seal."""
 
 
+class Noting(Bus):
+    """Keeps what the master sent."""
+
+    asked = b""
+
+    def hear(self, octets: bytes) -> bytes:
+        """What comes back."""
+        self.asked += octets
+        return super().hear(octets)
+
+
+async def test_a_line_that_is_opened_again_begins_with_a_reset_of_every_meter(tmp_path: Path) -> None:
+    """Whoever had the line meanwhile has used the frame count, too: SND_NKE once for each opening and meter."""
+    async with site(tmp_path, slaves=Noting) as line:
+        reader = reader_at(line.at, BROKEN, HEAT)
+        for _ in range(2):
+            for each in (BROKEN, HEAT, BROKEN, HEAT):
+                await visit(reader, each)
+            reader.let_go()
+        assert isinstance(line.bus, Noting)
+        resets, deselections = line.bus.asked.count(b"\x10\x40\x02"), line.bus.asked.count(b"\x10\x40\xfd")
+    assert (resets, deselections) == (2, 2 + 4)  # the number's reset is the deselection; each read ends with another
+
+
 @pytest.mark.parametrize("kind", ["tcp", "rfc2217"])
 async def test_a_converter_that_restarts_is_connected_again(tmp_path: Path, kind: str) -> None:
     """As a serial line is: one event for the failure, one for the recovery, and no reading is missing."""
@@ -246,10 +270,25 @@ async def test_a_converter_is_told_the_speed_and_parity_of_the_line(tmp_path: Pa
         await asyncio.sleep(0.1)
         found.line.flush_input()
         assert await found.line.read_some(0.01) == b""
+        line.line.write(b"fresh")
+        assert (await found.line.read_some(5.0))[:1] == b"f"
         found.line.close()
         found.line.close()
         with pytest.raises(ConnectionGone):
             await found.line.write(b"x")
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rfc2217"])
+async def test_a_reader_that_waits_hears_at_once_that_the_converter_is_gone(tmp_path: Path, kind: str) -> None:
+    async with site(tmp_path, kind) as line:
+        assert isinstance(line.line, Converter)
+        found = await opened(Place(line.at), MACHINE)
+        waiting = asyncio.create_task(found.line.read_some(60.0))
+        await asyncio.sleep(0.05)
+        line.line.drop()
+        with pytest.raises(ConnectionGone):
+            await waiting
+        found.line.close()
 
 
 async def test_what_is_no_port_by_rfc_2217_is_named() -> None:
