@@ -64,12 +64,15 @@ def _use(bus: MbusBus, device: MbusDevice) -> Use:
     found = models.candidates(device.identity)
     named = tuple(f"{each.manufacturer} {each.designation}" for each in found)
     reads, sure = -(-DAY_S // device.cadence_s), None not in (device.manufacturer, device.version, device.medium)
-    strict = min((each for each in found if each.battery), key=lambda each: _allowed(each, bus), default=None)
+    strict = min((each for each in found if each.battery), key=lambda each: _allowed(each, bus, device), default=None)
     if strict is None or strict.battery is None:
         return Use(bus.name, device.name, named, sure, device.cadence_s, reads)
     interval, says = strict.battery.minimum_interval_s, f"{strict.designation}: {strict.battery.says}"
-    return Use(bus.name, device.name, named, sure, device.cadence_s, reads, interval, _allowed(strict, bus), says)
+    return Use(
+        bus.name, device.name, named, sure, device.cadence_s, reads, interval, _allowed(strict, bus, device), says
+    )
 
 
-def _allowed(model: MbusModel, bus: MbusBus) -> int:
-    return DAY_S if model.battery is None else model.battery.reads_a_day(len(bus.device))
+def _allowed(model: MbusModel, bus: MbusBus, device: MbusDevice) -> int:
+    selected = device.secondary is not None
+    return DAY_S if model.battery is None else model.battery.reads_a_day(len(bus.device), selected)

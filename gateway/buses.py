@@ -6,7 +6,7 @@ from functools import partial
 
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
-from gateway.lines import MACHINE, Lines
+from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader
 from gateway.schedule import Schedule
@@ -43,7 +43,7 @@ def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool, line
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader:
     from gateway.mbus import MbusReader  # noqa: PLC0415
 
-    return MbusReader(bus, partial(lines.serial, bus.port, bus.baud, bus.mode), clock, keep)
+    return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
 
 
 def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines) -> Reader:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import click
 
 from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
+from protocols.mbus.timing import BAUDS
 from protocols.settings.problems import ReportedError, coloured
 
 if TYPE_CHECKING:
@@ -25,6 +28,43 @@ _config = click.option(
     "--config", "path", type=click.Path(path_type=Path), required=True, help="The gateway's configuration (TOML)."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_MODES = [f"{bits}{parity}{stop}" for bits in "87" for parity in "ENO" for stop in "12"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LineOptions:
+    """What the options of a command say of an M-Bus line."""
+
+    path: Path | None
+    port: str | None
+    url: str | None
+    baud: int | None
+    mode: str | None
+
+    def configured(self, name: str) -> Path:
+        """The file in which `name` is configured."""
+        if self.path is None:
+            raise click.UsageError(f"in which file is {name}? name it with --config FILE")
+        if self.port is not None or self.url is not None:
+            raise click.UsageError(f"the file says where {name} is: leave --port and --url out")
+        return self.path
+
+
+def _line(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name an M-Bus line, as one argument."""
+
+    @click.option("--config", "path", type=click.Path(path_type=Path), help="The gateway's configuration (TOML).")
+    @click.option("--port", help="A serial port, as /dev/ttyUSB0.")
+    @click.option("--url", help="A converter in the network, tcp://HOST:PORT or rfc2217://HOST:PORT.")
+    @click.option("--baud", type=click.Choice(BAUDS), help="Speed of the line.  [default: the file's, or 2400]")
+    @click.option("--mode", type=click.Choice(_MODES), help="Data bits, parity and stop bits.  [default: 8E1]")
+    @functools.wraps(command)
+    def with_line(
+        path: Path | None, port: str | None, url: str | None, baud: int | None, mode: str | None, **others: Any
+    ) -> None:
+        command(line=LineOptions(path, port, url, baud, mode), **others)
+
+    return with_line
 
 
 class _Group(click.Group):
@@ -87,9 +127,8 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--port", required=True, help="The serial port, as /dev/ttyUSB0.")
-@click.option("--baud", type=click.IntRange(300, 38_400), default=2400, show_default=True)
-@click.option("--mode", default="8E1", show_default=True, help="Data bits, parity and stop bits.")
+@click.argument("bus", required=False)
+@_line
 @click.option("--primary", is_flag=True, help="Search addresses 1 to 250 instead of the meters' own numbers.")
 @click.option("--reads", is_flag=True, help="With --primary: for meters that answer nothing but a read.")
 @click.option("--letters", is_flag=True, help="Try A-F in the numbers, too.")
@@ -99,9 +138,8 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
 @click.pass_context
 def scan(
     ctx: click.Context,
-    port: str,
-    baud: int,
-    mode: str,
+    bus: str | None,
+    line: LineOptions,
     primary: bool,
     reads: bool,
     letters: bool,
@@ -109,12 +147,57 @@ def scan(
     expect: int | None,
     state: Path | None,
 ) -> None:
-    """Find the meters of an M-Bus line and print what to configure; 0 all clear, 1 failed, 3 something is open."""
+    """Find the meters of an M-Bus line and print what to configure; 0 all clear, 1 failed, 3 something is open.
+
+    The line is BUS of --config FILE, or --port, or --url.
+    """
+    from gateway import adhoc  # noqa: PLC0415
     from gateway import scan as scanning  # noqa: PLC0415
+    from gateway.lines import Place  # noqa: PLC0415
     from protocols.mbus.walk import Choices  # noqa: PLC0415
 
+    if bus is None:
+        place, name = adhoc.place(line.path, line.port, line.url, line.baud, line.mode), scanning.NAME
+    else:
+        found = adhoc.line(line.configured(bus), bus)
+        place, name = adhoc.spoken(Place.of(found), line.baud, line.mode), bus
     choices = Choices(letters, every_manufacturer)
-    ctx.exit(scanning.scan(scanning.Scan(port, baud, mode, primary, reads, choices, expect, state)))
+    ctx.exit(scanning.scan(scanning.Scan(place, primary, reads, choices, expect, state, name)))
+
+
+@main.command()
+@click.argument("meter", required=False)
+@_line
+@click.option("--address", type=click.IntRange(0, 254), help="The meter's primary address; 254: whoever is alone.")
+@click.option("--secondary", metavar="NUMBER", help="Its 8 digits, F for any, or all 16 of its secondary address.")
+@_json
+@click.option("--raw", is_flag=True, help="Print the telegrams in hex, one a line.")
+@click.pass_context
+def read(
+    ctx: click.Context,
+    meter: str | None,
+    line: LineOptions,
+    address: int | None,
+    secondary: str | None,
+    as_json: bool,
+    raw: bool,
+) -> None:
+    """Read one M-Bus meter now and show what it answers; nothing is sealed or stored.
+
+    The meter is METER of --config FILE, or --address or --secondary on the line of --port or --url.
+    """
+    from gateway import adhoc, cli_read  # noqa: PLC0415
+
+    if as_json and raw:
+        raise click.UsageError("--json or --raw: --json has the telegrams, too")
+    if meter is None:
+        place = adhoc.place(line.path, line.port, line.url, line.baud, line.mode)
+        asked = adhoc.named(place, address, secondary)
+    elif address is not None or secondary is not None:
+        raise click.UsageError("the file says how METER is reached: leave --address and --secondary out")
+    else:
+        asked = adhoc.configured(line.configured(meter), meter, line.baud, line.mode)
+    ctx.exit(cli_read.read(asked, as_json, raw))
 
 
 @main.command()

@@ -109,9 +109,28 @@ class _Device(_Table):
 
 
 class MbusDevice(_Device):
-    """A meter on an M-Bus line; what is given of its identity is checked at every visit."""
+    """A meter on an M-Bus line; what is given of its identity is checked at every visit.
 
-    address: int = Field(ge=1, le=250, description="Primary address on the line.", examples=[1])
+    It is reached by `address`, or selected by `secondary` with manufacturer, version and medium as far as given.
+    """
+
+    address: int | None = Field(default=None, ge=1, le=250, description="Primary address on the line.", examples=[1])
+    secondary: (
+        Annotated[
+            str,
+            Field(pattern=r"^[0-9A-Ea-e]{8}$"),
+            Wanted(
+                '8 digits (0-9, A-E) in quotes, as "12345678"',
+                "copy it from the plate, zeros at the front included; F would stand for any digit: that is for scans",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="In place of address: the meter is selected by its identification number, and by manufacturer, "
+        "version and medium as far as they are given.",
+        examples=["12345678"],
+    )
     id: (
         Annotated[
             str,
@@ -144,7 +163,8 @@ class MbusDevice(_Device):
     @property
     def identity(self) -> Identity:
         """What the meter must say it is, as far as it was given."""
-        number = None if self.id is None else self.id.upper()
+        written = self.id if self.secondary is None else self.secondary
+        number = None if written is None else written.upper()
         return Identity(Protocol.MBUS, self.manufacturer, number, self.version, self.medium)
 
 
@@ -221,9 +241,23 @@ class MbusBus(_Table):
 
     protocol: Literal["mbus"] = Field(description="What is spoken on this bus.", examples=["mbus"])
     name: Name = Field(description="Our name of the line.", examples=["riser"])
-    port: Annotated[str, Field(min_length=1, max_length=4096), Wanted("a port's path in quotes")] = Field(
+    port: Annotated[str, Field(min_length=1, max_length=4096), Wanted("a port's path in quotes")] | None = Field(
+        default=None,
         description="Serial port by its stable path; ls -l /dev/serial/by-id shows it.",
         examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"],
+    )
+    url: (
+        Annotated[
+            str,
+            Field(pattern=r"^(tcp|rfc2217)://[^/:\s]+:[0-9]{1,5}$"),
+            Wanted("tcp://HOST:PORT or rfc2217://HOST:PORT in quotes"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="In place of port: a converter in the network. tcp://HOST:PORT where it passes every byte on (it "
+        "has settings of its own for speed and parity), rfc2217://HOST:PORT where it takes them from here.",
+        examples=["tcp://192.0.2.30:10001"],
     )
     baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400] = Field(
         default=2400, description="Speed of the line, in baud."
@@ -366,9 +400,9 @@ def _absolute(found: Configuration, folder: Path) -> Configuration:
 
 def _placed(bus: Bus, folder: Path) -> Bus:
     """The bus with its paths relative to the file's folder: a port is one too, but of a device."""
-    if isinstance(bus, MbusBus):
+    if isinstance(bus, MbusBus) and bus.port is not None:
         return bus.model_copy(update={"port": str(folder / bus.port)})
-    if isinstance(bus, ModbusBus):
+    if not isinstance(bus, DlmsBus):
         return bus
     devices = tuple(
         each if each.password_file is None else each.model_copy(update={"password_file": folder / each.password_file})
@@ -395,7 +429,8 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
     wanted = device.identity
     if isinstance(device, MbusDevice):
         identity = [wanted.manufacturer, wanted.id, wanted.version, wanted.medium]
-        return [device.name, int(Protocol.MBUS), device.address, identity, MBUS_DECODER]
+        reached = device.address if device.secondary is None else device.secondary.upper()
+        return [device.name, int(Protocol.MBUS), reached, identity, MBUS_DECODER]
     url = "" if isinstance(bus, MbusBus) else bus.url
     if isinstance(device, DlmsDevice):
         at = [url, device.client, device.server, device.physical]

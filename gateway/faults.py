@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocols.errors import ConfigurationError, MeterError, PeerError, SecurityError, StorageError
+from protocols.errors import ConfigurationError, LinkError, MeterError, PeerError, SecurityError, StorageError
 from protocols.settings.problems import Problem, ReportedError
 
 
@@ -51,6 +51,27 @@ class NoSuchBatch(ConfigurationError):  # noqa: N818
 
     code = "PLB-C223"
     do = "list what there is with 'plomba-gateway batches'"
+
+
+class UnknownBus(ConfigurationError):  # noqa: N818
+    """No M-Bus line of this name is in the configuration."""
+
+    code = "PLB-C225"
+    do = "name one of these, or the line itself with --port or --url"
+
+
+class UnknownMeter(ConfigurationError):  # noqa: N818
+    """No M-Bus meter of this name is in the configuration."""
+
+    code = "PLB-C226"
+    do = "name one of these, or the line and the meter with --port or --url and --address or --secondary"
+
+
+class LineOwned(LinkError):  # noqa: N818
+    """The daemon of this configuration runs and owns the line: two masters on a line disturb each other."""
+
+    code = "PLB-L105"
+    do = "stop the daemon first (systemctl stop plomba-gateway), and start it again afterwards"
 
 
 class NotDurable(StorageError):  # noqa: N818

@@ -1,6 +1,7 @@
 """How much of its time each bus needs for its meters: what a technician wants to know before, not after.
 
-M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of mean and of greatest length. DLMS and
+M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of mean and of greatest length; a meter with
+a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. DLMS and
 Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
 """
 
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, ModbusDevice
+from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, MbusDevice, ModbusDevice
 from protocols.mbus.timing import Timing
 
 MEAN_BYTES = 98  # of an M-Bus answer, over the corpus (FACTS 2)
 LONGEST_BYTES = 255  # the longest that one length byte can announce, about
 ROUND_TRIP_MS = 250  # assumed of one question over TCP: a serial server at 9600 baud behind it, or a mobile link
+SELECTED_TURNS = 3  # selection, question, deselection
 DLMS_OPENING = 4  # AARQ, release, device id, clock
 HDLC_OPENING = 2  # SNRM, DISC
 PROFILE_TURNS = 2  # the rows of a visit in two blocks
@@ -74,7 +76,9 @@ def forecast(bus: Bus) -> Forecast:
 
 def _time_ms(bus: Bus, device: Device, size: int) -> int:
     if isinstance(bus, MbusBus):
-        return Timing(bus.baud).slowest_ms(size)
+        selected = isinstance(device, MbusDevice) and device.secondary is not None
+        trips_ms = 0 if bus.url is None else ROUND_TRIP_MS * (SELECTED_TURNS if selected else 1)
+        return Timing(bus.baud).slowest_ms(size, reset=selected, select=selected) + trips_ms
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
         return ROUND_TRIP_MS * (turns + (HDLC_OPENING if bus.url.startswith("tcp+hdlc") else 0))
@@ -97,7 +101,9 @@ def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
 
 def _assumption(bus: Bus) -> str:
     if isinstance(bus, MbusBus):
-        return f"M-Bus at {bus.baud} baud, slowest legal meter, answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
+        trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
+        sizes = f"answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
+        return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}"
     return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
 
 

@@ -1,23 +1,39 @@
-"""Reads M-Bus meters on a line, and makes the readings that are sealed from the telegrams of one answer."""
+"""Reads M-Bus meters on a line, and makes the readings that are sealed from the telegrams of one answer.
+
+A meter is reached by its primary address, or selected by its number and what else of its plate is configured.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
 from gateway.exchanges import spanning
+from gateway.lines import Opened
 from gateway.schedule import Due
 from protocols.errors import AnotherMeter
-from protocols.mbus import telegram
+from protocols.mbus import select, telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
-from protocols.mbus.session import ReadSession, SlaveState
+from protocols.mbus.select import Secondary
+from protocols.mbus.session import ReadSession, Route, SlaveState, primary
+from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
 from protocols.reading import How, Identity, Reading, Status, TimeQuality
 from protocols.transports import exchange
-from protocols.transports.exchange import Answer, ClosableLine
+from protocols.transports.exchange import Answer
 from protocols.uplink import limits
+
+
+@dataclass(slots=True)
+class _Meter:
+    """A device, the way to it, and what is remembered of it between visits."""
+
+    device: MbusDevice
+    way: Route
+    slave: SlaveState = field(default_factory=SlaveState)
 
 
 class MbusReader:
@@ -25,17 +41,18 @@ class MbusReader:
 
     Args:
         bus: the line and its devices.
-        open_line: opens the port, or raises LinkError.
+        open_line: opens the line, or raises LinkError.
         clock: for stamps.
         keep: whether telegrams are kept beside their hash.
     """
 
-    def __init__(self, bus: MbusBus, open_line: Callable[[], ClosableLine], clock: GatewayClock, keep: bool) -> None:
+    def __init__(
+        self, bus: MbusBus, open_line: Callable[[], Awaitable[Opened]], clock: GatewayClock, keep: bool
+    ) -> None:
         self._open, self._clock, self._keep = open_line, clock, keep
-        self._devices = {device.name: device for device in bus.device}
-        self._slaves = {device.address: SlaveState() for device in bus.device}
-        self._timing = Timing(bus.baud)
-        self._line: ClosableLine | None = None
+        self._meters = {device.name: _Meter(device, way(device)) for device in bus.device}
+        self._baud = bus.baud
+        self._opened: Opened | None = None
 
     async def read(self, due: Due) -> list[Reading]:
         """The device's reading for the slot, in parts.
@@ -44,16 +61,17 @@ class MbusReader:
             LinkError: the port is gone.
             MeterError: no usable answer came.
         """
-        device = self._devices[due.device.name]
+        meter = self._meters[due.device.name]
+        device = meter.device
         asked_mono_ms = self._clock.mono_ms()
-        answers = await self._ask(device)
+        answers = await self._ask(meter)
         quality = self._clock.quality_since(asked_mono_ms)
         try:
             return readings(answers, device.name, device.identity, due.slot_ms, quality, self._keep)
         except AnotherMeter:
             # The frame count bit was the other meter's: ours, put back, might take the next one for a repetition and
             # answer with what it showed before it was taken away.
-            self._slaves[device.address].reset_due = True
+            meter.slave.reset_due = True
             raise
 
     async def rows(self, device: str) -> list[Reading]:
@@ -61,23 +79,52 @@ class MbusReader:
         return []
 
     def let_go(self) -> None:
-        """Close the port."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        """Close the line."""
+        if self._opened is not None:
+            self._opened.line.close()
+            self._opened = None
 
-    async def _ask(self, device: MbusDevice) -> tuple[Answer, ...]:
-        if self._line is None:
-            self._line = self._open()
-            for slave in self._slaves.values():
-                slave.reset_due = True
-        slave = self._slaves[device.address]
-        session = ReadSession(device.address, slave, self._timing)
+    async def _ask(self, meter: _Meter) -> tuple[Answer, ...]:
+        if self._opened is None:
+            self._opened = await self._open()
+            for each in self._meters.values():
+                each.slave.reset_due = True
+        session = ReadSession(meter.way, meter.slave, Timing(self._baud, self._opened.slack_ms))
+        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
         try:
-            return await exchange.run(session, self._line, exchange.Clock(self._clock.utc_ms, self._clock.mono_ms))
+            return await exchange.run(session, self._opened.line, times)
         except asyncio.CancelledError:
-            slave.reset_due = True
+            meter.slave.reset_due = True
             raise
+
+
+def way(device: MbusDevice) -> Route:
+    """How a configured meter is reached: by its address, or by a selection as narrow as its plate is given."""
+    if device.address is not None:
+        return primary(device.address)
+    letters = device.manufacturer
+    return select.selected(
+        Secondary(
+            device.identity.id or "",
+            select.ANY_MANUFACTURER if letters is None else telegram.manufacturer_code(letters),
+            select.ANY if device.version is None else device.version,
+            select.ANY if device.medium is None else device.medium,
+        )
+    )
+
+
+def telegrams(answers: Sequence[Answer], expected: Identity) -> list[Telegram]:
+    """What is in `answers` (at least one), all of one meter.
+
+    Raises:
+        MeterError: not decodable, of another meter than `expected`, or of several meters.
+    """
+    decoded = [telegram.recall(answer.frame) for answer in answers]
+    for each in decoded:
+        check_identity(each.identity, expected)
+        if each.identity.id is not None:  # a later telegram may have a header without it
+            check_identity(each.identity, decoded[0].identity)
+    return decoded
 
 
 def readings(
@@ -88,12 +135,10 @@ def readings(
     The exchange's telegram are the frames one after the other; its middle is that of first question and last answer.
 
     Raises:
-        MeterError: not decodable, or of another meter than `expected`.
+        MeterError: not decodable, of another meter than `expected`, or of several meters.
     """
-    decoded = [telegram.recall(answer.frame) for answer in answers]
+    decoded = telegrams(answers, expected)
     identity = decoded[0].identity
-    for each in decoded:
-        check_identity(each.identity, expected)
     octets = b"".join(answer.frame.octets for answer in answers)
     made = spanning(answers[0], answers[-1], octets, quality, keep)
     found = values(*decoded)

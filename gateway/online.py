@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import fcntl
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from cryptography import x509
 
@@ -22,13 +19,14 @@ from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, Device, DlmsBus, MbusBus, MbusDevice
 from gateway.findings import Finding, Mark, failed
 from gateway.inspect import dated
-from gateway.lock import LOCK_FILE
+from gateway.owners import daemon_of, holder, port_step
 from gateway.poll import BUDGET_S
 from gateway.reader import Reader
 from gateway.schedule import Due, slot_of
 from gateway.settled import Positions
 from protocols.dlms.faults import NoAnswer, StreamEnded
 from protocols.errors import AnotherMeter, LinkError, PlombaError
+from protocols.mbus import faults
 from protocols.reading import Identity, MeterTime, Precision, Reading
 from protocols.transports.pipe import PipeSettings
 from protocols.transports.serial import PortBusy
@@ -92,34 +90,6 @@ def pipe_settings(configuration: Configuration) -> PipeSettings:
     return PipeSettings(at.host, at.port, *files, at.server_name)
 
 
-def holder(path: str) -> str:
-    """The process that has a port open, as "process 123 (name)"; empty where none is seen."""
-    wanted = os.path.realpath(path)
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == str(os.getpid()):
-            continue
-        try:
-            for each in (process / "fd").iterdir():
-                if str(each.readlink()) == wanted:
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:  # of another user, or gone meanwhile
-            continue
-    return ""
-
-
-def daemon_of(state_folder: Path) -> str:
-    """The number of the daemon's process that owns the state folder; empty where none runs."""
-    try:
-        with (state_folder / LOCK_FILE).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read(32).strip() or "unknown"
-    except OSError:
-        return ""
-    return ""
-
-
 async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: GatewayClock) -> AsyncIterator[Finding]:
     for device in bus.device:
         what = f"{bus.name}/{device.name}"
@@ -162,8 +132,11 @@ def answered(what: str, device: Device, shown: list[Reading]) -> list[Finding]:
 def meter_step(bus: Bus, device: Device, error: PlombaError) -> str:
     """What to do about an error of a meter, where its configuration says more than the error."""
     if isinstance(error, AnotherMeter):
-        key = "id, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
+        number = "secondary" if isinstance(device, MbusDevice) and device.secondary is not None else "id"
+        key = f"{number}, manufacturer, version and medium" if isinstance(device, MbusDevice) else "serial"
         return f"correct {key} of {device.name} in the file, or see whether this is the meter you mean"
+    if isinstance(bus, MbusBus) and isinstance(error, faults.NoAnswer):
+        return f"{error.do}; 'plomba-gateway scan \"{bus.name}\" --config FILE' shows who answers"
     if isinstance(bus, DlmsBus) and isinstance(error, NoAnswer | StreamEnded):
         other, at = ("tcp", "tcp+hdlc") if bus.url.startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
         return f"{error.do}; or try {other}:// instead of {at}:// in the url of {bus.name}"
@@ -181,7 +154,7 @@ def described(meter: Identity) -> str:
 def to_configure(device: Device, meter: Identity) -> list[str]:
     """The lines that fix the identity of a device whose configuration has none."""
     if isinstance(device, MbusDevice):
-        if device.id is not None or meter.id is None:
+        if device.identity.id is not None or meter.id is None:
             return []
         text = [f'id = "{meter.id}"'] + ([f'manufacturer = "{meter.manufacturer}"'] if meter.manufacturer else [])
         numbers = (("version", meter.version), ("medium", meter.medium))
@@ -215,19 +188,11 @@ def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
 
 def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
     running = daemon_of(configuration.state_folder)
-    if isinstance(error, PortBusy) and isinstance(bus, MbusBus):
+    if isinstance(error, PortBusy) and isinstance(bus, MbusBus) and bus.port is not None:
         return port_step(running, holder(bus.port))
     if running:
         return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"
     return error.do
-
-
-def port_step(running: str, who: str) -> str:
-    """What to do about a busy port: the daemon that owns the state folder is named before any other process."""
-    if running:
-        other = f"; if it stays busy: {who} holds the port" if who and f"process {running} " not in who else ""
-        return f"stop the daemon first (systemctl stop plomba-gateway): process {running} reads this line{other}"
-    return f"stop that program first: {who} holds the port" if who else "stop the program that holds the port first"
 
 
 def _tls(settings: PipeSettings, now: datetime.datetime) -> Finding:

@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
+from gateway import rules_mbus
+from gateway.entries import Entry
 from protocols import obis
 from protocols.settings import slips
 from protocols.settings.document import Document
@@ -26,9 +27,10 @@ SECRETS = (
     "change the password if others saw the file; put it into a file of its own (chmod 600) and write"
     ' password_file = "PATH", or name a systemd credential with password_credential'
 )
-_URL = re.compile(r"(?:(?P<scheme>[a-z+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
-_SCHEMES = {"dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
-_USUAL_PORT = {"dlms": 4059, "modbus": 502}
+_URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
+_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
+_USUAL_PORT = {"mbus": 10001, "dlms": 4059, "modbus": 502}
+_PROTOCOL_WORDS = {"mbus": "M-Bus converters", "dlms": "dlms", "modbus": "modbus"}
 _PROFILES = (98, 99)  # OBIS group C of monthly and load profiles
 _SLEEPY_NAME = re.compile(r"^/dev/tty(USB|ACM)\d+$")
 
@@ -50,10 +52,10 @@ KEYS = {
     "mbus": Keys(
         "M-Bus",
         "an M-Bus meter",
-        frozenset({"port", "baud", "parity"}),
-        frozenset({"address", "id", "manufacturer", "version", "medium"}),
-        'an M-Bus line has port = "/dev/serial/by-id/..."',
-        "an M-Bus meter has address, and may have id, manufacturer, version and medium",
+        frozenset({"port", "url", "baud", "parity"}),
+        frozenset({"address", "secondary", "id", "manufacturer", "version", "medium"}),
+        'an M-Bus line has port = "/dev/serial/by-id/...", or url = "tcp://HOST:PORT" with a converter',
+        "an M-Bus meter has address or secondary, and may have id, manufacturer, version and medium",
     ),
     "dlms": Keys(
         "DLMS",
@@ -72,26 +74,6 @@ KEYS = {
         "a Modbus meter has unit and model, and may have serial",
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A table of an array and its path."""
-
-    path: KeyPath
-    table: dict[str, Any]
-
-    def text(self, key: str) -> str:
-        """A text of the table; empty where there is none."""
-        value = self.table.get(key)
-        return value if isinstance(value, str) else ""
-
-    def entries(self, key: str) -> list[Entry]:
-        """The tables of an array in this one."""
-        value = self.table.get(key)
-        if not isinstance(value, tuple):
-            return []
-        return [Entry((*self.path, key, number), each) for number, each in enumerate(value) if isinstance(each, dict)]
 
 
 def with_protocols(document: Document) -> tuple[Document, list[Problem]]:
@@ -130,6 +112,8 @@ def problems(document: Document) -> list[Problem]:
     found += slips.hosts(document, ("broker", "host"), ("broker", "server_name"))
     for bus in buses:
         found += [*_address(document, bus), *_port(document, bus)]
+        if bus.text("protocol") == "mbus":
+            found += rules_mbus.problems(document, bus)
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
@@ -160,7 +144,7 @@ def _misspelt(bus: Entry) -> str | None:
 def _protocol(bus: Entry) -> str:
     """What a bus without a usable protocol probably speaks."""
     keys = {key for device in bus.entries("device") for key in device.table}
-    if "port" in bus.table or "address" in keys:
+    if {"port", "baud", "parity"} & set(bus.table) or {"address", "secondary"} & keys:
         return "mbus"
     return "modbus" if {"model", "unit"} & keys else "dlms"
 
@@ -179,9 +163,9 @@ def _doubled(document: Document, buses: list[Entry]) -> Iterator[Problem]:
     devices = [each for bus in buses for each in bus.entries("device")]
     yield from _twice(document, buses, "name", "each bus name once", _plain("name"))
     yield from _twice(document, buses, "port", "each port once", _path)
-    yield from _twice(document, buses, "url", "each address once: put its meters into one bus", _plain("url"))
+    yield from _twice(document, buses, "url", "each address once: put its meters into one bus", _endpoint)
     yield from _twice(document, devices, "name", "each meter's name once", _plain("name"))
-    yield from _twice(document, devices, "id", "each meter once", _meter)
+    yield from _twice(document, devices, rules_mbus.number_key, "each meter once", rules_mbus.plate)
     for bus in buses:
         mine, kind = bus.entries("device"), bus.text("protocol")
         if kind == "mbus":
@@ -197,7 +181,10 @@ def _doubled(document: Document, buses: list[Entry]) -> Iterator[Problem]:
 Same = Callable[[Entry], object | None]
 
 
-def _twice(document: Document, entries: list[Entry], key: str, words: str, same: Same) -> Iterator[Problem]:
+def _twice(
+    document: Document, entries: list[Entry], where: str | Callable[[Entry], str], words: str, same: Same
+) -> Iterator[Problem]:
+    """The entries that are the `same` as one before them; `where` is the key that says so."""
     first: dict[object, Entry] = {}
     for entry in entries:
         value = same(entry)
@@ -205,8 +192,9 @@ def _twice(document: Document, entries: list[Entry], key: str, words: str, same:
             continue
         other = first.setdefault(value, entry)
         if other is not entry:
-            path = (*entry.path, key)
-            at = document.places.of((*other.path, key)).line
+            mine, its = (where, where) if isinstance(where, str) else (where(entry), where(other))
+            path = (*entry.path, mine)
+            at = document.places.of((*other.path, its)).line
             shown = document.written(path)
             got = f"{'its default' if shown == 'nothing' else shown} a second time"
             where = f"the first is in line {at}" if document.lines else "the first stands above it"
@@ -234,11 +222,12 @@ def _association(entry: Entry) -> object | None:
     return found if all(isinstance(each, int | None) for each in found) else None
 
 
-def _meter(entry: Entry) -> object | None:
-    """One meter under two names would be billed twice; the same number of two manufacturers is two meters."""
-    if not entry.text("id"):
-        return None
-    return tuple(str(entry.table.get(part, "")).upper() for part in ("manufacturer", "id", "version", "medium"))
+def _endpoint(entry: Entry) -> object | None:
+    """What an url leads to, however it is spoken to there."""
+    found = _URL.fullmatch(entry.text("url"))
+    if found is None or not found["host"] or not found["port"]:
+        return entry.text("url") or None
+    return found["host"].lower(), int(found["port"])
 
 
 def _address(document: Document, bus: Entry) -> Iterator[Problem]:
@@ -258,9 +247,9 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
         do = "write host and port and nothing behind them"
     elif not port:
         near = f'"{scheme}://{host}:{usual}"'
-        do = f"add the port: {usual} is the usual one of {kind}"
+        do = f"add the port: {usual} is the usual one of {_PROTOCOL_WORDS[kind]}"
     elif not 0 < int(port) <= PORTS:
-        words, do = f"a port from 1 to {PORTS} at its end", f"{usual} is the usual one of {kind}"
+        words, do = f"a port from 1 to {PORTS} at its end", f"{usual} is the usual one of {_PROTOCOL_WORDS[kind]}"
     elif (step := slips.amiss(host)) is not None:
         words, do = "a host name or address before the port", step[1]
     if do:

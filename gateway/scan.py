@@ -9,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from gateway.adhoc import said
 from gateway.files import write_whole
-from gateway.lines import MACHINE, Lines
+from gateway.lines import MACHINE, Lines, Place, opened
+from gateway.propose import block
 from protocols.errors import LinkError, MeterError
-from protocols.mbus.search import DECIMALS, Found, Progress, SecondarySearch
-from protocols.mbus.select import Secondary
-from protocols.mbus.sweep import Answering, PrimarySearch
-from protocols.mbus.telegram import manufacturer
+from protocols.mbus.search import DECIMALS, Progress, SecondarySearch
+from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
 from protocols.mbus.walk import Choices
 from protocols.transports import exchange
 
 OK, FAILED, PARTIAL = 0, 1, 3
 SHOWN_MS = 2_000  # between two lines of progress
-CADENCE_S = 900  # proposed in the block
-WORDS = {0x02: "electricity", 0x03: "gas", 0x04: "heat", 0x06: "hot-water", 0x07: "water", 0x08: "allocator"}
-ALIKE = {0x0C: 0x04, 0x15: 0x06, 0x16: 0x07}  # heat in the flow, hot and cold drinking water
-
+NAME = "mbus"  # of a line that has none yet
 AnySearch = PrimarySearch | SecondarySearch
 
 
@@ -40,17 +35,16 @@ AnySearch = PrimarySearch | SecondarySearch
 class Scan:
     """What to search, and how; `state` is where it goes on, if it was left before.
 
-    `reads` is of a primary search, `choices` of a secondary one.
+    `reads` is of a primary search, `choices` of a secondary one; `name` is that of the line in the block.
     """
 
-    port: str
-    baud: int = 2400
-    mode: str = "8E1"
+    place: Place
     primary: bool = False
     reads: bool = False
     choices: Choices = DECIMALS
     expected: int | None = None
     state: Path | None = None
+    name: str = NAME
 
 
 def scan(asked: Scan, lines: Lines = MACHINE) -> int:
@@ -62,20 +56,14 @@ def scan(asked: Scan, lines: Lines = MACHINE) -> int:
     except KeyboardInterrupt:
         where = f"; the same command goes on with {asked.state}" if asked.state else ""
         click.echo(f"left before the end{where}", err=True)
-        _report(search)
+        _report(search, asked)
         return PARTIAL
     except (LinkError, MeterError) as error:
-        click.echo(str(error), err=True)
-        _report(search)
+        click.echo(said(error, asked.place), err=True)
+        _report(search, asked)
         return FAILED
-    _report(search)
+    _report(search, asked)
     return PARTIAL if search.missing or search.unresolved else OK
-
-
-def block(found: Sequence[Found | Answering]) -> str:
-    """A `[[bus.device]]` table for each meter that can be configured; the others in comments, with the reason."""
-    taken = Counter(each.address for each in found)
-    return "\n".join(_table(each.address, each.meter, taken[each.address] > 1) for each in found)
 
 
 def shown(progress: Progress) -> str:
@@ -87,35 +75,13 @@ def shown(progress: Progress) -> str:
     return f"{progress.at}: {progress.found} found, {progress.selections} asked, {left}"
 
 
-def _table(address: int, meter: Secondary | None, shared: bool) -> str:
-    rows = ["[[bus.device]]", f'name = "{_name(address, meter)}"', f"address = {address}"]
-    if meter is not None:
-        rows += [f'id = "{meter.id}"']
-        letters = manufacturer(meter.manufacturer)
-        if len(letters) == 3 and letters.isascii() and letters.isalpha() and letters.isupper():
-            rows.append(f'manufacturer = "{letters}"')
-        rows += [f"version = {meter.version}", f"medium = {meter.medium}"]
-    rows.append(f"cadence_s = {CADENCE_S}")
-    text = "\n".join(rows) + "\n"
-    if 1 <= address <= 250 and not shared:
-        return text
-    reason = f"address {address} is shared" if shared else f"{address} is no address of its own"
-    return "".join(f"# {row}\n" for row in (f"{reason}: give this meter another one first", *rows))
-
-
-def _name(address: int, meter: Secondary | None) -> str:
-    if meter is None:
-        return f"meter-{address}"
-    return f"{WORDS.get(ALIKE.get(meter.medium, meter.medium), 'meter')}-{meter.id}"
-
-
 def _begun(asked: Scan) -> AnySearch:
-    """A new search, or the one that was left.
+    """A new search, or the one that was left; how slow the line is shows when it is open.
 
     Raises:
         click.UsageError: the state is none, or another search's.
     """
-    timing = Timing(asked.baud)
+    timing = Timing(asked.place.baud)
     if asked.state is None or not asked.state.exists():
         if asked.primary:
             return PrimarySearch(timing, asked.reads, asked.expected)
@@ -131,7 +97,9 @@ def _begun(asked: Scan) -> AnySearch:
 
 async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
     clock = exchange.Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
-    line = lines.serial(asked.port, asked.baud, asked.mode)
+    found = await opened(asked.place, lines)
+    line = found.line
+    search.bear(Timing(asked.place.baud, found.slack_ms))
     due = clock.mono_ms()
     try:
         while await exchange.ask(search, line, clock):
@@ -145,10 +113,10 @@ async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
             write_whole(asked.state, json.dumps(row, indent=1).encode())
 
 
-def _report(search: AnySearch) -> None:
+def _report(search: AnySearch, asked: Scan) -> None:
     if not search.progress().selections:
         return
     for sentence in search.words():
         click.echo(sentence, err=True)
     if search.found:
-        click.echo(block(search.found), nl=False)
+        click.echo(block(search.found, asked.place, asked.name), nl=False)

@@ -53,6 +53,7 @@ main.add_command(torture)
 @click.option("--wrapper-port", type=_port, help="Also an electricity meter: DLMS wrapper on TCP (0: a free port).")
 @click.option("--hdlc-port", type=_port, help="... and one with HDLC over TCP and a password.")
 @click.option("--modbus-port", type=_port, help="Also a Modbus TCP meter.")
+@click.option("--converter-port", type=_port, help="The M-Bus line behind a TCP converter, too (0: a free port).")
 @click.option("--password-file", type=click.Path(path_type=Path), help="The password of the HDLC meter.")
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 def meters(
@@ -66,6 +67,7 @@ def meters(
     wrapper_port: int | None,
     hdlc_port: int | None,
     modbus_port: int | None,
+    converter_port: int | None,
     password_file: Path | None,
     history_rows: int,
 ) -> None:
@@ -83,7 +85,7 @@ def meters(
         raise click.ClickException(str(error)) from error
     _introduce(house, record, written, baud if pace else None)
     try:
-        asyncio.run(_run(house, Ports(wrapper_port, hdlc_port, modbus_port), password, history_rows))
+        asyncio.run(_run(house, Ports(wrapper_port, hdlc_port, modbus_port, converter_port), password, history_rows))
     except OSError as error:
         raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
@@ -155,6 +157,8 @@ async def _run(house: House, ports: Ports, password: bytes, history_rows: int) -
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
     await house.start(ports, password, history_rows)
+    if house.converter is not None:
+        click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
     await house.serve(stop)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from simulators.dlms.meters import DlmsMeters
 from simulators.mbus.bus import Bus
+from simulators.mbus.converter import Converter
 from simulators.mbus.faults import Faults
-from simulators.mbus.line import PtyLine, serve
+from simulators.mbus.line import Line, PtyLine, serve
 from simulators.mbus.meters import cellar
 from simulators.modbus.meter import ModbusMeter
 from simulators.record import Record
@@ -23,6 +24,7 @@ class Ports:
     wrapper: int | None = None
     hdlc: int | None = None
     modbus: int | None = None
+    converter: int | None = None  # the M-Bus line itself, beside its terminal
 
 
 class House:
@@ -39,6 +41,7 @@ class House:
         self.line = PtyLine(link)
         self.electricity: DlmsMeters | None = None
         self.modbus: ModbusMeter | None = None
+        self.converter: Converter | None = None
         self._seed, self._baud = seed, baud
 
     async def start(self, ports: Ports, password: bytes, history_rows: int) -> None:
@@ -51,13 +54,19 @@ class House:
         if ports.modbus is not None:
             self.modbus = ModbusMeter(self.record, _utc_ms, self._seed)
             await self.modbus.start(ports.modbus)
+        if ports.converter is not None:
+            self.converter = Converter()
+            await self.converter.start(ports.converter)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until `stop`; then everything is closed."""
+        lines: list[Line] = [self.line]
+        if self.converter is not None:
+            lines.append(self.converter)
         try:
-            await serve(self.bus, self.line, stop, self._baud)
+            await asyncio.gather(*(serve(self.bus, each, stop, self._baud) for each in lines))
         finally:
-            for meters in (self.electricity, self.modbus):
+            for meters in (self.electricity, self.modbus, self.converter):
                 if meters is not None:
                     await meters.stop()
 

@@ -61,6 +61,8 @@ Paths are relative to this file. Made from the classes that load it (tools/gener
 PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"const": "lls"}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
+# ... and what stands for the same thing: one of both, in the schema and in the example.
+EITHER = (("MbusBus", "port", "url"), ("MbusDevice", "address", "secondary"))
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 
 # Of errors that are made from values alone: what was expected and what came.
@@ -76,8 +78,8 @@ MESSAGES = {
 BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
     (
         gateway.MbusBus,
-        "M-Bus: one line, one serial port. 'check' forecasts how much of its time the meters need.",
-        {"name": "riser"},
+        "M-Bus: one line, one serial port or converter. 'check' forecasts how much of its time the meters need.",
+        {"name": "riser", "port": "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"},
         ({"name": "heat", "address": 1}, {"name": "water", "address": 2, "id": "20448817", "manufacturer": "ZRI"}),
     ),
     (
@@ -210,6 +212,8 @@ def gateway_schema() -> str:
     made = _schema(gateway.Configuration, "Plomba gateway")
     tables = made["$defs"]
     tables["ModbusDevice"]["properties"]["model"]["enum"] = list(known_models())
+    for name, *keys in EITHER:
+        tables[name]["oneOf"] = [{"required": [each]} for each in keys]
     tables["DlmsDevice"] |= {"if": WITH_LOGIN, "then": ONE_PASSWORD, "else": NO_PASSWORD}
     return _json(made)
 

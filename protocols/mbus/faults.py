@@ -9,7 +9,7 @@ class NoAnswer(MeterError):  # noqa: N818 - named after what happened on the bus
     """Not one byte came within the first-byte timeout, retries included."""
 
     code = "PLB-M101"
-    do = "check that the meter is connected, powered and set to this primary address and baud rate"
+    do = "check that the meter is connected and powered, and that it has this address and baud rate"
 
 
 class BadStart(MeterError):  # noqa: N818

@@ -110,6 +110,10 @@ class Search(ABC):
             self._listener = self._ask()
         return self._listener.next()
 
+    def bear(self, timing: Timing) -> None:
+        """Wait as long as a line needs that is known only now; between two questions."""
+        self._timing = timing
+
     @property
     def between(self) -> bool:
         """Whether no question is under way: the moment to stop, or to show progress."""

@@ -108,6 +108,11 @@ def manufacturer(code: int) -> str:
     return "".join(chr((code >> shift & 0x1F) + 64) for shift in (10, 5, 0))
 
 
+def manufacturer_code(letters: str) -> int:
+    """The code of three capital letters."""
+    return sum(ord(letter) - 64 << shift for letter, shift in zip(letters, (10, 5, 0), strict=True))
+
+
 def _telegram(header: _Header, found: Split) -> Telegram:
     mapped = Status.NONE if header.status is None else status(header.status & header.status_mask)
     return Telegram(

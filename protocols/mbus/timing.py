@@ -17,6 +17,7 @@ NKE_BITS = 77  # SND_NKE, its gap, and E5
 SELECT_BITS = 209  # a secondary select and its E5
 SLOWEST_BITS = 330
 USB_SLACK_MS = 100  # what a USB converter may hold bytes back
+TCP_SLACK_MS = 200  # ... and a TCP converter, beside the round trip to it
 LONGEST = 773  # characters: the longest frame (261) behind as much noise as is skipped (512)
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400)
 

@@ -127,7 +127,7 @@ class TcpLine:
         except TimeoutError as error:
             raise ConnectTimeout(f"a connection within {timeout_s:g} s", "no answer", peer) from error
         except OSError as error:
-            raise _failure(error, peer) from error
+            raise failure(error, peer) from error
         _keep_alive(transport.get_extra_info("socket"))
         return cls(transport, inbox, peer)
 
@@ -175,7 +175,10 @@ class TcpLine:
             raise ConnectionGone("an open connection", self._inbox.gone or "a closed one", self.peer)
 
 
-def _failure(error: OSError, peer: str) -> LinkError:
+def failure(error: OSError, peer: str) -> LinkError:
+    """Why there is no connection, by the error of who tried."""
+    if isinstance(error, TimeoutError):
+        return ConnectTimeout("a connection", "no answer in time", peer)
     if isinstance(error, socket.gaierror):
         return NameUnknown("a host with an address", error.strerror or str(error), peer)
     # Where a name has several addresses asyncio tells all their errors in one text.

@@ -23,6 +23,7 @@ FCB, FCV = 0x20, 0x10
 SND_UD = 0x43  # the same
 SELECTION = 0x52
 SELECTED = 253
+EVERYBODY = 254  # of whom every one answers
 REQUEST_SIZE = 5
 LONG_START, STOP = 0x68, 0x16
 LONG_OVERHEAD = 6
@@ -158,6 +159,8 @@ class Bus:
     def _meant(self, address: int) -> list[Slave]:
         if address == SELECTED:
             return [slave for slave in self._all() if slave.selected]
+        if address == EVERYBODY:
+            return self._all()
         first = self.slaves.get(address)
         more = [slave for slave in self.others if slave.plate.address == address]
         return more if first is None else [first, *more]

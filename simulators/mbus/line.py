@@ -7,12 +7,23 @@ import os
 import pty
 import tty
 from pathlib import Path
+from typing import Protocol
 
 from simulators.mbus.bus import Bus
 
 READ_SIZE = 4096
 GAP_S = 0.25  # the master pauses at least this long between a broken request and the next
 CHARACTER_BITS = 11
+
+
+class Line(Protocol):
+    """The meters' end of a line."""
+
+    async def read(self, timeout_s: float) -> bytes:
+        """What the master of the bus sends; empty after `timeout_s`."""
+
+    def write(self, octets: bytes) -> None:
+        """Put bytes on the wire; where nobody reads they are lost."""
 
 
 class PtyLine:
@@ -72,7 +83,7 @@ class PtyLine:
         fresh.replace(self.link)
 
 
-async def serve(bus: Bus, line: PtyLine, stop: asyncio.Event, baud: int | None = None) -> None:
+async def serve(bus: Bus, line: Line, stop: asyncio.Event, baud: int | None = None) -> None:
     """Let the meters answer until `stop`; with `baud` at the pace of such a line, else at once."""
     while not stop.is_set():
         octets = await line.read(GAP_S)
@@ -87,7 +98,7 @@ async def serve(bus: Bus, line: PtyLine, stop: asyncio.Event, baud: int | None =
         await _pace(line, answer, len(octets), CHARACTER_BITS / baud)
 
 
-async def _pace(line: PtyLine, answer: bytes, heard: int, character_s: float) -> None:
+async def _pace(line: Line, answer: bytes, heard: int, character_s: float) -> None:
     """The request's `heard` characters, one of pause, then the answer's, each at its own moment: no drift."""
     now = asyncio.get_running_loop().time
     start = now() + (heard + 1) * character_s

@@ -214,6 +214,12 @@ def test_a_slip_hides_no_other(names: tuple[str, ...], tmp_path: Path) -> None:
     "name",
     [
         "address misspelt",
+        "secondary misspelt",
+        "address and secondary",
+        "neither address nor secondary",
+        "selection of a meter above by its address",
+        "selection that another meter obeys too",
+        "missing port",
         "cadence without its unit",
         "the word protocol misspelt",
         "table misspelt by a dotted key",

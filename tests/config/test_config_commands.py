@@ -18,7 +18,7 @@ from servers import Broker
 
 from collector.cli import commands
 from collector.config import Config
-from gateway import enrol, online
+from gateway import enrol, online, owners
 from gateway.cli import main
 from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, PasswordUnusable
@@ -81,6 +81,11 @@ def test_an_example_loads_and_fits_its_schema(kind: str) -> None:
         ('auth = "lls"', ""),
         ('password_file = "secrets/main-meter"', ""),
         ('password_file = "secrets/main-meter"', 'password_file = "a"\npassword_credential = "b"'),
+        ("address = 1", ""),
+        ("address = 1", 'address = 1\nsecondary = "12345678"'),
+        ("address = 1", 'secondary = "1234567F"'),
+        ('port = "/dev', 'url = "tcp://h:1"\nport = "/dev'),
+        ('port = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"', ""),
         ("port = 8883", 'port = "8883"'),
         ("port = 8883", "port = 88.5"),
         ("port = 8883", "port = 70000"),
@@ -105,7 +110,8 @@ def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Pa
     """As a technician will do it: all at once."""
     text = (ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
     lines = [line.removeprefix("# ") if " = " in line and line[2:3].islower() else line for line in text.split("\n")]
-    given = [each for each in lines if not each.startswith("password_")]
+    # Not what stands in place of another key.
+    given = [each for each in lines if not each.startswith(("password_", "secondary", 'url = "tcp://192.0.2.30'))]
     lls = [
         each.replace('auth = "lls"', 'auth = "none"').replace('= "1234567890"', f'= "{n}"')
         for n, each in enumerate(given)
@@ -320,10 +326,10 @@ def test_another_meter_is_corrected_in_the_file(bus: int, key: str, site: Path) 
 
 def test_a_busy_port_names_the_daemon_first() -> None:
     """It owns the state folder; another process may only have opened the port beside it."""
-    assert online.port_step("7", "process 9 (cat)").startswith("stop the daemon first")
-    assert "process 7 reads this line; if it stays busy: process 9 (cat)" in online.port_step("7", "process 9 (cat)")
-    assert "if it stays" not in online.port_step("7", "process 7 (plomba-gateway)")
-    assert online.port_step("", "process 9 (cat)") == "stop that program first: process 9 (cat) holds the port"
+    assert owners.port_step("7", "process 9 (cat)").startswith("stop the daemon first")
+    assert "process 7 reads this line; if it stays busy: process 9 (cat)" in owners.port_step("7", "process 9 (cat)")
+    assert "if it stays" not in owners.port_step("7", "process 7 (plomba-gateway)")
+    assert owners.port_step("", "process 9 (cat)") == "stop that program first: process 9 (cat) holds the port"
 
 
 def test_check_online_reads_each_meter_once_and_goes_on_after_a_failure(tmp_path: Path) -> None:
@@ -354,6 +360,7 @@ def test_check_online_reads_each_meter_once_and_goes_on_after_a_failure(tmp_path
         'write below the name of heat:  id = "60300001"; manufacturer = "KAM"; version = 53; medium = 4' in done.stdout
     )
     assert "FAIL PLB-M101 cellar/nobody" in done.stdout
+    assert """'plomba-gateway scan "cellar" --config FILE' shows who answers""" in done.stdout
     assert "ok   cellar/water: HYD 07712233 version 44 medium 6, 5 values, clock" in done.stdout
     assert "FAIL PLB-M114 cellar/other" in done.stdout
     assert "FAIL PLB-L201 broker port: 127.0.0.1:1: nothing listens on this port" in done.stdout

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.config import MbusBus, configuration_hash, read_configuration
+from gateway.config import MbusBus, configuration_content, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
+from protocols.uplink.pack import unpack
 
 GOOD = """\ufeff
 gateway = "boiler-room-7"
@@ -111,6 +113,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("cadence_s = 900", "cadence_s = 60", False),
         ('host = "broker"', 'host = "other"', False),
         ("1a7f2044", "1A7F2044", False),
+        ("address = 2\n", 'secondary = "20448817"\n', True),
+        ('port = "/dev/serial/by-id/usb"', 'url = "tcp://192.0.2.30:10001"', False),
     ],
 )
 def test_the_hash_changes_with_what_changes_a_sealed_value_or_its_attribution(
@@ -120,3 +124,26 @@ def test_the_hash_changes_with_what_changes_a_sealed_value_or_its_attribution(
     before = configuration_hash(read_configuration(written(tmp_path, GOOD)))
     after = configuration_hash(read_configuration(written(tmp_path, GOOD.replace(old, new))))
     assert (before != after) is changes
+
+
+def test_a_selection_has_a_place_of_its_own_in_the_content(tmp_path: Path) -> None:
+    """The number stands where an address would, however its letters are written; what narrows it counts, too."""
+    selected = GOOD.replace("address = 2\n", 'secondary = "1c448817"\n')
+    hashes = [
+        configuration_hash(read_configuration(written(tmp_path, text)))
+        for text in (
+            selected,
+            selected.replace("1c448817", "1C448817"),
+            GOOD.replace("address = 2\n", 'address = 2\nid = "1C448817"\n'),
+            selected.replace('"1c448817"', '"1c448817"\nmanufacturer = "KAM"'),
+        )
+    ]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+    content: Any = unpack(configuration_content(read_configuration(written(tmp_path, selected))), 1_000, "content")
+    ((name, devices),) = content[2]
+    assert name == "cellar"
+    assert [each[:4] for each in devices] == [
+        ["heat", 1, 1, [None, "1A7F2044", None, None]],
+        ["water", 1, "1C448817", [None, "1C448817", None, None]],
+    ]

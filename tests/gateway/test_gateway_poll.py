@@ -15,6 +15,7 @@ from gateway import events
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus as BusConfig
 from gateway.config import MbusDevice as Device
+from gateway.lines import Opened
 from gateway.mbus import MbusReader
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
@@ -90,10 +91,10 @@ class Cellar:
         reader = MbusReader(config, self.open, clock, keep=True)
         self.poller = BusPoller("cellar", reader, Schedule(devices, {}), clock, self.kept)
 
-    def open(self) -> BusLine:
+    async def open(self) -> Opened:
         """A new line to the same slaves."""
         self.lines.append(BusLine(self.bus, self.time))
-        return self.lines[-1]
+        return Opened(self.lines[-1])
 
     async def round(self, pass_ms: int = 0) -> None:
         """One round, after some time."""

@@ -10,11 +10,9 @@ import click
 import pytest
 
 from gateway.config import MbusDevice
-from gateway.lines import MACHINE, Lines
-from gateway.scan import FAILED, OK, PARTIAL, Scan, block, scan, shown
-from protocols.mbus.search import Found, Progress
-from protocols.mbus.select import Secondary
-from protocols.mbus.sweep import Answering
+from gateway.lines import MACHINE, Lines, Place
+from gateway.scan import FAILED, OK, PARTIAL, Scan, scan, shown
+from protocols.mbus.search import Progress
 from protocols.transports.exchange import ClosableLine
 from protocols.transports.serial import PortMissing
 from simulators.mbus.bus import Bus
@@ -22,7 +20,6 @@ from simulators.mbus.meters import cellar
 from simulators.record import Record
 
 NOW_MS = 1_793_000_000_000
-HEAT = Secondary.of("603000012D2C3504")
 ALL = ["heat-60300001", "heat-1A7F2044", "hot-water-07712233"]
 
 
@@ -72,16 +69,16 @@ def devices(printed: str) -> list[MbusDevice]:
 def test_a_line_is_searched_and_what_to_configure_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], primary: bool
 ) -> None:
-    assert scan(Scan("port", primary=primary, expected=3), lines(tmp_path)) == OK
+    assert scan(Scan(Place("port"), primary=primary, expected=3), lines(tmp_path)) == OK
     printed = capsys.readouterr()
-    found = devices("[[bus]]\n" + printed.out)
+    found = devices(printed.out)
     assert sorted(each.name for each in found) == sorted(ALL)
     assert {(each.address, each.id) for each in found} == {(each.address, each.number) for each in cellar()}
     assert "meters found: 3," in printed.err
 
 
 def test_what_is_missing_is_said_and_makes_it_partial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert scan(Scan("port", expected=4), lines(tmp_path)) == PARTIAL
+    assert scan(Scan(Place("port"), expected=4), lines(tmp_path)) == PARTIAL
     assert "missing: 1 of 4 expected meters" in capsys.readouterr().err
 
 
@@ -89,7 +86,7 @@ def test_what_is_missing_is_said_and_makes_it_partial(tmp_path: Path, capsys: py
 def test_a_search_that_was_left_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], primary: bool
 ) -> None:
-    asked = Scan("port", primary=primary, expected=3, state=tmp_path / "scan.json")
+    asked = Scan(Place("port"), primary=primary, expected=3, state=tmp_path / "scan.json")
     assert scan(asked, lines(tmp_path, 20)) == PARTIAL
     assert "goes on with" in capsys.readouterr().err
     for _ in range(10):
@@ -98,11 +95,11 @@ def test_a_search_that_was_left_goes_on_where_it_was(
         if code == OK:
             break
     assert code == OK
-    assert sorted(each.name for each in devices("[[bus]]\n" + printed)) == sorted(ALL)
+    assert sorted(each.name for each in devices(printed)) == sorted(ALL)
 
 
 def test_a_port_that_is_not_there_is_a_failure_with_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert scan(Scan("absent"), lines(tmp_path)) == FAILED
+    assert scan(Scan(Place("absent")), lines(tmp_path)) == FAILED
     assert "PLB-L101" in capsys.readouterr().err
 
 
@@ -111,21 +108,7 @@ def test_a_state_that_is_none_is_a_usage_error(tmp_path: Path, content: str) -> 
     state = tmp_path / "scan.json"
     state.write_text(content)
     with pytest.raises(click.UsageError, match="is no state to go on from"):
-        scan(Scan("port", state=state), lines(tmp_path))
-
-
-def test_meters_that_share_an_address_or_have_none_are_only_shown() -> None:
-    other = replace(HEAT, id="60300002")
-    text = block([Found(HEAT, 0), Found(other, 5), Found(replace(HEAT, id="60300003"), 5), Answering(7, None)])
-    assert text.count("# 0 is no address of its own: give this meter another one first") == 1
-    assert text.count("# address 5 is shared: give this meter another one first") == 2
-    (device,) = devices("[[bus]]\n" + text)
-    assert (device.name, device.address, device.id) == ("meter-7", 7, None)
-
-
-def test_a_manufacturer_that_has_no_letters_is_left_out() -> None:
-    (device,) = devices("[[bus]]\n" + block([Found(replace(HEAT, manufacturer=0), 1)]))
-    assert (device.manufacturer, device.id) == (None, "60300001")
+        scan(Scan(Place("port"), state=state), lines(tmp_path))
 
 
 def test_progress_says_what_is_left() -> None:

@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "protocols/transports/exchange.py Line.write": LINE,
     "protocols/transports/exchange.py Told.received": "an interface: sessions and searches are reached",
     "protocols/transports/mqtt.py Pipe.publish": LINE,
+    "protocols/transports/rfc2217.py Rfc2217Line.write": LINE,
     "protocols/transports/serial.py SerialLine.write": LINE,
     "protocols/transports/tcp.py TcpLine.write": LINE,
     "protocols/transports/tls.py check_dates": "TLS took the certificate before: our own authority made it",

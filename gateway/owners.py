@@ -1,0 +1,45 @@
+"""Who has a line already: the daemon that owns a state folder, or the process that holds a port."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from gateway.lock import LOCK_FILE
+
+
+def holder(path: str) -> str:
+    """The process that has a port open, as "process 123 (name)"; empty where none is seen."""
+    wanted = os.path.realpath(path)
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            for each in (process / "fd").iterdir():
+                if str(each.readlink()) == wanted:
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+        except OSError:  # of another user, or gone meanwhile
+            continue
+    return ""
+
+
+def daemon_of(state_folder: Path) -> str:
+    """The number of the daemon's process that owns the state folder; empty where none runs."""
+    try:
+        with (state_folder / LOCK_FILE).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(32).strip() or "unknown"
+    except OSError:
+        return ""
+    return ""
+
+
+def port_step(running: str, who: str) -> str:
+    """What to do about a busy port: the daemon that owns the state folder is named before any other process."""
+    if running:
+        other = f"; if it stays busy: {who} holds the port" if who and f"process {running} " not in who else ""
+        return f"stop the daemon first (systemctl stop plomba-gateway): process {running} reads this line{other}"
+    return f"stop that program first: {who} holds the port" if who else "stop the program that holds the port first"
