@@ -22,7 +22,7 @@ from protocols.mbus.faults import AddressTaken, MeterLost, NoAnswer, NotObeyed
 from protocols.mbus.select import Secondary
 from protocols.reading import MeterTime, Precision
 from protocols.transports.exchange import ClosableLine
-from simulators.mbus.bus import Bus
+from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.meters import NOW, Line, Model, cellar
 from simulators.mbus.registers import Registers
 from simulators.record import Record
@@ -73,6 +73,7 @@ class Site:
         self.orders: list[str] = []
         self.says, self.deaf = True, False
         self.ordered: Callable[[], object] = lambda: None
+        self.while_asked: Callable[[], object] = lambda: None
 
     def visit(self, meter: int | Secondary = 1, baud: int = 2400) -> Visit:
         """To one of its meters."""
@@ -89,6 +90,7 @@ class Site:
     def agree(self, question: str) -> bool:
         """The person's word."""
         self.asked.append(question)
+        self.while_asked()
         return self.says
 
 
@@ -105,6 +107,19 @@ async def test_an_address_is_given_after_a_question_that_names_the_meter(site: S
     assert said.startswith(f"{NAME} 7;")
     assert site.bus.slaves[7].plate.number == "60300001"
     assert len(site.orders) == 1
+
+
+async def test_an_order_to_a_number_selects_by_the_whole_plate_that_was_shown(site: Site) -> None:
+    """Another meter with this number may have been silent when it was read."""
+    selections: list[str] = []
+    site.ordered = lambda: selections.extend(str(each.plate.number) for each in site.bus._all() if each.selected)
+    twin = cellar()[0]
+    other = Slave(replace(twin, model=replace(twin.model, letters="XYZ"), address=9), Registers(), 1)
+    site.while_asked = lambda: site.bus.others.append(other)
+    with site.visit(HEAT) as visit:
+        await services.reset(visit, None, site.agree)
+    assert selections == ["60300001"]
+    assert other.resets == []
 
 
 @pytest.mark.parametrize("taken", [1, 2, 3])
