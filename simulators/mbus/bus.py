@@ -160,10 +160,11 @@ class Bus:
         if self.frozen:
             return b""
         late, self._late = self._late, b""
+        hearing = self._hearing(self._all())
         control = request.control & ~(FCB | FCV)
         if request.body[:1] == bytes((SELECTION,)) and control == SND_UD and request.address == SELECTED:
-            return late + self._together([ACKNOWLEDGEMENT for each in self._all() if each.select(request.body[1:])])
-        meant = self._meant(request.address)
+            return late + self._together([ACKNOWLEDGEMENT for each in hearing if each.select(request.body[1:])])
+        meant = [slave for slave in self._meant(request.address) if slave in hearing]
         at_fd = request.address == SELECTED
         if request.control == SND_NKE:
             for slave in meant:
@@ -194,7 +195,7 @@ class Bus:
 
     def _move(self, slave: Slave, address: int) -> None:
         """A meter has another primary address."""
-        left = [each for each in (*self.slaves.values(), *self.others) if each is not slave]
+        left = [each for each in self._all() if each is not slave]
         slave.plate = replace(slave.plate, address=address)
         self.slaves.clear()
         self.others.clear()
@@ -202,14 +203,19 @@ class Bus:
             if self.slaves.setdefault(each.plate.address, each) is not each:
                 self.others.append(each)
 
+    def _hearing(self, slaves: list[Slave]) -> list[Slave]:
+        """Those that understand the speed at which the master speaks."""
+        return [slave for slave in slaves if slave.hears(self.baud, self._utc_ms)]
+
     def _all(self) -> list[Slave]:
-        """All that understand the speed at which the master speaks."""
-        return [slave for slave in (*self.slaves.values(), *self.others) if slave.hears(self.baud, self._utc_ms)]
+        return [*self.slaves.values(), *self.others]
 
     def _meant(self, address: int) -> list[Slave]:
         if address == SELECTED:
             return [slave for slave in self._all() if slave.selected]
-        return [slave for slave in self._all() if slave.plate.address == address]
+        first = self.slaves.get(address)
+        more = [slave for slave in self.others if slave.plate.address == address]
+        return more if first is None else [first, *more]
 
     def _together(self, talks: list[bytes]) -> bytes:
         talks = [talk for talk in talks if talk]
