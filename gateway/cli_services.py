@@ -112,9 +112,11 @@ def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Visit], Awaita
 def _where(port: str, baud: str, mode: str, address: int | None, secondary: str | None) -> Where:
     from gateway.services import Where  # noqa: PLC0415
 
-    if (address is None) == (secondary is None):
-        raise click.UsageError("name the meter with --address or with --secondary")
-    return Where(port, int(baud), _secondary(secondary) if address is None and secondary else address or 0, mode)
+    if address is not None and secondary is None:
+        return Where(port, int(baud), address, mode)
+    if secondary is not None and address is None:
+        return Where(port, int(baud), _secondary(secondary), mode)
+    raise click.UsageError("name the meter with --address or with --secondary")
 
 
 def _secondary(digits: str) -> Secondary:

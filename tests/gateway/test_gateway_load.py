@@ -169,6 +169,8 @@ def test_bad_meters_of_short_and_long_cadence_cost_a_frequent_healthy_one_no_slo
         frequent = {START_MS + slot * 8_000 for slot in range(first, (2 + SLOTS) * CADENCE_S // 8)}
         assert {n for n in range(4, MIXED + 1) if slow[f"meter-{n}"] < SLOTS} == set()
         assert frequent <= {slot_ms for name, slot_ms in site.kept.slots if name == "meter-3"}
+        told = Counter(site.kept.events)
+        assert max(told.values()) == 1, "a poll that was cut short is no news"
 
     run(story(), seed)
 

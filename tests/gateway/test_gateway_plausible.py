@@ -152,6 +152,32 @@ async def test_a_step_that_two_errors_made_is_not_sealed_and_a_third_answer_deci
     assert site.asked - before == 3
 
 
+async def test_the_second_answer_is_a_new_one_and_no_repetition_of_the_first(tmp_path: Path) -> None:
+    """The frame count bit is another one: a repetition would confirm the damage."""
+    site = Site(tmp_path)
+    await site.learn()
+    site.set(energy=7)
+    assert await site.count() == 2
+    rows = [json.loads(line) for line in site.path.read_text().splitlines()]
+    assert not any(row["repeat"] for row in rows)
+    assert len({row["telegram"] for row in rows}) == len(rows)
+
+
+async def test_a_meter_whose_answers_never_differ_is_sealed_all_the_same(tmp_path: Path) -> None:
+    """It counts nothing and nothing flows: the second answer equals the first to the byte."""
+    site = Site(tmp_path)
+    frames: list[bytes] = []
+
+    def always(frame: bytes) -> bytes:
+        frames.append(frame)
+        return frames[0]
+
+    site.spoil = [always] * 100
+    readings = [await site.slot() for _ in range(4)]
+    assert {each.exchange.telegram for each in readings if each is not None} == {frames[0]}
+    assert None not in readings
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 async def test_of_three_answers_the_damaged_one_is_never_sealed(tmp_path: Path, which: int) -> None:
     site = Site(tmp_path)

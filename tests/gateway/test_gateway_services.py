@@ -291,6 +291,7 @@ def test_the_commands_on_a_terminal_as_a_technician_gives_them(port: str) -> Non
     assert give("set-baud", "9600", "--secondary", "60300001", "--yes")[0] == 0
     assert "PLB-M101" in give("set-baud", "9600", "--address", "7", "--yes")[1]
     assert give("set-baud", "2400", "--address", "7", "--baud", "9600", "--yes")[0] == 0
+    assert "silence, asked 3 times in address 0" in give("reset", "--address", "0", "--yes")[1]
 
 
 @pytest.mark.parametrize(
@@ -300,6 +301,7 @@ def test_the_commands_on_a_terminal_as_a_technician_gives_them(port: str) -> Non
         (["set-address", "7", "--address", "1", "--secondary", "60300001"], "name the meter with"),
         (["set-address", "251", "--address", "1"], "251"),
         (["reset", "--secondary", "6030000X"], "expected 8 or 16 digits"),
+        (["reset", "--secondary", ""], "expected 8 or 16 digits"),
         (["reset", "--address", "1", "--sub-code", "0x1"], "expected two hexadecimal digits"),
         (["set-baud", "1000", "--address", "1"], "1000"),
     ],
