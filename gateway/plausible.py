@@ -17,7 +17,8 @@ out is never sealed.
 
 What nothing is known of is read twice, too, as far as the bus has the time (a forecast of at most half of what makes it
 tight): the first reading after a start, and the first steps until a rate is known. Where it has not, such a step is
-believed when it goes up. A first reading whose repetition the meter refuses is sealed: some answer once in minutes.
+believed when it goes up. A first reading is sealed where the meter refuses to repeat it, or is silent then: some answer
+once in minutes.
 
 What this cannot see: an error of one step or a few (a changed low byte), one in a value that is no counter, and any
 first one on a bus without time for it. A counter that steps back or is missing more than `UNSTEADY` times, confirmed
@@ -34,7 +35,7 @@ from fractions import Fraction
 import structlog
 
 from gateway.faults import StepNotConfirmed
-from protocols.errors import MeterError
+from protocols.mbus.faults import ApplicationFault, NoAnswer
 from protocols.reading import Float32, Identity, NativeKey, Number, Protocol, Reading, Scaled, State, Value
 
 UNITS = frozenset({"Wh", "J", "cal", "VA.h", "var.h", "m3", "kg", "[cft_i]"})
@@ -101,7 +102,7 @@ class Plausible:
         for _ in range(READS):
             try:
                 seen = self._judged(mine, await read())
-            except MeterError:
+            except (NoAnswer, ApplicationFault):
                 if visit and mine.last is None:
                     return self._take(mine, visit[0], visit, device)
                 raise

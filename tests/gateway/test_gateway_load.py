@@ -15,12 +15,14 @@ import pytest
 from paced_lines import PacedLine
 from virtual import run
 
+from gateway import buses
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.config import MbusBus, MbusDevice
 from gateway.forecast import BUSY_PERMILLE, forecast
-from gateway.mbus import MbusReader
+from gateway.lines import MACHINE
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
+from gateway.settled import Positions
 from protocols.reading import Reading
 from protocols.uplink.records import Event
 from simulators.mbus.bus import Bus
@@ -88,7 +90,7 @@ class Site:
         config = MbusBus(protocol="mbus", name="full", port="line", baud=2400, device=tuple(devices))
         sources = Sources(self.now_ms, self._mono_ms, lambda: Discipline(True, 5), bytes(16))
         clock = GatewayClock(sources)
-        reader = MbusReader(config, lambda: self.line, clock, keep=True)
+        reader = buses.reader(config, Positions({}), clock, True, replace(MACHINE, serial=lambda *_: self.line))
         self.forecast = forecast(config)
         self.poller = BusPoller("full", reader, Schedule(config.device, {}), clock, self.kept)
 

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from gateway_parts import NOW_MS, Time
 
+from gateway import buses
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
 from gateway.faults import StepNotConfirmed
-from gateway.mbus import MbusReader
+from gateway.lines import MACHINE
 from gateway.plausible import CLOSE, counters
 from gateway.schedule import Due
+from gateway.settled import Positions
 from protocols.errors import MeterError
 from protocols.mbus import link, meaning, telegram
+from protocols.mbus.faults import BadChecksum
 from protocols.reading import NativeKey, Reading, Scaled
 from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.faults import Faults
@@ -41,7 +44,8 @@ class Site:
         self.bus = Bus(cellar(), Record(self.path), lambda: self.time.wall_ms, seed)
         self.devices = tuple(MbusDevice(name=str(n), address=n, cadence_s=cadence_s) for n in (1, 2, 3))
         config = MbusBus(protocol="mbus", name="cellar", port="line", device=self.devices)
-        self.reader = MbusReader(config, lambda: self, GatewayClock(self.time.sources()), keep=True)
+        lines = replace(MACHINE, serial=lambda *_: self)
+        self.reader = buses.reader(config, Positions({}), GatewayClock(self.time.sources()), True, lines)
 
     def flush_input(self) -> None:
         """Forget what is held."""
@@ -233,6 +237,14 @@ async def test_a_first_reading_whose_repetition_stays_out_is_sealed(tmp_path: Pa
     site.spoil = [same, silent, silent, silent]
     found = await site.read()
     assert found.exchange.telegram.hex() == site.answered()[0]
+
+
+async def test_a_first_reading_whose_repetition_is_damaged_waits_for_the_next_answer(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.spoil = [UP, *[lambda frame: frame[:-2] + b"\x00\x16"] * 3]
+    with pytest.raises(BadChecksum):
+        await site.read()
+    assert (await site.read()).exchange.telegram.hex() in site.answered()
 
 
 async def test_a_doubtful_reading_whose_repetition_stays_out_waits_for_the_next_answer(tmp_path: Path) -> None:
