@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import buffering
+import bus
 import dlms
 import mbus
 import residing
@@ -15,7 +16,7 @@ from figures import Figure, keep
 def main() -> None:
     """Measure, print, keep."""
     found: list[Figure] = []
-    parts = (mbus, dlms, sealing, buffering, storing, starting, residing)
+    parts = (mbus, bus, dlms, sealing, buffering, storing, starting, residing)
     for part in parts:
         for figure in part.figures():
             print(f"{figure.name:45} {figure.value:12,.2f} {figure.unit:4} x {figure.ratio:.2f} of {figure.beside}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
 from protocols.mbus.timing import BAUDS
@@ -335,6 +336,9 @@ def _show(found: Status) -> None:
 
 def _time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+main.add_command(mbus)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,13 @@ class RowWithoutTime(MeterError):  # noqa: N818
     do = "set the meter's clock; the rows stay in the meter's memory and can be read out by hand"
 
 
+class StepNotConfirmed(MeterError):  # noqa: N818
+    """A counter that stepped back, jumped or was missing, and no two of three answers agree on what it shows."""
+
+    code = "PLB-M210"
+    do = "nothing was sealed, it is read again; if it stays so check cabling and bus load, or see what the meter shows"
+
+
 class WrongCollector(PeerError):  # noqa: N818
     """An acknowledgement for another gateway, or of another collector."""
 

@@ -1,7 +1,8 @@
 """Polls one bus: one owner task per port; every poll ends in exactly one of readings or a failure with its code.
 
-A round reads all due devices in order, those that failed last behind the others, and ends with the seal. A silent meter
-costs the others its time budget once per round; it is asked again, with growing pauses, while its slot is open. A line
+A round reads what is due, looks again after each poll, and ends with the seal when all that was due at its start has
+had its turn. A meter that is silent or talks rubbish is asked again, with growing pauses, while its slot is open:
+behind the others, and no longer than until one of them is due, but for the time that one good answer takes. A line
 that vanished is opened again by its stable path. Events tell of changes only: the first failure, the recovery.
 """
 
@@ -27,6 +28,8 @@ BUDGET_S = (
 )
 REOPEN_S = 1.0  # between two tries to open a port that is gone; a converter needs about that to come back
 LONGEST_SLEEP_S = 1.0  # the wall clock may be set while a bus sleeps: look again
+
+Turn = tuple[str, int]  # a device, and the start of its slot
 
 log = structlog.get_logger("plomba.gateway")
 
@@ -80,15 +83,21 @@ class BusPoller:
 
     async def _round(self) -> None:
         polled: list[Due] = []
-        for due in self._due():
-            if self._stopping.is_set():
-                break
-            if self._clock.utc_ms() < due.end_ms and await self._poll(due):  # a slot may end while others are read
+        tried: set[Turn] = set()
+        begun = {_turn(due) for due in self._due()}
+        while not self._stopping.is_set() and (due := self._next(begun, tried)) is not None:
+            tried.add(_turn(due))
+            if await self._poll(due):
                 polled.append(due)
         if polled:
             await self._sink.round_over()
         for due in polled:
             await self._back_fill(due)
+
+    def _next(self, begun: set[Turn], tried: set[Turn]) -> Due | None:
+        """Whose turn it is now, each slot once a round: a slot may begin or end while others are read."""
+        left = [due for due in self._due() if _turn(due) not in tried]
+        return left[0] if any(_turn(due) in begun for due in left) else None
 
     def _due(self) -> list[Due]:
         return self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms())
@@ -125,6 +134,7 @@ class BusPoller:
 
     async def _poll(self, due: Due) -> bool:
         """Read one device; whether there are readings."""
+        began_ms = self._clock.mono_ms()
         try:
             found = await self._read(due)
         except LinkError as error:
@@ -140,16 +150,17 @@ class BusPoller:
             return False
         self._recovered(self._name, events.BUS_RECOVERED, None)
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
-        self._schedule.read(due)
+        self._schedule.read(due, self._clock.mono_ms() - began_ms)
         self._sink.take(found)
         return True
 
     async def _read(self, due: Due) -> list[Reading]:
+        budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(BUDGET_S * 1000)) / 1000
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with asyncio.timeout(budget_s):
                 found = await self._reader.read(due)
         except TimeoutError:
-            raise PollTooLong(f"an answer within {BUDGET_S:.0f} s", "none yet", due.device.name) from None
+            raise PollTooLong(f"an answer within {budget_s:.0f} s", "none yet", due.device.name) from None
         for reading in found:
             at_ms = reading.exchange.at_ms
             if reading.how is How.READ and not due.slot_ms <= at_ms < due.end_ms:
@@ -158,8 +169,9 @@ class BusPoller:
         return found
 
     def _failed(self, name: str, error: PlombaError, event: str, due: Due | None) -> None:
-        if self._failing.get(name) == error.code:
-            return
+        known = self._failing.get(name)
+        if known == error.code or (known is not None and isinstance(error, PollTooLong)):
+            return  # a poll that was cut short says nothing new of who fails already
         self._failing[name] = error.code
         log.warning(event, bus=self._name, device=due.device.name if due else None, error=str(error))
         text = str(error).encode()[: limits.TEXT].decode(errors="ignore")
@@ -185,3 +197,7 @@ class BusPoller:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _turn(due: Due) -> Turn:
+    return due.device.name, due.slot_ms

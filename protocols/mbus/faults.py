@@ -1,4 +1,4 @@
-"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M121)."""
+"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M132)."""
 
 from __future__ import annotations
 
@@ -143,3 +143,24 @@ class NotHex(MeterError):  # noqa: N818
 
     code = "PLB-M121"
     do = "write the bytes of the telegram as pairs of hexadecimal digits; blanks, colons, line ends and 0x are fine"
+
+
+class NotObeyed(MeterError):  # noqa: N818
+    """A meter that was given an order, and shows afterwards that it did not do it."""
+
+    code = "PLB-M130"
+    do = "see the meter's manual: many want a button, a seal or a setting opened before they take this over the bus"
+
+
+class AddressTaken(MeterError):  # noqa: N818
+    """The primary address that a meter was to get is another one's."""
+
+    code = "PLB-M131"
+    do = "choose a free one ('plomba-gateway scan --primary' shows which are taken)"
+
+
+class MeterLost(MeterError):  # noqa: N818
+    """A meter that answers neither at the speed it had nor at the one it was told."""
+
+    code = "PLB-M132"
+    do = "wait 10 minutes: a meter that hears nothing at its new speed goes back to the old one; then read it at both"

@@ -41,6 +41,7 @@ class State(Enum):
     FIND = auto()  # a selection is due or sent, only so that SND_NKE is answered
     RESET = auto()  # SND_NKE is due or sent
     SELECT = auto()  # a selection is due or sent
+    ORDER = auto()  # a service is due or sent (`services`)
     ASK = auto()  # REQ_UD2 is due or sent
     RELEASE = auto()  # the answer is there; a deselection is due or sent
     DONE = auto()

@@ -70,14 +70,19 @@ class PrimarySearch(Search):
     """Finds the primary addresses of a bus that are taken, in order."""
 
     def __init__(
-        self, timing: Timing, reads: bool = False, expected: int | None = None, last: int = MAX_PRIMARY
+        self,
+        timing: Timing,
+        reads: bool = False,
+        expected: int | None = None,
+        last: int = MAX_PRIMARY,
+        first: int = 0,
     ) -> None:
         super().__init__(timing, expected)
         self.found: list[Answering] = []
         self.asked = self.silent = self.noisy = self.foreign = self.echo = 0
         self.last = last
         self._reads = reads
-        self._begin(0)
+        self._begin(first)
 
     def progress(self) -> Progress:
         """How far it is."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from simulators.mbus import wire
-from simulators.mbus.encoding import ACKNOWLEDGEMENT, address_of, fits
+from simulators.mbus.encoding import ACKNOWLEDGEMENT, address_of, datetime_of, fits
 from simulators.mbus.faults import Faults, spoil, stray
 from simulators.mbus.meters import Plate, telegram
-from simulators.mbus.registers import Registers
+from simulators.mbus.registers import Registers, calendar
 from simulators.record import Answered, Record
 
 SND_NKE = 0x40
@@ -28,6 +28,9 @@ REQUEST_SIZE = 5
 LONG_START, STOP = 0x68, 0x16
 LONG_OVERHEAD = 6
 NO_FAULTS = Faults()
+APPLICATION_RESET, DATA_SEND = 0x50, 0x51
+BAUDS = {0xB8: 300, 0xB9: 600, 0xBA: 1200, 0xBB: 2400, 0xBC: 4800, 0xBD: 9600, 0xBE: 19200, 0xBF: 38400}
+BAUD_TRIAL_MS = 120_000  # after a change of speed: a meter that hears nothing at the new one goes back
 
 
 class Slave:
@@ -40,6 +43,33 @@ class Slave:
         self._fcb: dict[bool, int | None] = {}  # of its own address, and of FD
         self.answered: Answered | None = None
         self.selected = False
+        self.resets: list[bytes] = []  # the sub-codes of the application resets that it was told
+        self.clock_ms = 0  # by how much its clock is ahead
+        self.baud: int | None = None  # None: as fast as it was installed, whatever that is
+        self.stubborn = False  # write-protected: it acknowledges what it does not do
+        self._before: tuple[int | None, int] | None = None  # the speed to go back to, and when
+
+    def hears(self, baud: int | None, utc_ms: Callable[[], int]) -> bool:
+        """Whether it understands what is said at this speed; what it understands makes its own speed final."""
+        if self._before is not None and utc_ms() >= self._before[1]:
+            (self.baud, _), self._before = self._before, None
+        understood = baud is None or self.baud in (None, baud)
+        if understood and self.baud is not None:
+            self._before = None
+        return understood
+
+    def told(self, ci: int, data: bytes, now_ms: int) -> None:
+        """A service of SND_UD, but for a new address: that is the bus's to know."""
+        if self.stubborn:
+            return
+        if ci == APPLICATION_RESET:
+            self.resets.append(data)
+            self._fcb.clear()
+        elif ci == DATA_SEND and data[:2] in (b"\x04\x6d", b"\x06\x6d"):
+            shown = datetime_of(data[2:])
+            self.clock_ms = round((shown - calendar(now_ms)).total_seconds()) * 1000
+        elif ci in BAUDS:
+            self._before, self.baud = (self.baud, now_ms + BAUD_TRIAL_MS), BAUDS[ci]
 
     def reset(self, selected: bool = False) -> None:
         """SND_NKE to its own address, or to FD: any frame count bit is new, and it is selected no more."""
@@ -61,7 +91,7 @@ class Slave:
             return replace(self.answered, at_ms=now_ms, repeat=True)
         self._fcb[selected] = fcb
         self.registers = self.registers.grown(self._seed, self.plate.number, now_ms)
-        frame, shown = telegram(self.plate, self.registers, now_ms)
+        frame, shown = telegram(self.plate, self.registers, now_ms + self.clock_ms)
         registers = asdict(self.registers)
         plate = self.plate
         self.answered = Answered(now_ms, plate.number, plate.address, frame.hex(), None, False, shown, registers)
@@ -103,6 +133,7 @@ class Bus:
             if self.slaves.setdefault(plate.address, slave) is not slave:
                 self.others.append(slave)
         self.frozen = False
+        self.baud: int | None = None  # at which the master speaks, where that is known
         self.stray, self.skew_bits = stray, skew_bits
         self._line_dice = random.Random(f"line/{seed}")
         self._record, self._utc_ms, self.faults = record, utc_ms, faults
@@ -130,15 +161,18 @@ class Bus:
         if self.frozen:
             return b""
         late, self._late = self._late, b""
+        hearing = self._hearing(self._all())
         control = request.control & ~(FCB | FCV)
         if request.body[:1] == bytes((SELECTION,)) and control == SND_UD and request.address == SELECTED:
-            return late + self._together([ACKNOWLEDGEMENT for each in self._all() if each.select(request.body[1:])])
-        meant = self._meant(request.address)
+            return late + self._together([ACKNOWLEDGEMENT for each in hearing if each.select(request.body[1:])])
+        meant = [slave for slave in self._meant(request.address) if slave in hearing]
         at_fd = request.address == SELECTED
         if request.control == SND_NKE:
             for slave in meant:
                 slave.reset(at_fd)
             return late + self._together([ACKNOWLEDGEMENT for _ in meant])
+        if control == SND_UD and request.body:
+            return late + self._together([self._order(slave, request.body) for slave in meant])
         if control != REQ_UD2 or request.body:
             return late
         return late + self._together([self._data(slave, request.control, at_fd) for slave in meant])
@@ -152,6 +186,27 @@ class Bus:
             self._late += frame
             return b""
         return frame
+
+    def _order(self, slave: Slave, body: bytes) -> bytes:
+        """An order is acknowledged, and obeyed where it is known."""
+        slave.told(body[0], body[1:], self._utc_ms())
+        if body[:3] == bytes((DATA_SEND, 0x01, 0x7A)) and len(body) == 4 and not slave.stubborn:
+            self._move(slave, body[3])
+        return ACKNOWLEDGEMENT
+
+    def _move(self, slave: Slave, address: int) -> None:
+        """A meter has another primary address."""
+        left = [each for each in self._all() if each is not slave]
+        slave.plate = replace(slave.plate, address=address)
+        self.slaves.clear()
+        self.others.clear()
+        for each in [*left, slave]:
+            if self.slaves.setdefault(each.plate.address, each) is not each:
+                self.others.append(each)
+
+    def _hearing(self, slaves: list[Slave]) -> list[Slave]:
+        """Those that understand the speed at which the master speaks."""
+        return [slave for slave in slaves if slave.hears(self.baud, self._utc_ms)]
 
     def _all(self) -> list[Slave]:
         return [*self.slaves.values(), *self.others]

@@ -66,3 +66,12 @@ def minute(shown: datetime.datetime) -> bytes:
     """Type F, with the hundred years since 1900."""
     hundreds = (shown.year - 1900) // 100
     return bytes([shown.minute, hundreds * 32 + shown.hour]) + day(shown.date())
+
+
+def datetime_of(octets: bytes) -> datetime.datetime:
+    """What type F (4 bytes, no seconds) or type I (6 bytes) says."""
+    second = 0 if len(octets) == 4 else octets[0] % 64
+    at, hour, low, high = octets[:4] if len(octets) == 4 else octets[1:5]
+    century = 1900 + 100 * (hour // 32 % 4) if len(octets) == 4 else 2000
+    year = century + low // 32 + high // 16 * 8
+    return datetime.datetime(year, high % 16, low % 32, hour % 32, at % 64, second)  # noqa: DTZ001 - a meter's own

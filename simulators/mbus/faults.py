@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-KINDS = ("noise", "partial", "garble", "silent", "late", "wrong_address")
+KINDS = ("noise", "partial", "garble", "silent", "late", "wrong_address", "cancel", "cancel_counter")
 ECHO = "echo"
 MAX_NOISE = 40  # bytes before an answer
+FIRST_RECORD = 19  # behind the link header and the long header
+COUNTERS = frozenset({"0406", "0c06", "0c13", "0414", "0c14"})  # kWh, litres and ten litres: 32 bits or 8 digits
+OWN_DATA = 0x0F  # behind it nothing is a record
+VARIABLE = 0xD
+SIZES = {0x1: 1, 0x2: 2, 0x3: 3, 0x4: 4, 0x5: 4, 0x6: 6, 0x7: 8, 0x9: 1, 0xA: 2, 0xB: 3, 0xC: 4, 0xE: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ def spoil(frame: bytes, kind: str | None, dice: random.Random) -> bytes:
     if kind == "garble":
         at = dice.randrange(len(frame))
         return frame[:at] + bytes([frame[at] ^ dice.randrange(1, 256)]) + frame[at + 1 :]
+    if kind in ("cancel", "cancel_counter"):
+        return _cancelled(frame, kind == "cancel_counter", dice)
     return _elsewhere(frame) if kind == "wrong_address" else frame
 
 
@@ -73,6 +81,34 @@ def stray(heard: bytes, dice: random.Random) -> bytes:
             return heard + some
         case _:
             return some + heard
+
+
+def _cancelled(frame: bytes, counter: bool, dice: random.Random) -> bytes:
+    """Two bytes of the records are changed, or of one counter, so that the sum of the frame stays what it is."""
+    places = [(FIRST_RECORD, len(frame) - 2)]
+    if counter:
+        places = list(_counters(frame)) or places
+    one, other = dice.sample(range(*dice.choice(places)), 2)
+    by = dice.randrange(1, 256)
+    octets = bytearray(frame)
+    octets[one] = (octets[one] + by) % 256
+    octets[other] = (octets[other] - by) % 256
+    return bytes(octets)
+
+
+def _counters(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Where the data of each counter begin and end."""
+    at = FIRST_RECORD
+    while at < len(frame) - 2 and frame[at] != OWN_DATA:
+        start, coding = at, frame[at] & 0xF
+        for _ in range(2):  # DIF and DIFEs, VIF and VIFEs
+            while frame[at] & 0x80:
+                at += 1
+            at += 1
+        code, data = frame[start:at].hex(), at
+        at += 1 + frame[at] if coding == VARIABLE else SIZES.get(coding, 0)
+        if code in COUNTERS:
+            yield data, at
 
 
 def _elsewhere(frame: bytes) -> bytes:

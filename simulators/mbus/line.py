@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import termios
 import tty
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from simulators.mbus.bus import Bus
 READ_SIZE = 4096
 GAP_S = 0.25  # the master pauses at least this long between a broken request and the next
 CHARACTER_BITS = 11
+SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in (300, 600, 1200, 2400, 4800, 9600, 19200, 38400)}
 
 
 class Line(Protocol):
@@ -65,6 +67,10 @@ class PtyLine:
         except BlockingIOError:
             return
 
+    def speed(self) -> int:
+        """The speed (baud) that the master has set at its end."""
+        return SPEEDS.get(termios.tcgetattr(self._other)[5], 0)
+
     def close(self) -> None:
         """Take the line away, and its link if it is still ours."""
         if self.link.is_symlink() and str(self.link.readlink()) == self.path:
@@ -90,6 +96,7 @@ async def serve(bus: Bus, line: Line, stop: asyncio.Event, baud: int | None = No
         if not octets:
             bus.silence()
             continue
+        bus.baud = line.speed() if isinstance(line, PtyLine) else None
         answer = bus.hear(octets)
         if baud is None:
             if answer:

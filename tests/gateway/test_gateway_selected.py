@@ -69,14 +69,17 @@ async def test_meters_are_read_by_number_and_by_address_on_one_line(tmp_path: Pa
     """Each reading is what that meter answered for it, new in every round, and nobody stays selected."""
     async with site(tmp_path, kind, written=written) as line:
         reader = reader_at(line.at, HEAT, BROKEN, WATER)
-        found = [await visit(reader, each) for _ in range(3) for each in (HEAT, BROKEN, WATER)]
+        found, shown = [], []
+        for each in (HEAT, BROKEN, WATER) * 3:
+            found.append(await visit(reader, each))
+            shown.append([each.telegram for each in read(line.record) if not each.repeat])
         reader.let_go()
         assert [slave.selected for slave in line.bus.slaves.values()] == [False] * 3
     assert [each.device for each in found] == ["heat", "broken", "water"] * 3
     assert [each.meter.id for each in found] == ["60300001", "1A7F2044", "07712233"] * 3
-    answered = [each.telegram for each in read(line.record) if not each.repeat]
-    assert [each.exchange.telegram.hex() for each in found] == answered
-    assert len(set(answered)) == 9
+    assert [each.exchange.telegram.hex() for each in found] == [telegrams[-1] for telegrams in shown]
+    answers = shown[-1]
+    assert len(set(answers)) == len(answers) >= 9  # what nothing is known of is read twice
 
 
 class Holding(Bus):
@@ -223,8 +226,11 @@ async def test_a_line_that_is_opened_again_begins_with_a_reset_of_every_meter(tm
                 await visit(reader, each)
             reader.let_go()
         assert isinstance(line.bus, Noting)
-        resets, deselections = line.bus.asked.count(b"\x10\x40\x02"), line.bus.asked.count(b"\x10\x40\xfd")
-    assert (resets, deselections) == (2, 2 + 4)  # the number's reset is the deselection; each read ends with another
+        asked = line.bus.asked
+        resets, deselections = asked.count(b"\x10\x40\x02"), asked.count(b"\x10\x40\xfd")
+        reads = asked.count(b"\x10\x7b\xfd") + asked.count(b"\x10\x5b\xfd")
+    assert reads >= 4
+    assert (resets, deselections) == (2, 2 + reads)  # the number's reset is the deselection; a read ends with another
 
 
 @pytest.mark.parametrize("kind", ["tcp", "rfc2217"])

@@ -1,0 +1,277 @@
+"""Orders to a single M-Bus meter: who it is is shown, a person says yes, and the meter is read afterwards.
+
+Nothing is said to be done because it was acknowledged: an acknowledgement bears no address. And nothing is said to have
+failed because none came: what the meter shows afterwards decides.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from gateway.lines import Lines
+from protocols.errors import MeterError
+from protocols.mbus import select, services, telegram
+from protocols.mbus.faults import AddressTaken, MeterLost, NotObeyed
+from protocols.mbus.meaning import meter_time, values
+from protocols.mbus.media import MEDIA
+from protocols.mbus.select import Secondary
+from protocols.mbus.services import Order
+from protocols.mbus.session import ReadSession, Route, SlaveState, primary
+from protocols.mbus.sweep import PrimarySearch
+from protocols.mbus.telegram import Telegram
+from protocols.mbus.timing import Timing
+from protocols.reading import Identity, MeterTime, Precision
+from protocols.transports import exchange
+from protocols.transports.exchange import Answer, Clock, ClosableLine, Search
+
+CLOCK = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
+CLOCK_TOLERANCE_S = 120  # a clock of whole minutes, and the time of the order and of the read
+Agree = Callable[[str], bool]  # asks a person
+
+
+class Declined(Exception):  # noqa: N818 - what happened
+    """The person said no: nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A line, its speed, and a meter on it: a primary address, or a secondary one."""
+
+    port: str
+    baud: int
+    meter: int | Secondary
+    mode: str = "8E1"
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A meter that answered: who it is, at which primary address, its whole secondary one where it has one."""
+
+    identity: Identity
+    address: int
+    secondary: Secondary | None
+    telegrams: tuple[Telegram, ...]
+
+    @property
+    def name(self) -> str:
+        """As a technician compares it with the plate."""
+        who = self.identity
+        medium = "no medium" if who.medium is None else f"medium {who.medium:02x}: {MEDIA.get(who.medium, 'unknown')}"
+        return f"{who.manufacturer or '-'} {who.id or '-'} ({medium}) at primary address {self.address}"
+
+    @property
+    def clock(self) -> MeterTime | None:
+        """What its clock shows."""
+        return meter_time(*self.telegrams)
+
+
+class Visit:
+    """An open line with one meter to speak to; use it as a context."""
+
+    def __init__(self, where: Where, lines: Lines) -> None:
+        self.where, self.baud, self._lines = where, where.baud, lines
+        self._way = where.meter
+        self._line: ClosableLine | None = None
+
+    def __enter__(self) -> Visit:
+        self._open(self.where.baud)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._line is not None:
+            self._line.close()
+
+    def speak(self, baud: int) -> None:
+        """Open the line at another speed.
+
+        Raises:
+            LinkError: it cannot be opened.
+        """
+        self._open(baud)
+
+    async def meet(self, at: int | Secondary | None = None) -> Met:
+        """Read the meter; by the secondary address that it then shows it is selected from now on, if it is at all.
+
+        Raises:
+            LinkError: the line is gone.
+            MeterError: nobody answers, or not clearly.
+        """
+        way = self._way if at is None else at
+        answers = await self._ran(select.selected(way) if isinstance(way, Secondary) else primary(way))
+        frames = [answer.frame for answer in answers]
+        told = tuple(telegram.recall(frame) for frame in frames)
+        found = Met(told[0].identity, frames[0].address, select.of_header(frames[0]), told)
+        if isinstance(self._way, Secondary) and at is None and found.secondary is not None:
+            self._way = found.secondary
+        return found
+
+    async def order(self, order: Order) -> MeterError | None:
+        """Give an order; why it was not acknowledged, where it was not.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        way = self._way
+        route = services.selected(order, way) if isinstance(way, Secondary) else services.primary(order, way)
+        try:
+            await self._ran(route)
+        except MeterError as error:
+            return error
+        return None
+
+    async def is_free(self, address: int) -> bool:
+        """Whether nobody answers at a primary address, neither a reset nor a read."""
+        for reads in (False, True):
+            search = PrimarySearch(Timing(self.baud), reads, last=address, first=address)
+            await self._searched(search)
+            if search.found or search.unresolved or search.noisy:
+                return False
+        return True
+
+    def _open(self, baud: int) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = self._lines.serial(self.where.port, baud, self.where.mode)
+        self.baud = baud
+
+    async def _ran(self, route: Route) -> tuple[Answer, ...]:
+        assert self._line is not None, "a visit is a context"  # noqa: S101 - ours alone
+        return await exchange.run(ReadSession(route, SlaveState(), Timing(self.baud)), self._line, CLOCK)
+
+    async def _searched(self, search: Search) -> None:
+        assert self._line is not None, "a visit is a context"  # noqa: S101 - ours alone
+        while await exchange.ask(search, self._line, CLOCK):
+            pass
+
+
+async def set_address(visit: Visit, address: int, agree: Agree) -> str:
+    """Give the meter another primary address; how it ended.
+
+    Raises:
+        AddressTaken: somebody answers there, or the meter has it already.
+        NotObeyed: the meter does not answer at the new address.
+        Declined: the person said no.
+        MeterError: the meter does not answer before.
+    """
+    met = await visit.meet()
+    if met.address == address:
+        raise AddressTaken("another address than it has", str(address), met.name)
+    if not await visit.is_free(address):
+        raise AddressTaken(f"silence at address {address}", "an answer, or a collision", "the look before")
+    _ask(agree, f"{met.name}: give it primary address {address}?")
+    refused = await visit.order(services.set_address(address))
+    after = await _met_again(visit, address)
+    if after is None or after.identity != met.identity or after.address != address:
+        there = "no answer there" if after is None else after.name
+        raise NotObeyed(f"address {address}", _ended(refused, there), met.name)
+    return f"{after.name}{_unheard(refused)}; change `address` in the configuration where it is named"
+
+
+async def reset(visit: Visit, sub_code: int | None, agree: Agree) -> str:
+    """Tell the meter to begin anew with its first telegram, or with the one that a sub-code chooses; how it ended.
+
+    Raises:
+        NotObeyed: it did not acknowledge.
+        Declined: the person said no.
+        MeterError: the meter does not answer before or afterwards.
+    """
+    order = services.application_reset(sub_code)
+    met = await visit.meet()
+    with_code = "" if sub_code is None else f" with sub-code {sub_code:02x}"
+    _ask(agree, f"{met.name}: application reset{with_code}?")
+    refused = await visit.order(order)
+    after = await visit.meet()
+    if refused is not None:
+        raise NotObeyed("an acknowledgement", str(refused.got), met.name)
+    return f"{after.name}: reset{with_code}; it shows {len(values(*after.telegrams))} values now"
+
+
+async def set_baud(visit: Visit, baud: int, agree: Agree) -> str:
+    """Tell the meter to speak at another speed; it is looked for there, then at the old one; how it ended.
+
+    Raises:
+        NotObeyed: it still speaks at the old speed.
+        MeterLost: it answers at neither.
+        Declined: the person said no.
+        MeterError: the meter does not answer before.
+    """
+    order, before = services.set_baud(baud), visit.baud
+    met = await visit.meet()
+    _ask(agree, f"{met.name}: from {before} to {baud} baud? (a line has one speed: the others stay at theirs)")
+    refused = await visit.order(order)
+    for speed in (baud, before):
+        visit.speak(speed)
+        after = await _met_again(visit)
+        if after is not None and after.identity == met.identity:
+            if speed == baud:
+                return f"{after.name}: it speaks at {baud} baud now{_unheard(refused)}"
+            raise NotObeyed(f"an answer at {baud} baud", _ended(refused, f"one at {before} baud"), met.name)
+    raise MeterLost(f"an answer at {baud} or {before} baud", "silence or noise at both", met.name)
+
+
+async def set_clock(visit: Visit, wanted: MeterTime | None, agree: Agree) -> str:
+    """Set the meter's clock, to this machine's local time where none is `wanted`; how it ended.
+
+    A meter whose clock has seconds is sent type I, another one type F.
+
+    Raises:
+        NotObeyed: its clock does not show that afterwards.
+        Declined: the person said no.
+        MeterError: the meter does not answer.
+    """
+    met = await visit.meet()
+    shown = "no clock" if met.clock is None else str(met.clock)
+    precise = met.clock is not None and met.clock.precision is Precision.SECOND
+    goal = f"this machine's local time, {_local_time()}" if wanted is None else str(wanted)
+    _ask(agree, f"{met.name}: it shows {shown}; set its clock to {goal}?")
+    given_ms = CLOCK.mono_ms()
+    given = _timed(_local_time() if wanted is None else wanted, precise)
+    refused = await visit.order(services.set_clock(given))
+    after = (await visit.meet()).clock
+    passed_s = (CLOCK.mono_ms() - given_ms) // 1000
+    if after is None or abs(after.seconds - given.seconds - passed_s) > CLOCK_TOLERANCE_S:
+        raise NotObeyed(f"a clock that shows {given}", _ended(refused, str(after or "no clock")), met.name)
+    return f"{met.name}: its clock shows {after}{_unheard(refused)}"
+
+
+def _ask(agree: Agree, question: str) -> None:
+    if not agree(question):
+        raise Declined
+
+
+async def _met_again(visit: Visit, address: int | None = None) -> Met | None:
+    """The meter after an order, by its new primary address or the way it was reached; None where nobody answers."""
+    by_number = isinstance(visit.where.meter, Secondary)
+    try:
+        return await visit.meet(None if by_number else address)
+    except MeterError:
+        return None
+
+
+def _ended(refused: MeterError | None, got: str) -> str:
+    return f"{got}, and an acknowledgement" if refused is None else f"{got}, and no acknowledgement"
+
+
+def _unheard(refused: MeterError | None) -> str:
+    return "" if refused is None else " (though its acknowledgement did not arrive)"
+
+
+def _local_time() -> MeterTime:
+    local = time.localtime()
+    shown = MeterTime.from_calendar(_calendar(local), Precision.SECOND)
+    return MeterTime(shown.seconds, Precision.SECOND, local.tm_isdst > 0)
+
+
+def _calendar(local: time.struct_time) -> datetime.datetime:
+    return datetime.datetime(*local[:6])  # noqa: DTZ001 - a meter's calendar has no zone
+
+
+def _timed(wanted: MeterTime, precise: bool) -> MeterTime:
+    """To the second, or to the nearest minute."""
+    if precise:
+        return MeterTime(wanted.seconds, Precision.SECOND, wanted.summer)
+    return MeterTime((wanted.seconds + 30) // 60 * 60, Precision.MINUTE, wanted.summer)

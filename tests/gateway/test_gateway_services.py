@@ -1,0 +1,312 @@
+"""Orders to one meter of a line: who it is, a question, and what the meter shows afterwards."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway import services
+from gateway.cli import main
+from gateway.lines import MACHINE, Lines
+from gateway.services import Declined, Visit, Where
+from protocols.errors import MeterError
+from protocols.mbus.faults import AddressTaken, MeterLost, NoAnswer, NotObeyed
+from protocols.mbus.select import Secondary
+from protocols.reading import MeterTime, Precision
+from protocols.transports.exchange import ClosableLine
+from simulators.mbus.bus import Bus, Slave
+from simulators.mbus.meters import NOW, Line, Model, cellar
+from simulators.mbus.registers import Registers
+from simulators.record import Record
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOW_MS = 1_793_000_000_000
+HEAT = Secondary.of("60300001")
+NAME = "KAM 60300001 (medium 04: heat, outlet) at primary address"
+REACHED: list[int | Secondary] = [1, HEAT]
+NOON = MeterTime.from_calendar(datetime(2027, 2, 28, 12, 0), Precision.SECOND)  # noqa: DTZ001 - a meter's own
+
+
+class Memory:
+    """A port with a bus behind it, and no wait that takes time; orders and their acknowledgements can be lost."""
+
+    def __init__(self, bus: Bus, site: Site, baud: int) -> None:
+        self._bus, self._site, self._baud, self._held = bus, site, baud, b""
+
+    def flush_input(self) -> None:
+        """Forget what came."""
+        self._held = b""
+
+    async def write(self, octets: bytes) -> None:
+        """Ask at this speed."""
+        self._bus.baud = self._baud
+        heard = self._bus.hear(octets)
+        if octets[0] == 0x68 and octets[6] != 0x52:
+            self._site.orders.append(octets.hex())
+            heard = b"" if self._site.deaf else heard
+            self._site.ordered()
+        self._held = heard
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """What was answered."""
+        octets, self._held = self._held, b""
+        return octets
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Site:
+    """The cellar's line; what was asked of the person, and which orders were on the line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: NOW_MS)
+        self.asked: list[str] = []
+        self.orders: list[str] = []
+        self.says, self.deaf = True, False
+        self.ordered: Callable[[], object] = lambda: None
+        self.while_asked: Callable[[], object] = lambda: None
+
+    def visit(self, meter: int | Secondary = 1, baud: int = 2400) -> Visit:
+        """To one of its meters."""
+        return Visit(Where("port", baud, meter), self.lines())
+
+    def lines(self) -> Lines:
+        """Every port leads here."""
+
+        def opened(port: str, baud: int, mode: str) -> ClosableLine:
+            return Memory(self.bus, self, baud)
+
+        return replace(MACHINE, serial=opened)
+
+    def agree(self, question: str) -> bool:
+        """The person's word."""
+        self.asked.append(question)
+        self.while_asked()
+        return self.says
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.mark.parametrize("meter", REACHED)
+async def test_an_address_is_given_after_a_question_that_names_the_meter(site: Site, meter: int | Secondary) -> None:
+    with site.visit(meter) as visit:
+        said = await services.set_address(visit, 7, site.agree)
+    assert site.asked == [f"{NAME} 1: give it primary address 7?"]
+    assert said.startswith(f"{NAME} 7;")
+    assert site.bus.slaves[7].plate.number == "60300001"
+    assert len(site.orders) == 1
+
+
+async def test_an_order_to_a_number_selects_by_the_whole_plate_that_was_shown(site: Site) -> None:
+    """Another meter with this number may have been silent when it was read."""
+    selections: list[str] = []
+    site.ordered = lambda: selections.extend(str(each.plate.number) for each in site.bus._all() if each.selected)
+    twin = cellar()[0]
+    other = Slave(replace(twin, model=replace(twin.model, letters="XYZ"), address=9), Registers(), 1)
+    site.while_asked = lambda: site.bus.others.append(other)
+    with site.visit(HEAT) as visit:
+        await services.reset(visit, None, site.agree)
+    assert selections == ["60300001"]
+    assert other.resets == []
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3])
+async def test_an_address_where_somebody_answers_is_refused_before_anything_is_asked(site: Site, taken: int) -> None:
+    with site.visit() as visit, pytest.raises(AddressTaken, match="PLB-M131"):
+        await services.set_address(visit, taken, site.agree)
+    assert (site.asked, site.orders) == ([], [])
+
+
+async def test_an_address_where_two_answer_at_once_is_refused(site: Site) -> None:
+    site.bus.others.append(site.bus.slaves[3])
+    with site.visit() as visit, pytest.raises(AddressTaken):
+        await services.set_address(visit, 3, site.agree)
+
+
+ACTS: dict[str, Callable[[Visit, Site], object]] = {
+    "address": lambda visit, site: services.set_address(visit, 7, site.agree),
+    "reset": lambda visit, site: services.reset(visit, None, site.agree),
+    "baud": lambda visit, site: services.set_baud(visit, 9600, site.agree),
+    "clock": lambda visit, site: services.set_clock(visit, NOON, site.agree),
+}
+
+
+async def act(kind: str, site: Site, meter: int | Secondary = 1) -> str:
+    with site.visit(meter) as visit:
+        said: str = await ACTS[kind](visit, site)  # type: ignore[misc]
+    return said
+
+
+@pytest.mark.parametrize("kind", ACTS)
+async def test_where_the_person_says_no_no_order_is_on_the_line(site: Site, kind: str) -> None:
+    site.says = False
+    with pytest.raises(Declined):
+        await act(kind, site)
+    assert site.orders == []
+    assert [question.startswith(NAME) for question in site.asked] == [True]
+
+
+@pytest.mark.parametrize("kind", ACTS)
+async def test_a_meter_that_is_not_there_is_told_nothing(site: Site, kind: str) -> None:
+    with pytest.raises(NoAnswer):
+        await act(kind, site, 77)
+    assert (site.asked, site.orders) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["address", "baud", "clock"])
+@pytest.mark.parametrize("meter", REACHED)
+async def test_a_meter_that_acknowledges_and_does_nothing_is_found_out(
+    site: Site, kind: str, meter: int | Secondary
+) -> None:
+    site.bus.slaves[1].stubborn, site.bus.slaves[1].baud = True, 2400
+    with pytest.raises(NotObeyed, match=r"PLB-M130.*, and an acknowledgement"):
+        await act(kind, site, meter)
+
+
+@pytest.mark.parametrize("kind", ["address", "baud", "clock"])
+@pytest.mark.parametrize("meter", REACHED)
+async def test_an_order_that_was_obeyed_counts_though_its_acknowledgement_was_lost(
+    site: Site, kind: str, meter: int | Secondary
+) -> None:
+    site.deaf = True
+    assert "though its acknowledgement did not arrive" in await act(kind, site, meter)
+
+
+async def test_a_reset_that_nobody_acknowledges_is_not_said_to_be_done(site: Site) -> None:
+    site.deaf = True
+    with pytest.raises(NotObeyed):
+        await act("reset", site)
+
+
+@pytest.mark.parametrize("meter", REACHED)
+async def test_a_reset_hands_the_sub_code_on(site: Site, meter: int | Secondary) -> None:
+    with site.visit(meter) as visit:
+        said = await services.reset(visit, 0x10, site.agree)
+    assert site.bus.slaves[1].resets == [b"\x10"]
+    assert "reset with sub-code 10; it shows 19 values now" in said
+
+
+@pytest.mark.parametrize("meter", REACHED)
+async def test_a_speed_is_changed_and_the_meter_met_there(site: Site, meter: int | Secondary) -> None:
+    assert "it speaks at 9600 baud now" in await act("baud", site, meter)
+    assert site.bus.slaves[1].baud == 9600
+
+
+async def test_a_meter_that_keeps_its_speed_is_met_there_again(site: Site) -> None:
+    site.bus.slaves[1].baud, site.bus.slaves[1].stubborn = 2400, True
+    with pytest.raises(NotObeyed, match="got one at 2400 baud"):
+        await act("baud", site)
+
+
+async def test_a_meter_that_is_lost_at_both_speeds_is_said_to_be(site: Site) -> None:
+    site.ordered = lambda: setattr(site.bus, "frozen", True)
+    with pytest.raises(MeterLost, match=r"PLB-M132.*wait 10 minutes"):
+        await act("baud", site)
+
+
+@pytest.mark.parametrize("meter", REACHED)
+async def test_a_clock_without_seconds_is_set_to_the_nearest_minute(site: Site, meter: int | Secondary) -> None:
+    wanted = replace(NOON, seconds=NOON.seconds + 45)
+    with site.visit(meter) as visit:
+        said = await services.set_clock(visit, wanted, site.agree)
+    assert said == f"{NAME} 1: its clock shows 2027-02-28T12:01"
+    assert "it shows 2026-10-26T" in site.asked[0]
+
+
+async def test_a_clock_with_seconds_is_set_with_seconds(site: Site) -> None:
+    slave = site.bus.slaves[1]
+    model = Model("KAM", 1, 4, 0, lambda registers, now, number: iter((_seconds(now),)))
+    slave.plate, slave.registers = replace(slave.plate, model=model), Registers()
+    with site.visit() as visit:
+        said = await services.set_clock(visit, replace(NOON, seconds=NOON.seconds + 45), site.agree)
+    assert said.endswith("its clock shows 2027-02-28T12:00:45")
+
+
+def _seconds(now: datetime) -> Line:
+    """A clock of type I."""
+    year = now.year % 100
+    day = [(year % 8) * 32 + now.day, (year // 8) * 16 + now.month]
+    return Line("06", "6d", NOW, bytes([now.second, now.minute, now.hour, *day, 1]), {"time": now.isoformat()})
+
+
+async def test_a_meter_without_a_clock_cannot_be_said_to_have_been_set(site: Site) -> None:
+    slave = site.bus.slaves[1]
+    slave.plate = replace(slave.plate, model=Model("KAM", 1, 4, 0, lambda registers, now, number: iter(())))
+    with pytest.raises(NotObeyed, match="got no clock, and an acknowledgement"):
+        await act("clock", site)
+
+
+async def test_two_meters_at_one_address_are_told_nothing(site: Site) -> None:
+    """An order would reach both."""
+    other = cellar()[1]
+    site.bus.others.append(site.bus.slaves[2])
+    site.bus.slaves[2].plate = replace(other, address=1)
+    with pytest.raises(MeterError):
+        await act("address", site)
+    assert site.orders == []
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[str]:
+    """A pseudo-terminal with the cellar behind it, a process of its own."""
+    link = tmp_path / "bus"
+    command = [sys.executable, "-m", "simulators.cli", "meters", "--link", str(link), "--record", str(tmp_path / "r")]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("faults:"):
+            break
+    yield str(link)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+
+
+def test_the_commands_on_a_terminal_as_a_technician_gives_them(port: str) -> None:
+    """Asked and refused; another address; another speed and back, where the line's speed decides who is heard."""
+
+    def give(*words: str, typed: str = "") -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["mbus", *words, "--port", port], input=typed)
+        return done.exit_code, done.output
+
+    code, said = give("set-address", "7", "--address", "1", typed="n\n")
+    assert (code, "nothing was changed" in said) == (1, True)
+    code, said = give("set-address", "7", "--address", "1", typed="y\n")
+    assert (code, f"{NAME} 7" in said) == (0, True)
+    assert give("set-address", "3", "--address", "7", "--yes")[0] == 1
+    assert give("reset", "--secondary", "60300001", "--sub-code", "10", "--yes")[0] == 0
+    assert give("set-clock", "--address", "7", "--time", "2027-02-28T12:00", "--yes")[1].count("2027-02-28T12:00") == 2
+    assert give("set-baud", "9600", "--secondary", "60300001", "--yes")[0] == 0
+    assert "PLB-M101" in give("set-baud", "9600", "--address", "7", "--yes")[1]
+    assert give("set-baud", "2400", "--address", "7", "--baud", "9600", "--yes")[0] == 0
+    assert "silence, asked 3 times in address 0" in give("reset", "--address", "0", "--yes")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["set-address", "7"], "name the meter with --address or with --secondary"),
+        (["set-address", "7", "--address", "1", "--secondary", "60300001"], "name the meter with"),
+        (["set-address", "251", "--address", "1"], "251"),
+        (["reset", "--secondary", "6030000X"], "expected 8 or 16 digits"),
+        (["reset", "--secondary", ""], "expected 8 or 16 digits"),
+        (["reset", "--address", "1", "--sub-code", "0x1"], "expected two hexadecimal digits"),
+        (["set-baud", "1000", "--address", "1"], "1000"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, ["mbus", *words, "--port", "/nowhere"])
+    assert done.exit_code == 2
+    assert re.sub(r"\s+", " ", done.output).count(said)
