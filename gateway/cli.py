@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
-from protocols.mbus.timing import BAUDS
 from protocols.settings.problems import ReportedError, coloured
 
 if TYPE_CHECKING:
@@ -29,43 +27,6 @@ _config = click.option(
     "--config", "path", type=click.Path(path_type=Path), required=True, help="The gateway's configuration (TOML)."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_MODES = [f"{bits}{parity}{stop}" for bits in "87" for parity in "ENO" for stop in "12"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LineOptions:
-    """What the options of a command say of an M-Bus line."""
-
-    path: Path | None
-    port: str | None
-    url: str | None
-    baud: int | None
-    mode: str | None
-
-    def configured(self, name: str) -> Path:
-        """The file in which `name` is configured."""
-        if self.path is None:
-            raise click.UsageError(f"in which file is {name}? name it with --config FILE")
-        if self.port is not None or self.url is not None:
-            raise click.UsageError(f"the file says where {name} is: leave --port and --url out")
-        return self.path
-
-
-def _line(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that name an M-Bus line, as one argument."""
-
-    @click.option("--config", "path", type=click.Path(path_type=Path), help="The gateway's configuration (TOML).")
-    @click.option("--port", help="A serial port, as /dev/ttyUSB0.")
-    @click.option("--url", help="A converter in the network, tcp://HOST:PORT or rfc2217://HOST:PORT.")
-    @click.option("--baud", type=click.Choice(BAUDS), help="Speed of the line.  [default: the file's, or 2400]")
-    @click.option("--mode", type=click.Choice(_MODES), help="Data bits, parity and stop bits.  [default: 8E1]")
-    @functools.wraps(command)
-    def with_line(
-        path: Path | None, port: str | None, url: str | None, baud: int | None, mode: str | None, **others: Any
-    ) -> None:
-        command(line=LineOptions(path, port, url, baud, mode), **others)
-
-    return with_line
 
 
 class _Group(click.Group):
@@ -129,7 +90,7 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.argument("bus", required=False)
-@_line
+@line_options
 @click.option("--primary", is_flag=True, help="Search addresses 1 to 250 instead of the meters' own numbers.")
 @click.option("--reads", is_flag=True, help="With --primary: for meters that answer nothing but a read.")
 @click.option("--letters", is_flag=True, help="Try A-F in the numbers, too.")
@@ -168,7 +129,7 @@ def scan(
 
 @main.command()
 @click.argument("meter", required=False)
-@_line
+@line_options
 @click.option("--address", type=click.IntRange(0, 254), help="The meter's primary address; 254: whoever is alone.")
 @click.option("--secondary", metavar="NUMBER", help="Its 8 digits, F for any, or all 16 of its secondary address.")
 @_json

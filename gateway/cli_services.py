@@ -6,34 +6,32 @@ import asyncio
 import datetime
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_line import LineOptions, line_options
+from protocols.mbus.timing import BAUDS
 from protocols.reading import MeterTime, Precision
 
 if TYPE_CHECKING:
-    from gateway.services import Agree, Visit, Where
+    from gateway.services import Agree, Talk, Where
     from protocols.mbus.select import Secondary
 
 FAILED = 1
-BAUDS = ("300", "600", "1200", "2400", "4800", "9600", "19200", "38400")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _meter(command: Command) -> Command:
+def _meter(command: Callable[..., None]) -> Callable[..., None]:
     """The options that name a line and one meter on it."""
     options = (
-        click.option("--port", required=True, help="The serial port, as /dev/ttyUSB0."),
-        click.option("--baud", type=click.Choice(BAUDS), default="2400", show_default=True, help="The line's speed."),
-        click.option("--mode", default="8E1", show_default=True, help="Data bits, parity and stop bits."),
+        click.option("--meter", metavar="NAME", help="A meter of --config FILE."),
         click.option("--address", type=click.IntRange(0, 250), help="The meter's primary address."),
         click.option("--secondary", metavar="DIGITS", help="Its number: 8 digits, or 16 with the rest of its plate."),
         click.option("--yes", is_flag=True, help="Do not ask."),
     )
     for option in reversed(options):
         command = option(command)
-    return command
+    return line_options(command)
 
 
 @click.group()
@@ -49,7 +47,7 @@ def set_address(ctx: click.Context, /, new: int, yes: bool, **where: Any) -> Non
     """Give the meter the primary address NEW, if nobody answers there."""
     from gateway import services  # noqa: PLC0415
 
-    _do(ctx, where, lambda visit: services.set_address(visit, new, _agree(yes)))
+    _do(ctx, where, lambda talk: services.set_address(talk, new, _agree(yes)))
 
 
 @mbus.command()
@@ -63,18 +61,18 @@ def reset(ctx: click.Context, /, sub_code: str | None, yes: bool, **where: Any) 
     from gateway import services  # noqa: PLC0415
 
     code = None if sub_code is None else _octet(sub_code)
-    _do(ctx, where, lambda visit: services.reset(visit, code, _agree(yes)))
+    _do(ctx, where, lambda talk: services.reset(talk, code, _agree(yes)))
 
 
 @mbus.command("set-baud")
 @click.argument("new", type=click.Choice(BAUDS))
 @_meter
 @click.pass_context
-def set_baud(ctx: click.Context, /, new: str, yes: bool, **where: Any) -> None:
+def set_baud(ctx: click.Context, /, new: int, yes: bool, **where: Any) -> None:
     """Let the meter speak at NEW baud; where it does not answer there it is looked for at the old speed."""
     from gateway import services  # noqa: PLC0415
 
-    _do(ctx, where, lambda visit: services.set_baud(visit, int(new), _agree(yes)))
+    _do(ctx, where, lambda talk: services.set_baud(talk, new, _agree(yes)))
 
 
 @mbus.command("set-clock")
@@ -91,16 +89,16 @@ def set_clock(ctx: click.Context, /, wanted: datetime.datetime | None, yes: bool
     from gateway import services  # noqa: PLC0415
 
     shown = None if wanted is None else MeterTime.from_calendar(wanted, Precision.SECOND)
-    _do(ctx, where, lambda visit: services.set_clock(visit, shown, _agree(yes)))
+    _do(ctx, where, lambda talk: services.set_clock(talk, shown, _agree(yes)))
 
 
-def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Visit], Awaitable[str]]) -> None:
+def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Talk], Awaitable[str]]) -> None:
     from gateway.lines import MACHINE  # noqa: PLC0415
-    from gateway.services import Declined, Visit  # noqa: PLC0415
+    from gateway.services import Declined, Talk  # noqa: PLC0415
 
     async def visited() -> str:
-        with Visit(_where(**where), MACHINE) as visit:
-            return await act(visit)
+        async with Talk(_where(**where), MACHINE) as talk:
+            return await act(talk)
 
     try:
         click.echo(asyncio.run(visited()))
@@ -109,14 +107,21 @@ def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Visit], Awaita
         ctx.exit(FAILED)
 
 
-def _where(port: str, baud: str, mode: str, address: int | None, secondary: str | None) -> Where:
+def _where(line: LineOptions, meter: str | None, address: int | None, secondary: str | None) -> Where:
+    from gateway import adhoc  # noqa: PLC0415
+    from gateway.lines import Place  # noqa: PLC0415
     from gateway.services import Where  # noqa: PLC0415
 
-    if address is not None and secondary is None:
-        return Where(port, int(baud), address, mode)
-    if secondary is not None and address is None:
-        return Where(port, int(baud), _secondary(secondary), mode)
-    raise click.UsageError("name the meter with --address or with --secondary")
+    if [meter, address, secondary].count(None) != 2:
+        raise click.UsageError("name the meter with --address or with --secondary, or with --meter and --config FILE")
+    if meter is not None:
+        bus, device = adhoc.meter(line.configured(meter), meter)
+        from gateway.mbus import plate_of  # noqa: PLC0415
+
+        reached = plate_of(device) if device.address is None else device.address
+        return Where(adhoc.spoken(Place.of(bus), line.baud, line.mode), reached)
+    place = adhoc.place(line.path, line.port, line.url, line.baud, line.mode)
+    return Where(place, _secondary(secondary) if secondary is not None else address or 0)
 
 
 def _secondary(digits: str) -> Secondary:

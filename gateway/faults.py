@@ -74,6 +74,13 @@ class LineOwned(LinkError):  # noqa: N818
     do = "stop the daemon first (systemctl stop plomba-gateway), and start it again afterwards"
 
 
+class SpeedFixed(LinkError):  # noqa: N818
+    """A converter has the speed of the line as a setting of its own: the meter would speak past it."""
+
+    code = "PLB-L107"
+    do = "use a serial port or rfc2217://, or ask at the meter; then set the converter to the new speed"
+
+
 class NotDurable(StorageError):  # noqa: N818
     """SQLite does not work the way that survives a power cut."""
 

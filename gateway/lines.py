@@ -50,6 +50,11 @@ class Place:
         usable = found is not None and 0 < int(found["port"]) <= PORTS
         return (found["scheme"], found["host"], int(found["port"])) if found and usable else None
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the speed of the line is a converter's own setting."""
+        return self.remote is not None and self.remote[0] == "tcp"
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

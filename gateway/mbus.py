@@ -108,14 +108,17 @@ def way(device: MbusDevice) -> Route:
     """How a configured meter is reached: by its address, or by a selection as narrow as its plate is given."""
     if device.address is not None:
         return primary(device.address)
+    return select.selected(plate_of(device))
+
+
+def plate_of(device: MbusDevice) -> Secondary:
+    """The secondary address of a meter that is reached by its number, as narrow as its plate is given."""
     letters = device.manufacturer
-    return select.selected(
-        Secondary(
-            device.identity.id or "",
-            select.ANY_MANUFACTURER if letters is None else telegram.manufacturer_code(letters),
-            select.ANY if device.version is None else device.version,
-            select.ANY if device.medium is None else device.medium,
-        )
+    return Secondary(
+        device.identity.id or "",
+        select.ANY_MANUFACTURER if letters is None else telegram.manufacturer_code(letters),
+        select.ANY if device.version is None else device.version,
+        select.ANY if device.medium is None else device.medium,
     )
 
 

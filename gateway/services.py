@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
-from gateway.lines import Lines
+from gateway.faults import SpeedFixed
+from gateway.lines import Lines, Opened, Place, opened
 from protocols.errors import MeterError
 from protocols.mbus import select, services, telegram
 from protocols.mbus.faults import AddressTaken, MeterLost, NotObeyed
@@ -26,7 +27,7 @@ from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
 from protocols.reading import Identity, MeterTime, Precision
 from protocols.transports import exchange
-from protocols.transports.exchange import Answer, Clock, ClosableLine, Search
+from protocols.transports.exchange import Answer, Clock, Search
 
 CLOCK = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
 CLOCK_TOLERANCE_S = 120  # a clock of whole minutes, and the time of the order and of the read
@@ -39,12 +40,10 @@ class Declined(Exception):  # noqa: N818 - what happened
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A line, its speed, and a meter on it: a primary address, or a secondary one."""
+    """A line, and a meter on it: a primary address, or a secondary one."""
 
-    port: str
-    baud: int
+    place: Place
     meter: int | Secondary
-    mode: str = "8E1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +68,35 @@ class Met:
         return meter_time(*self.telegrams)
 
 
-class Visit:
+class Talk:
     """An open line with one meter to speak to; use it as a context."""
 
     def __init__(self, where: Where, lines: Lines) -> None:
-        self.where, self.baud, self._lines = where, where.baud, lines
+        self.where, self.baud, self._lines = where, where.place.baud, lines
         self._way = where.meter
-        self._line: ClosableLine | None = None
+        self._opened: Opened | None = None
 
-    def __enter__(self) -> Visit:
-        self._open(self.where.baud)
+    async def __aenter__(self) -> Talk:
+        await self.speak(self.baud)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._line is not None:
-            self._line.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            self._opened.line.close()
 
-    def speak(self, baud: int) -> None:
-        """Open the line at another speed.
+    async def speak(self, baud: int) -> None:
+        """Open the line, at another speed where it was open.
 
         Raises:
             LinkError: it cannot be opened.
         """
-        self._open(baud)
+        if self._opened is not None:
+            self._opened.line.close()
+        self._opened = None
+        self._opened = await opened(replace(self.where.place, baud=baud), self._lines)
+        self.baud = baud
 
     async def meet(self, at: int | Secondary | None = None) -> Met:
         """Read the meter; by the secondary address that it then shows it is selected from now on, if it is at all.
@@ -126,29 +131,30 @@ class Visit:
     async def is_free(self, address: int) -> bool:
         """Whether nobody answers at a primary address, neither a reset nor a read."""
         for reads in (False, True):
-            search = PrimarySearch(Timing(self.baud), reads, last=address, first=address)
+            search = PrimarySearch(self._timing, reads, last=address, first=address)
             await self._searched(search)
             if search.found or search.unresolved or search.noisy:
                 return False
         return True
 
-    def _open(self, baud: int) -> None:
-        if self._line is not None:
-            self._line.close()
-        self._line = self._lines.serial(self.where.port, baud, self.where.mode)
-        self.baud = baud
+    @property
+    def _timing(self) -> Timing:
+        return Timing(self.baud, self._there.slack_ms)
+
+    @property
+    def _there(self) -> Opened:
+        assert self._opened is not None, "a talk is a context"  # noqa: S101 - ours alone
+        return self._opened
 
     async def _ran(self, route: Route) -> tuple[Answer, ...]:
-        assert self._line is not None, "a visit is a context"  # noqa: S101 - ours alone
-        return await exchange.run(ReadSession(route, SlaveState(), Timing(self.baud)), self._line, CLOCK)
+        return await exchange.run(ReadSession(route, SlaveState(), self._timing), self._there.line, CLOCK)
 
     async def _searched(self, search: Search) -> None:
-        assert self._line is not None, "a visit is a context"  # noqa: S101 - ours alone
-        while await exchange.ask(search, self._line, CLOCK):
+        while await exchange.ask(search, self._there.line, CLOCK):
             pass
 
 
-async def set_address(visit: Visit, address: int, agree: Agree) -> str:
+async def set_address(talk: Talk, address: int, agree: Agree) -> str:
     """Give the meter another primary address; how it ended.
 
     Raises:
@@ -157,21 +163,21 @@ async def set_address(visit: Visit, address: int, agree: Agree) -> str:
         Declined: the person said no.
         MeterError: the meter does not answer before.
     """
-    met = await visit.meet()
+    met = await talk.meet()
     if met.address == address:
         raise AddressTaken("another address than it has", str(address), met.name)
-    if not await visit.is_free(address):
+    if not await talk.is_free(address):
         raise AddressTaken(f"silence at address {address}", "an answer, or a collision", "the look before")
     _ask(agree, f"{met.name}: give it primary address {address}?")
-    refused = await visit.order(services.set_address(address))
-    after = await _met_again(visit, address)
+    refused = await talk.order(services.set_address(address))
+    after = await _met_again(talk, address)
     if after is None or after.identity != met.identity or after.address != address:
         there = "no answer there" if after is None else after.name
         raise NotObeyed(f"address {address}", _ended(refused, there), met.name)
     return f"{after.name}{_unheard(refused)}; change `address` in the configuration where it is named"
 
 
-async def reset(visit: Visit, sub_code: int | None, agree: Agree) -> str:
+async def reset(talk: Talk, sub_code: int | None, agree: Agree) -> str:
     """Tell the meter to begin anew with its first telegram, or with the one that a sub-code chooses; how it ended.
 
     Raises:
@@ -180,32 +186,35 @@ async def reset(visit: Visit, sub_code: int | None, agree: Agree) -> str:
         MeterError: the meter does not answer before or afterwards.
     """
     order = services.application_reset(sub_code)
-    met = await visit.meet()
+    met = await talk.meet()
     with_code = "" if sub_code is None else f" with sub-code {sub_code:02x}"
     _ask(agree, f"{met.name}: application reset{with_code}?")
-    refused = await visit.order(order)
-    after = await visit.meet()
+    refused = await talk.order(order)
+    after = await talk.meet()
     if refused is not None:
         raise NotObeyed("an acknowledgement", str(refused.got), met.name)
     return f"{after.name}: reset{with_code}; it shows {len(values(*after.telegrams))} values now"
 
 
-async def set_baud(visit: Visit, baud: int, agree: Agree) -> str:
+async def set_baud(talk: Talk, baud: int, agree: Agree) -> str:
     """Tell the meter to speak at another speed; it is looked for there, then at the old one; how it ended.
 
     Raises:
+        SpeedFixed: a converter has the speed of the line, and it could not be changed with the meter's.
         NotObeyed: it still speaks at the old speed.
         MeterLost: it answers at neither.
         Declined: the person said no.
         MeterError: the meter does not answer before.
     """
-    order, before = services.set_baud(baud), visit.baud
-    met = await visit.meet()
+    order, before = services.set_baud(baud), talk.baud
+    if talk.where.place.fixed:
+        raise SpeedFixed("a line whose speed is ours to set", "a converter's own", talk.where.place.at)
+    met = await talk.meet()
     _ask(agree, f"{met.name}: from {before} to {baud} baud? (a line has one speed: the others stay at theirs)")
-    refused = await visit.order(order)
+    refused = await talk.order(order)
     for speed in (baud, before):
-        visit.speak(speed)
-        after = await _met_again(visit)
+        await talk.speak(speed)
+        after = await _met_again(talk)
         if after is not None and after.identity == met.identity:
             if speed == baud:
                 return f"{after.name}: it speaks at {baud} baud now{_unheard(refused)}"
@@ -213,7 +222,7 @@ async def set_baud(visit: Visit, baud: int, agree: Agree) -> str:
     raise MeterLost(f"an answer at {baud} or {before} baud", "silence or noise at both", met.name)
 
 
-async def set_clock(visit: Visit, wanted: MeterTime | None, agree: Agree) -> str:
+async def set_clock(talk: Talk, wanted: MeterTime | None, agree: Agree) -> str:
     """Set the meter's clock, to this machine's local time where none is `wanted`; how it ended.
 
     A meter whose clock has seconds is sent type I, another one type F.
@@ -223,15 +232,15 @@ async def set_clock(visit: Visit, wanted: MeterTime | None, agree: Agree) -> str
         Declined: the person said no.
         MeterError: the meter does not answer.
     """
-    met = await visit.meet()
+    met = await talk.meet()
     shown = "no clock" if met.clock is None else str(met.clock)
     precise = met.clock is not None and met.clock.precision is Precision.SECOND
     goal = f"this machine's local time, {_local_time()}" if wanted is None else str(wanted)
     _ask(agree, f"{met.name}: it shows {shown}; set its clock to {goal}?")
     given_ms = CLOCK.mono_ms()
     given = _timed(_local_time() if wanted is None else wanted, precise)
-    refused = await visit.order(services.set_clock(given))
-    after = (await visit.meet()).clock
+    refused = await talk.order(services.set_clock(given))
+    after = (await talk.meet()).clock
     passed_s = (CLOCK.mono_ms() - given_ms) // 1000
     if after is None or abs(after.seconds - given.seconds - passed_s) > CLOCK_TOLERANCE_S:
         raise NotObeyed(f"a clock that shows {given}", _ended(refused, str(after or "no clock")), met.name)
@@ -243,11 +252,11 @@ def _ask(agree: Agree, question: str) -> None:
         raise Declined
 
 
-async def _met_again(visit: Visit, address: int | None = None) -> Met | None:
+async def _met_again(talk: Talk, address: int | None = None) -> Met | None:
     """The meter after an order, by its new primary address or the way it was reached; None where nobody answers."""
-    by_number = isinstance(visit.where.meter, Secondary)
+    by_number = isinstance(talk.where.meter, Secondary)
     try:
-        return await visit.meet(None if by_number else address)
+        return await talk.meet(None if by_number else address)
     except MeterError:
         return None
 

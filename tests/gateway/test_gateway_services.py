@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import mbus_site
 import pytest
 from click.testing import CliRunner
 
 from gateway import services
 from gateway.cli import main
-from gateway.lines import MACHINE, Lines
-from gateway.services import Declined, Visit, Where
+from gateway.lines import MACHINE, Lines, Place
+from gateway.services import Declined, Talk, Where
 from protocols.errors import MeterError
 from protocols.mbus.faults import AddressTaken, MeterLost, NoAnswer, NotObeyed
 from protocols.mbus.select import Secondary
@@ -75,9 +77,9 @@ class Site:
         self.ordered: Callable[[], object] = lambda: None
         self.while_asked: Callable[[], object] = lambda: None
 
-    def visit(self, meter: int | Secondary = 1, baud: int = 2400) -> Visit:
+    def visit(self, meter: int | Secondary = 1, baud: int = 2400) -> Talk:
         """To one of its meters."""
-        return Visit(Where("port", baud, meter), self.lines())
+        return Talk(Where(Place("port", baud), meter), self.lines())
 
     def lines(self) -> Lines:
         """Every port leads here."""
@@ -101,7 +103,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.mark.parametrize("meter", REACHED)
 async def test_an_address_is_given_after_a_question_that_names_the_meter(site: Site, meter: int | Secondary) -> None:
-    with site.visit(meter) as visit:
+    async with site.visit(meter) as visit:
         said = await services.set_address(visit, 7, site.agree)
     assert site.asked == [f"{NAME} 1: give it primary address 7?"]
     assert said.startswith(f"{NAME} 7;")
@@ -116,7 +118,7 @@ async def test_an_order_to_a_number_selects_by_the_whole_plate_that_was_shown(si
     twin = cellar()[0]
     other = Slave(replace(twin, model=replace(twin.model, letters="XYZ"), address=9), Registers(), 1)
     site.while_asked = lambda: site.bus.others.append(other)
-    with site.visit(HEAT) as visit:
+    async with site.visit(HEAT) as visit:
         await services.reset(visit, None, site.agree)
     assert selections == ["60300001"]
     assert other.resets == []
@@ -124,18 +126,20 @@ async def test_an_order_to_a_number_selects_by_the_whole_plate_that_was_shown(si
 
 @pytest.mark.parametrize("taken", [1, 2, 3])
 async def test_an_address_where_somebody_answers_is_refused_before_anything_is_asked(site: Site, taken: int) -> None:
-    with site.visit() as visit, pytest.raises(AddressTaken, match="PLB-M131"):
-        await services.set_address(visit, taken, site.agree)
+    async with site.visit() as visit:
+        with pytest.raises(AddressTaken, match="PLB-M131"):
+            await services.set_address(visit, taken, site.agree)
     assert (site.asked, site.orders) == ([], [])
 
 
 async def test_an_address_where_two_answer_at_once_is_refused(site: Site) -> None:
     site.bus.others.append(site.bus.slaves[3])
-    with site.visit() as visit, pytest.raises(AddressTaken):
-        await services.set_address(visit, 3, site.agree)
+    async with site.visit() as visit:
+        with pytest.raises(AddressTaken):
+            await services.set_address(visit, 3, site.agree)
 
 
-ACTS: dict[str, Callable[[Visit, Site], object]] = {
+ACTS: dict[str, Callable[[Talk, Site], object]] = {
     "address": lambda visit, site: services.set_address(visit, 7, site.agree),
     "reset": lambda visit, site: services.reset(visit, None, site.agree),
     "baud": lambda visit, site: services.set_baud(visit, 9600, site.agree),
@@ -144,7 +148,7 @@ ACTS: dict[str, Callable[[Visit, Site], object]] = {
 
 
 async def act(kind: str, site: Site, meter: int | Secondary = 1) -> str:
-    with site.visit(meter) as visit:
+    async with site.visit(meter) as visit:
         said: str = await ACTS[kind](visit, site)  # type: ignore[misc]
     return said
 
@@ -192,7 +196,7 @@ async def test_a_reset_that_nobody_acknowledges_is_not_said_to_be_done(site: Sit
 
 @pytest.mark.parametrize("meter", REACHED)
 async def test_a_reset_hands_the_sub_code_on(site: Site, meter: int | Secondary) -> None:
-    with site.visit(meter) as visit:
+    async with site.visit(meter) as visit:
         said = await services.reset(visit, 0x10, site.agree)
     assert site.bus.slaves[1].resets == [b"\x10"]
     assert "reset with sub-code 10; it shows 19 values now" in said
@@ -219,7 +223,7 @@ async def test_a_meter_that_is_lost_at_both_speeds_is_said_to_be(site: Site) -> 
 @pytest.mark.parametrize("meter", REACHED)
 async def test_a_clock_without_seconds_is_set_to_the_nearest_minute(site: Site, meter: int | Secondary) -> None:
     wanted = replace(NOON, seconds=NOON.seconds + 45)
-    with site.visit(meter) as visit:
+    async with site.visit(meter) as visit:
         said = await services.set_clock(visit, wanted, site.agree)
     assert said == f"{NAME} 1: its clock shows 2027-02-28T12:01"
     assert "it shows 2026-10-26T" in site.asked[0]
@@ -229,7 +233,7 @@ async def test_a_clock_with_seconds_is_set_with_seconds(site: Site) -> None:
     slave = site.bus.slaves[1]
     model = Model("KAM", 1, 4, 0, lambda registers, now, number: iter((_seconds(now),)))
     slave.plate, slave.registers = replace(slave.plate, model=model), Registers()
-    with site.visit() as visit:
+    async with site.visit() as visit:
         said = await services.set_clock(visit, replace(NOON, seconds=NOON.seconds + 45), site.agree)
     assert said.endswith("its clock shows 2027-02-28T12:00:45")
 
@@ -294,9 +298,50 @@ def test_the_commands_on_a_terminal_as_a_technician_gives_them(port: str) -> Non
     assert "silence, asked 3 times in address 0" in give("reset", "--address", "0", "--yes")[1]
 
 
+CONFIGURED = """gateway = "house-1"
+state_folder = "state"
+keys_folder = "keys"
+[broker]
+host = "localhost"
+port = 8883
+[[bus]]
+protocol = "mbus"
+name = "riser"
+url = "{url}"
+[[bus.device]]
+name = "heat"
+{reached}
+cadence_s = 900
+"""
+
+
+@pytest.mark.parametrize("reached", ["address = 1", 'secondary = "60300001"\nmanufacturer = "KAM"'])
+@pytest.mark.parametrize("kind", ["tcp", "rfc2217"])
+async def test_a_configured_meter_behind_a_converter_is_given_orders(tmp_path: Path, kind: str, reached: str) -> None:
+    """The line is the file's; the speed only where the converter takes it from us."""
+    async with mbus_site.site(tmp_path, kind) as line:
+        file = tmp_path / "gateway.toml"
+        file.write_text(CONFIGURED.format(url=line.at, reached=reached))
+
+        async def give(*words: str) -> tuple[int, str]:
+            options = ("--meter", "heat", "--config", str(file), "--yes")
+            done = await asyncio.to_thread(CliRunner().invoke, main, ["mbus", *words, *options])
+            return done.exit_code, done.output
+
+        code, said = await give("set-address", "7")
+        assert (code, f"{NAME} 7" in said) == (0, True), said
+        assert line.bus.slaves[7].plate.number == "60300001"
+        if reached.startswith("secondary"):
+            code, said = await give("set-baud", "9600")
+            wanted = (1, "PLB-L107") if kind == "tcp" else (0, "it speaks at 9600 baud now")
+            assert (code, wanted[1] in said) == (wanted[0], True), said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["set-address", "7", "--meter", "heat"], "in which file is heat? name it with --config FILE"),
+        (["set-address", "7", "--meter", "heat", "--address", "1"], "name the meter with"),
         (["set-address", "7"], "name the meter with --address or with --secondary"),
         (["set-address", "7", "--address", "1", "--secondary", "60300001"], "name the meter with"),
         (["set-address", "251", "--address", "1"], "251"),
