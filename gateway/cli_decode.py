@@ -25,7 +25,7 @@ def decode(written: str, as_json: bool) -> None:
     """
     frame = link.parse(explain.octets_of(written))
     if as_json:
-        click.echo(json.dumps(asdict(explain.explain(frame))))
+        click.echo(json.dumps(asdict(explain.in_seconds(explain.explain(frame)))))
         return
     try:
         answer = _answer(frame)

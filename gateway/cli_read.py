@@ -45,7 +45,8 @@ def read(asked: Visit, as_json: bool, raw: bool, lines: Lines = MACHINE) -> int:
         return FAILED
     if not raw:
         parts = [explain.explain(each.frame) for each in found.answers]
-        click.echo(json.dumps(_row(found, parts)) if as_json else "\n".join(_rows(found, parts)))
+        for_programs = [explain.in_seconds(each) for each in parts]
+        click.echo(json.dumps(_row(found, for_programs)) if as_json else "\n".join(_rows(found, parts)))
     return OK
 
 

@@ -122,11 +122,14 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
 
 @contextmanager
 def _legible(damaged: Path) -> Iterator[Path]:
-    """The file, or where its first page does not read a copy of it with another one, for as long as it is read."""
-    names: set[str] = set()
+    """The file; where its first page does not read, or names other tables than ours, a copy with another first page.
+
+    It is there for as long as it is read.
+    """
+    ours = False
     with suppress(*schema.DAMAGE), closing(sqlite3.connect(damaged, isolation_level=None)) as database:
-        names = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    if names >= {"batch", "content"}:
+        ours = schema.is_ours(database)
+    if ours:
         yield damaged
         return
     copy = damaged.with_name(damaged.name + LEGIBLE)

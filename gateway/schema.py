@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from gateway.faults import NotDurable
 
@@ -21,6 +25,7 @@ FULL = 2  # PRAGMA synchronous
 # What SQLite's faults come as: where a damaged page stands in its message, Python cannot even read that.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+Shape = tuple[frozenset[tuple[Any, ...]], frozenset[tuple[Any, ...]]]  # of a table: columns, indexes
 
 # The index of a batch and its content lie apart: a mark must not rewrite a blob.
 TABLES = """
@@ -80,8 +85,45 @@ def _raise(database: sqlite3.Connection) -> None:
 
 
 def is_sound(database: sqlite3.Connection) -> bool:
-    """Whether every page of the database is as it should be, and every index agrees with its table."""
+    """Whether every page of the database is as it should be, every index agrees with its table, and these are ours."""
     try:
-        return bool(database.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+        return bool(database.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok") and is_ours(database)
     except DAMAGE:
         return False
+
+
+def is_ours(database: sqlite3.Connection) -> bool:
+    """Whether all tables are those that we make: a name in which a bit turned over is a name to SQLite.
+
+    A buffer of an older release may lack some.
+    """
+    wanted, found = _expected(), _shapes(database)
+    older = {name: shape for name, shape in wanted.items() if name in found} | _without_order(wanted, found)
+    return found == older and found.keys() >= {"batch", "content"}
+
+
+def _without_order(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> dict[str, Shape]:
+    columns, indexes = wanted["slot"]
+    before = (columns - {each for each in columns if each[0] == "n"}, indexes)
+    return {"slot": before} if found.get("slot") == before else {}
+
+
+@functools.cache
+def _expected() -> Mapping[str, Shape]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES)
+        return _shapes(database)
+
+
+def _shapes(database: sqlite3.Connection) -> dict[str, Shape]:
+    """By table: columns with type, whether they may be empty, default and place in the key; columns of its indexes."""
+    names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: _shape(database, name) for name in names if not name.startswith("sqlite_")}
+
+
+def _shape(database: sqlite3.Connection, table: str) -> Shape:
+    columns = database.execute('SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', (table,))
+    indexes = database.execute('SELECT name, "unique" FROM pragma_index_list(?)', (table,)).fetchall()
+    named = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"
+    keys = {(unique, *(row[0] for row in database.execute(named, (name,)))) for name, unique in indexes}
+    return frozenset(columns.fetchall()), frozenset(keys)

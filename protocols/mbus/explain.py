@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from protocols import obis
@@ -26,6 +26,20 @@ from protocols.reading import Float32, MeterTime, Number, Scaled, State, Text, V
 
 SHOWN_CHARACTERS = 12  # of what is not hex in a message
 ROUNDED = Context(prec=7, rounding=ROUND_HALF_EVEN)  # the digits that a float32 carries
+SECONDS = {"min": 60, "h": 3_600, "d": 86_400}
+# What public lists show in seconds, whatever the meter counts in; other durations keep the meter's unit there.
+IN_SECONDS = frozenset(
+    {
+        "on time",
+        "operating time",
+        "averaging duration",
+        "actuality duration",
+        "storage interval",
+        "duration since last readout",
+        "duration of tariff",
+        "period of tariff",
+    }
+)
 KINDS = {link.Kind.ACK: "acknowledgement", link.Kind.SHORT: "short", link.Kind.LONG: "long"}
 APPLICATION = ("", "application busy", "any application error", "abnormal condition")
 COUNTERS = ((fixed.BINARY, "counters are signed binary"), (fixed.STORED, "counters are stored at a fixed date"))
@@ -183,6 +197,18 @@ def written(number: Number | None) -> str | None:
             plain = f"{ROUNDED.create_decimal(exact):f}"
             return plain.rstrip("0").rstrip(".") if "." in plain else plain
     return None
+
+
+def in_seconds(shown: ShownTelegram) -> ShownTelegram:
+    """The same for programs: durations that public lists show in seconds are in seconds."""
+    return replace(shown, records=tuple(_in_seconds(each) for each in shown.records))
+
+
+def _in_seconds(record: ShownRecord) -> ShownRecord:
+    factor = SECONDS.get(record.unit)
+    if factor is None or record.value is None or record.quantity not in IN_SECONDS:
+        return record
+    return replace(record, unit="s", value=f"{Decimal(record.value) * factor:f}")
 
 
 def _record(frame: Frame, medium: int | None, record: Record, value: Value) -> ShownRecord:

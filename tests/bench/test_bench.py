@@ -11,6 +11,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,44 @@ async def test_an_index_that_does_not_agree_with_its_table_is_damage(tmp_path: P
     database.execute(query, (roots["other"],))
     database.close()
     assert not schema.is_sound(sqlite3.connect(tmp_path / schema.BUFFER_FILE))
+
+
+@pytest.mark.parametrize(
+    ("written", "turned"),
+    [
+        (b"n INTEGER PRIMARY KEY, header BLOB", b"f INTEGER PRIMARY KEY, header BLOB"),
+        (b"TABLE content (", b"TABLE cont%nt ("),
+        (b"UNIQUE (epoch, seq)", b"UNIQUE (epoch, n  )"),
+    ],
+)
+async def test_a_schema_whose_names_are_others_is_damage(tmp_path: Path, written: bytes, turned: bytes) -> None:
+    """G07, found by seed 18: SQLite calls it sound, and no batch could be read, sent or declared lost any more."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    rig.buffer.close()
+    path = tmp_path / schema.BUFFER_FILE
+    octets = path.read_bytes()
+    assert octets.count(written) == 1
+    path.write_bytes(octets.replace(written, turned))
+    with closing(sqlite3.connect(path)) as database:
+        assert not schema.is_sound(database)
+    buffer, salvaged = open_or_salvage(tmp_path, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert len(buffer.chain()) == len(salvaged.whole) == 3
+    buffer.close()
+
+
+async def test_a_buffer_of_an_older_release_is_none_of_this(tmp_path: Path) -> None:
+    """It lacks the order of slots, and whole tables."""
+    rig = Rig(tmp_path)
+    await rig.seal(3)
+    rig.buffer.close()
+    with closing(sqlite3.connect(tmp_path / schema.BUFFER_FILE)) as database:
+        database.executescript("ALTER TABLE slot DROP COLUMN n; DROP TABLE aside;")
+        assert schema.is_sound(database)
+    buffer, salvaged = open_or_salvage(tmp_path, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+    assert (len(buffer.chain()), salvaged) == (3, None)
+    buffer.close()
 
 
 async def test_a_schema_that_cannot_even_be_quoted_is_damage(tmp_path: Path) -> None:

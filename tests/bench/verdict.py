@@ -39,7 +39,10 @@ from simulators.site.count import displayed
 
 SEALED_MS = 12_000  # a reading is sealed 10 s after the answer at the latest, and a round may end in between
 QUIET_MS = 60_000  # before a slot: the longest pause between two tries
-CLOCK_MS = 9_000  # a clock that says it is synchronised is right within this
+CLOCK_MS = 2_000  # a clock that says it is synchronised is right within this, and half of the exchange
+LATCHED_MS = (
+    30_000  # a DLMS meter shows what it latched when the association began: frames may have been repeated since
+)
 # SQLite 3.40 says this of a table WITHOUT ROWID in which a column of the key stands behind another one.
 FALSE_ALARM = "NULL value in lost.reason"
 SHOWN = 12  # violations of one kind that are told
@@ -227,23 +230,28 @@ class _Gateway:
         met = self.hashes.setdefault(reading.raw_hash, (reading.device, f"{reading.slot_ms}"))
         if met != (reading.device, f"{reading.slot_ms}"):
             self.verdict.add("twice", f"{where}: the telegram of slot {met[1]}")
-        self._times(reading, answer, where, self.shape.mbus_cadence_s)
+        self._times(reading, answer, where, self.shape.mbus_cadence_s, CLOCK_MS)
 
-    def _times(self, reading: SealedReading, answer: Answered, where: str, cadence_s: int) -> None:
+    def _times(self, reading: SealedReading, answer: Answered, where: str, cadence_s: int, within_ms: int) -> None:
         """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
         if not reading.quality.synchronised or self._befallen(SET_WRONG, answer.at_ms, answer.at_ms):
             return
         unset = self._befallen(DEAD_CLOCK, answer.at_ms, answer.at_ms)
         if unset and self.misled:
             return  # a clock that was unset took the time of a collector whose own was wrong
-        if abs(reading.at_ms - answer.at_ms) > CLOCK_MS:
+        half_ms = reading.round_trip_ms // 2
+        if abs(reading.at_ms - answer.at_ms) > within_ms + half_ms:
             self.verdict.add(
                 "altered", f"{where}: {reading.at_ms - answer.at_ms} ms from the truth, called synchronised"
             )
         if unset:
             return
         cadence_ms = cadence_s * 1000
-        if reading.slot_ms != answer.at_ms // cadence_ms * cadence_ms:
+        ends = (
+            answer.at_ms - half_ms - CLOCK_MS,
+            answer.at_ms + half_ms + CLOCK_MS,
+        )  # on the border either slot is right
+        if reading.slot_ms not in {each // cadence_ms * cadence_ms for each in ends}:
             self.verdict.add("altered", f"{where}: of another slot than {answer.at_ms}")
 
     def _spot(self, reading: SealedReading) -> None:
@@ -254,7 +262,7 @@ class _Gateway:
             self.verdict.add("altered", f"{where}: never shown")
             return
         answer = min(answers, key=lambda each: abs(each.at_ms - reading.at_ms))
-        self._times(reading, answer, where, self.shape.dlms_cadence_s)
+        self._times(reading, answer, where, self.shape.dlms_cadence_s, LATCHED_MS)
         self._owner(reading, where)
 
     def _owner(self, reading: SealedReading, where: str) -> None:
