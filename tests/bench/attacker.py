@@ -32,6 +32,7 @@ from protocols.uplink.ranges import Range
 
 HELLO_MS = 900_000_000_000  # what the clock of a forged hello shows: decades ago
 HEARD_S = 20.0  # until a forged hello is believed, or is not
+CHANGED = 8  # batches whose body is changed
 LISTED = 48  # batches that a forged acknowledgement frees
 
 
@@ -114,7 +115,7 @@ class Attacker:
 
         Exports show both to many. What is stored already would be passed over, whatever its body is.
         """
-        for genuine in _held_contents(node, f"WHERE mark = 0 ORDER BY n LIMIT {LISTED}"):
+        for genuine in _held_contents(node, f"WHERE mark = 0 ORDER BY n LIMIT {CHANGED}"):
             body = bytearray(inflate(genuine, batches.parse(genuine).header.body_len))
             body[self.dice.randrange(len(body))] ^= 1 << self.dice.randrange(8)
             self._send("forged", node, Content(genuine.header, genuine.signature, Codec.PLAIN, bytes(body)))

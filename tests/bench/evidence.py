@@ -43,6 +43,7 @@ class Gateway:
     stored: dict[bytes, set[int]] = field(default_factory=lambda: defaultdict(set))  # numbers by epoch
     children: dict[bytes, set[Place]] = field(default_factory=lambda: defaultdict(set))  # by parent: child, and where
     starts: dict[bytes, int] = field(default_factory=dict)  # epochs without a parent, and when they began
+    leaves: dict[bytes, SealedReading] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def add(self, row: Evidence, key: PublicKey) -> None:
@@ -55,7 +56,8 @@ class Gateway:
         except PlombaError as error:
             self.faults.append(f"seq {row.seq}: {error}")
             return
-        for reading in found.readings:
+        for leaf, reading in zip(found.leaves, found.readings, strict=False):  # records come behind the readings
+            self.leaves[leaf] = reading
             self.contents[named(reading)].add(content(reading))
 
     @property

@@ -169,10 +169,10 @@ class _Gateway:
 
     def judge(self, digest: hashlib._Hash) -> None:
         """Everything of this gateway."""
+        self._evidence(digest)
         for row in self.store.readings.all(self.node.name):
             digest.update(row.sealed + repr((row.conflict, row.held)).encode())
             self._reading(row)
-        self._evidence(digest)
         self._conflicts()
         lost = self._lost()
         if not lost:
@@ -187,7 +187,7 @@ class _Gateway:
         self._buffer()
 
     def _reading(self, row: ReadingRow) -> None:
-        reading = SealedReading.from_wire(leaf_from_bytes(row.sealed))
+        reading = self.evidence.leaves.get(row.sealed) or SealedReading.from_wire(leaf_from_bytes(row.sealed))
         self.verdict.counts["readings stored"] += 1
         self.verdict.counts["values stored"] += len(reading.values)
         name = evidence.named(reading)
