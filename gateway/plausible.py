@@ -15,14 +15,13 @@ a slot's worth - are taken: what the meter really shows is sealed however odd it
 the meter, `StepNotConfirmed`; what was seen is remembered for the next try. A doubtful reading whose repetition stays
 out is never sealed.
 
-What nothing is known of is read twice, too, as far as the bus has the time (a forecast of at most half of what makes it
-tight): the first reading after a start, and the first steps until a rate is known. Where it has not, such a step is
-believed when it goes up. A first reading is sealed where the meter refuses to repeat it, or is silent then: some answer
-once in minutes.
+The first reading after a start is taken as it is: there is no step yet, and a slot that is nearly over must be read
+within it. Steps until a rate is known are read twice where the bus has the time (a forecast of at most half of what
+makes it tight); where it has not, they are believed when they go up.
 
-What this cannot see: an error of one step or a few (a changed low byte), one in a value that is no counter, and any
-first one on a bus without time for it. A counter that steps back or is missing more than `UNSTEADY` times, confirmed
-each time, is none, and is not looked at any more.
+What this cannot see: an error of one step or a few (a changed low byte), one in a value that is no counter, and one in
+a first reading; the next reading after that is a step, which is confirmed. A counter that steps back or is missing more
+than `UNSTEADY` times, confirmed each time, is none, and is not looked at any more.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from fractions import Fraction
 import structlog
 
 from gateway.faults import StepNotConfirmed
-from protocols.mbus.faults import ApplicationFault, NoAnswer
 from protocols.reading import Float32, Identity, NativeKey, Number, Protocol, Reading, Scaled, State, Value
 
 UNITS = frozenset({"Wh", "J", "cal", "VA.h", "var.h", "m3", "kg", "[cft_i]"})
@@ -100,18 +98,14 @@ class Plausible:
         mine = self._meters.setdefault(device, _Meter())
         earlier, visit = tuple(mine.open), list[Seen]()
         for _ in range(READS):
-            try:
-                seen = self._judged(mine, await read())
-            except (NoAnswer, ApplicationFault):
-                if visit and mine.last is None:
-                    return self._take(mine, visit[0], visit, device)
-                raise
+            seen = self._judged(mine, await read())
             visit.append(seen)
             if seen.doubtful == frozenset() and len(visit) == 1:
                 return self._take(mine, seen, visit, device)
-            others = (*earlier, *visit[:-1])
-            if any(_agree(each, seen, mine.rates, slot_ms) for each in others) or _even(visit):
-                return self._take(mine, seen, visit, device)
+            agreed = next((each for each in (*visit[:-1], *earlier) if _agree(each, seen, mine, slot_ms)), None)
+            if agreed is not None or _even(visit):
+                # Of two of this visit the first: the slot may have ended since.
+                return self._take(mine, agreed if agreed in visit else seen, visit, device)
             mine.open = [*mine.open, seen][-READS:]
         names = ", ".join(str(key) for key in _keys(visit)) or "who it is"
         raise StepNotConfirmed("two equal answers of three", f"three different ones in {names}", device)
@@ -125,7 +119,7 @@ class Plausible:
     def _doubts(self, mine: _Meter, seen: Seen) -> frozenset[NativeKey] | None:
         last = mine.last
         if last is None:
-            return None if self._roomy else frozenset()
+            return frozenset()
         if last.identity != seen.identity:
             return None
         passed_ms = seen.mono_ms - last.mono_ms
@@ -189,15 +183,22 @@ def _exact(bits: int) -> Fraction:
     return -exact if bits >> 31 else exact
 
 
-def _agree(one: Seen, other: Seen, rates: dict[NativeKey, Fraction], slot_ms: int) -> bool:
-    """Whether two readings of one opinion, `one` before `other`, differ by a slot's growth at most."""
+def _agree(one: Seen, other: Seen, mine: _Meter, slot_ms: int) -> bool:
+    """Whether two readings of one opinion, `one` before `other`, differ by a slot's growth at most.
+
+    Where no rate is known yet the step that is to be confirmed says how much may be added meanwhile.
+    """
     if not _alike(one, other):
         return False
     passed_ms = max(slot_ms, other.mono_ms - one.mono_ms)
-    for key, before in one.counts.items():
-        now = other.counts[key]
-        most = max(CLOSE * now.step, GENEROUS * rates.get(key, Fraction(0)) * passed_ms)
-        if not 0 <= now.value - before.value <= most:
+    before = {} if mine.last is None else mine.last.counts
+    for key, first in one.counts.items():
+        now, rate = other.counts[key], mine.rates.get(key)
+        if rate is not None:
+            grown = GENEROUS * rate * passed_ms
+        else:
+            grown = first.value - before[key].value if key in before else Fraction(0)
+        if not 0 <= now.value - first.value <= max(CLOSE * now.step, grown):
             return False
     return True
 

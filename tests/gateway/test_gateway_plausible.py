@@ -21,7 +21,6 @@ from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols.errors import MeterError
 from protocols.mbus import link, meaning, telegram
-from protocols.mbus.faults import BadChecksum
 from protocols.reading import NativeKey, Reading, Scaled
 from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.faults import Faults
@@ -223,28 +222,28 @@ async def test_growth_over_a_long_outage_is_plausible(tmp_path: Path) -> None:
     assert await site.count() == 1
 
 
-async def test_a_first_reading_is_read_twice_and_an_error_in_it_not_sealed(tmp_path: Path) -> None:
+async def test_a_first_reading_is_taken_as_it_is_and_the_next_one_is_a_step(tmp_path: Path) -> None:
+    """A slot that is nearly over must be read within it; what was wrong in it is no reason to refuse what is right."""
     site = Site(tmp_path)
     site.spoil = [UP]
+    await site.read()
+    assert site.asked == 1
+    site.time.pass_ms(CADENCE_MS)
     found = await site.read()
     assert found.exchange.telegram.hex() in site.answered()
     assert site.asked == 3
 
 
-async def test_a_first_reading_whose_repetition_stays_out_is_sealed(tmp_path: Path) -> None:
-    """Some meters answer once in two minutes."""
+async def test_of_two_that_agree_the_first_is_sealed(tmp_path: Path) -> None:
+    """The slot may have ended when the second came."""
     site = Site(tmp_path)
-    site.spoil = [same, silent, silent, silent]
+    await site.learn()
+    site.set(energy=7)
+    site.time.pass_ms(CADENCE_MS)
+    before = len(site.answered())
     found = await site.read()
-    assert found.exchange.telegram.hex() == site.answered()[0]
-
-
-async def test_a_first_reading_whose_repetition_is_damaged_waits_for_the_next_answer(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    site.spoil = [UP, *[lambda frame: frame[:-2] + b"\x00\x16"] * 3]
-    with pytest.raises(BadChecksum):
-        await site.read()
-    assert (await site.read()).exchange.telegram.hex() in site.answered()
+    assert found.exchange.telegram.hex() == site.answered()[before]
+    assert len(site.answered()) == before + 2
 
 
 async def test_a_doubtful_reading_whose_repetition_stays_out_waits_for_the_next_answer(tmp_path: Path) -> None:
@@ -309,16 +308,19 @@ async def test_a_counter_that_goes_back_again_and_again_is_none(tmp_path: Path) 
 
 
 async def test_a_meter_that_counts_fast_is_sealed_from_its_first_reading_on(tmp_path: Path) -> None:
-    """Between two answers it grows by more than a few steps: three that grow evenly are believed."""
+    """Between two answers it grows by more than a few steps: by less than the step that they confirm."""
     site = Site(tmp_path)
     site.set(energy=1_000)
+    assert energy(await site.read()) >= 1_000
+    site.set(energy=9_000)
 
     def faster(frame: bytes) -> bytes:
         site.set(energy=site.bus.slaves[1].registers.energy + 700)
         return frame
 
     site.spoil = [faster, faster, faster]
-    assert energy(await site.read()) >= 2_400
+    site.time.pass_ms(CADENCE_MS)
+    assert energy(await site.read()) >= 9_000
 
 
 async def test_a_bus_without_time_believes_a_first_reading(tmp_path: Path) -> None:
