@@ -12,9 +12,12 @@ CRAMPED = frozenset(
         "refused-in-silence",
         "stored-kept-when-full",
         "position-before-commit",
+        "no-frame-check",
     }
 )
-CALM = frozenset({"refused-rows-forgotten", "position-before-commit"})  # no other faults than those of the season
+CALM = frozenset(
+    {"refused-rows-forgotten", "position-before-commit", "no-frame-check"}
+)  # no other faults than those of the season
 SEASONS: dict[str, tuple[str, ...]] = {
     "removed-on-puback": ("loses",),
     "buffer-synchronous-normal": ("gateway-cut",),
