@@ -51,14 +51,23 @@ def named(at: Place, address: int | None, secondary: str | None) -> Visit:
     if (address is None) == (secondary is None):
         raise click.UsageError("name the meter: --address N or --secondary NUMBER")
     if secondary is not None:
-        try:
-            wanted = Secondary.of(secondary)
-            return Visit(at, select.selected(wanted), selected=True, wide="F" in wanted.id)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--secondary") from error
+        wanted = selection(secondary)
+        return Visit(at, select.selected(wanted), selected=True, wide="F" in wanted.id)
     if address is None or address in RESERVED:
         raise click.BadParameter("expected 0 to 250, or 254 for the only meter of a line", param_hint="--address")
     return Visit(at, primary(address), wide=address == BROADCAST_REPLY)
+
+
+def selection(digits: str) -> Secondary:
+    """The secondary address that --secondary gives.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        return Secondary.of(digits)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--secondary") from error
 
 
 def configured(file: Path, name: str, baud: int | None, mode: str | None) -> Visit:

@@ -7,11 +7,11 @@ question; repeated ones come on top.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.config import MbusBus, MbusDevice
 from protocols.models import mbus as models
-from protocols.models.mbus import DAY_S, MbusModel
+from protocols.models.mbus import DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,14 @@ def _use(bus: MbusBus, device: MbusDevice) -> Use:
     found = models.candidates(device.identity)
     named = tuple(f"{each.manufacturer} {each.designation}" for each in found)
     reads, sure = -(-DAY_S // device.cadence_s), None not in (device.manufacturer, device.version, device.medium)
-    strict = min((each for each in found if each.battery), key=lambda each: _allowed(each, bus, device), default=None)
-    if strict is None or strict.battery is None:
-        return Use(bus.name, device.name, named, sure, device.cadence_s, reads)
-    interval, says = strict.battery.minimum_interval_s, f"{strict.designation}: {strict.battery.says}"
-    return Use(
-        bus.name, device.name, named, sure, device.cadence_s, reads, interval, _allowed(strict, bus, device), says
-    )
-
-
-def _allowed(model: MbusModel, bus: MbusBus, device: MbusDevice) -> int:
-    selected = device.secondary is not None
-    return DAY_S if model.battery is None else model.battery.reads_a_day(len(bus.device), selected)
+    mine = Use(bus.name, device.name, named, sure, device.cadence_s, reads)
+    limits = [
+        (each.battery.reads_a_day(len(bus.device), device.secondary is not None), each.designation, each.battery)
+        for each in found
+        if each.battery is not None
+    ]
+    if not limits:
+        return mine
+    allowed, designation, battery = min(limits, key=lambda limit: limit[0])
+    says = f"{designation}: {battery.says}"
+    return replace(mine, minimum_interval_s=battery.minimum_interval_s, allowed_a_day=allowed, says=says)

@@ -16,7 +16,6 @@ from protocols.reading import MeterTime, Precision
 
 if TYPE_CHECKING:
     from gateway.services import Agree, Talk, Where
-    from protocols.mbus.select import Secondary
 
 FAILED = 1
 
@@ -110,27 +109,19 @@ def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Talk], Awaitab
 def _where(line: LineOptions, meter: str | None, address: int | None, secondary: str | None) -> Where:
     from gateway import adhoc  # noqa: PLC0415
     from gateway.lines import Place  # noqa: PLC0415
+    from gateway.mbus import plate_of  # noqa: PLC0415
     from gateway.services import Where  # noqa: PLC0415
 
     if [meter, address, secondary].count(None) != 2:
         raise click.UsageError("name the meter with --address or with --secondary, or with --meter and --config FILE")
     if meter is not None:
         bus, device = adhoc.meter(line.configured(meter), meter)
-        from gateway.mbus import plate_of  # noqa: PLC0415
-
         reached = plate_of(device) if device.address is None else device.address
         return Where(adhoc.spoken(Place.of(bus), line.baud, line.mode), reached)
-    place = adhoc.place(line.path, line.port, line.url, line.baud, line.mode)
-    return Where(place, _secondary(secondary) if secondary is not None else address or 0)
-
-
-def _secondary(digits: str) -> Secondary:
-    from protocols.mbus.select import Secondary  # noqa: PLC0415
-
-    try:
-        return Secondary.of(digits)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--secondary") from error
+    if line.path is not None:
+        raise click.UsageError(f"which meter of {line.path} is meant? --meter NAME, without --address and --secondary")
+    place = adhoc.place(None, line.port, line.url, line.baud, line.mode)
+    return Where(place, adhoc.selection(secondary) if secondary is not None else address or 0)
 
 
 def _octet(digits: str) -> int:

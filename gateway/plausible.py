@@ -39,9 +39,8 @@ from protocols.reading import Float32, Identity, NativeKey, Number, Protocol, Re
 UNITS = frozenset({"Wh", "J", "cal", "VA.h", "var.h", "m3", "kg", "[cft_i]"})
 GENEROUS = 4
 STEPS = 3
-CLOSE = (
-    90  # steps of resolution: two bytes of a counter that cancel out in the sum move it by more (93 in BCD, else 255)
-)
+# Steps of resolution: two bytes of a counter that cancel out in the sum move it by more (93 in BCD, else 255).
+CLOSE = 90
 REAL_STEP = Fraction(1, 90_000)  # of its own value: what is called a step of a float32
 BOLDER = 16  # times the known rate: what one confirmed jump may raise it to at most
 UNSTEADY = 3

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import battery
+from gateway.battery import uses
 from gateway.cli import main
-from gateway.config import MbusBus, read_configuration
+from gateway.config import MbusBus, MbusDevice, read_configuration
 from protocols.models import mbus as models
 
 HEAD = """
@@ -102,6 +103,18 @@ def test_a_days_budget_shrinks_with_the_meters_of_the_line(tmp_path: Path) -> No
     assert rows(tmp_path, (200, SENSOSTAR), *others)[0]["mark"] == "ok"
     (row, *_) = rows(tmp_path, (200, SENSOSTAR), *others, (3600, ""))
     assert (row["mark"], row["allowed_a_day"], row["reads_a_day"]) == ("hint", 300, 432)
+
+
+def test_a_meter_that_is_selected_by_its_number_has_the_smaller_budget() -> None:
+    """A SensoStar with 60 meters on its line: 90 answers a day by secondary address."""
+    others = [MbusDevice(name=f"other {at}", address=at, cadence_s=3600) for at in range(1, 60)]
+    by_address = MbusDevice(name="heat", address=60, manufacturer="EFE", version=1, medium=4, cadence_s=900)
+    by_number = by_address.model_copy(update={"address": None, "secondary": "12345678"})
+    lines = (
+        MbusBus(protocol="mbus", name="riser", port="p", device=(each, *others)) for each in (by_address, by_number)
+    )
+    allowed = [uses(line)[0].allowed_a_day for line in lines]
+    assert allowed == [300, 90]
 
 
 def test_of_several_models_the_strictest_counts_and_it_is_said_how_to_be_sure(tmp_path: Path) -> None:

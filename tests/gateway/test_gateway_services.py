@@ -342,6 +342,7 @@ async def test_a_configured_meter_behind_a_converter_is_given_orders(tmp_path: P
     [
         (["set-address", "7", "--meter", "heat"], "in which file is heat? name it with --config FILE"),
         (["set-address", "7", "--meter", "heat", "--address", "1"], "name the meter with"),
+        (["set-address", "7", "--address", "1", "--config", "FILE"], "which meter of FILE is meant? --meter NAME"),
         (["set-address", "7"], "name the meter with --address or with --secondary"),
         (["set-address", "7", "--address", "1", "--secondary", "60300001"], "name the meter with"),
         (["set-address", "251", "--address", "1"], "251"),
