@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain import Chain
+from crashdisk import CrashDisk
 from keyring import COLLECTOR, signing
 from memory_broker import Broker
 from nodes import STORE, CollectorNode, GatewayNode
@@ -61,7 +62,9 @@ class Attacker:
         self.twin_epochs: set[bytes] = set()
 
     def replay(self, times: int) -> None:
-        """What was heard is said again, any kind, in any order."""
+        """What was heard is said again, any kind, in any order; nobody goes back to an older word for it."""
+        for node in self.nodes:
+            self.world.after(HEARD_S, self._compare, node, node.disk, node.heard())
         for topic, payload in self._heard(times):
             self._say("replayed", topic, payload)
 
@@ -86,6 +89,7 @@ class Attacker:
         signers.append((node.name, Impostor(self.key.private, node.edge.sealing.public)))
         if neighbour is not node:
             signers += [(node.name, neighbour.edge.sealing), (neighbour.name, neighbour.edge.sealing)]
+            signers += [(neighbour.name, node.edge.sealing)]  # who may publish here, in another's name
         for name, key in signers:
             chain = Chain(name, self.dice.randrange(2**31), key, neighbour.edge.box)
             for _ in range(self.dice.randrange(1, 4)):
@@ -137,6 +141,11 @@ class Attacker:
         clock = row[0] and ClockShown.from_wire(unpack(row[0], limits.HELLO_HEADER, "clock"), "clock")
         if clock and clock.since_ms == HELLO_MS:
             self.world.unexpected.append(f"forged hello of {node.name} believed")
+
+    def _compare(self, node: GatewayNode, disk: CrashDisk, before: tuple[int, int]) -> None:
+        """Whether a gateway whose disk is still the same took an acknowledgement that it had taken before."""
+        if node.disk is disk and node.heard() < before:
+            self.world.unexpected.append(f"old acknowledgement to {node.name} believed")
 
     def forge_acknowledgement(self, node: GatewayNode) -> None:
         """The word that everything this gateway holds is stored and safe, signed by nobody who may say so."""

@@ -165,7 +165,9 @@ def perform(plan: Plan, faults: Sequence[Fault]) -> Verdict:
         _unhurried(),
         _drawn_boxes(random.Random(f"{plan.seed}/boxes")),
     ):
-        loop = BenchLoop(random.Random(f"{plan.seed}/order"), TURNS + round(TURNS_A_DAY * plan.gateway_days))
+        turns = TURNS + round(TURNS_A_DAY * plan.gateway_days)
+        slow = random.Random(f"{plan.seed}/slow") if plan.seed % 2 else None
+        loop = BenchLoop(random.Random(f"{plan.seed}/order"), turns, slow)
         asyncio.set_event_loop(loop)
         stage = Stage(loop, plan, Path(folder))
         structlog.configure(processors=[stage.ear.hear])

@@ -23,6 +23,8 @@ from simulators.mbus.registers import Registers
 from simulators.record import Answered, Record
 
 HISTORY_ROWS = 96
+HISTORY_DAYS = 7  # longer than a run: who has forgotten where a load profile ended reads all of it again
+STATUSES = (0x00, 0x10, 0x04, 0x23, 0x08, 0x01)  # that meters show: all is well, or what is not
 DOUBTFUL_EVERY = 7  # rows of a meter whose clock is not always sure
 
 
@@ -82,7 +84,12 @@ class Dwelling:
             buses.append({"name": "riser", "protocol": "mbus", "port": "/dev/riser", "baud": 2400, "device": devices})
         for host, outlet in self.outlets.items():
             plate = outlet.meter.plate
-            device = {"name": host, "cadence_s": self.shape.dlms_cadence_s, "serial": plate.serial, "history_days": 1}
+            device = {
+                "name": host,
+                "cadence_s": self.shape.dlms_cadence_s,
+                "serial": plate.serial,
+                "history_days": HISTORY_DAYS,
+            }
             device["registers"] = [each.name for each in plate.registers]
             scheme = "tcp" if plate.framing is Framing.WRAPPER else "tcp+hdlc"
             buses.append({"name": host, "protocol": "dlms", "url": f"{scheme}://{host}:4059", "device": [device]})
@@ -142,5 +149,6 @@ class Dwelling:
 
 def _plate(n: int, address: int) -> Plate:
     model = cellar()[(address - 1) % len(cellar())].model
+    model = replace(model, status=STATUSES[(n + address) % len(STATUSES)])
     first = Registers(energy=1_000 * address + n, volume=100_000 * address + 7 * n, input_volume=n)
     return Plate(model, f"60{n:03d}{address:03d}", address, first)

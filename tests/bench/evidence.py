@@ -6,21 +6,24 @@ The collector's own tables are compared with this; nothing of its ingest, its id
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from collector.store.evidence import Evidence
 from protocols.errors import PlombaError
 from protocols.reading import Identity, MeterTime
 from protocols.uplink import batch as batches
-from protocols.uplink.header import Header
+from protocols.uplink.header import ClockState, Header
 from protocols.uplink.keys import PublicKey
 from protocols.uplink.leaf import SealedReading
+from protocols.uplink.records import Lost, Record, TimeCorrection
 
 VARIANTS = 16  # different contents of one reading that are kept beside one another
 Name = tuple[Identity, str, int | None, MeterTime | None, int, str | None]
 Content = tuple[object, ...]
 Place = tuple[bytes, int]  # epoch and number
+Leaf = tuple[bytes, int]  # batch and leaf
 
 
 def named(reading: SealedReading) -> Name:
@@ -34,6 +37,16 @@ def content(reading: SealedReading) -> Content:
     return (reading.device, reading.meter_time, reading.status_raw, reading.status, reading.values)
 
 
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """What a batch says of the clock that stamped it: its machine's boot, and whether it knew no time."""
+
+    batch: bytes
+    boot: bytes
+    unset: bool
+    corrections: tuple[TimeCorrection, ...]
+
+
 @dataclass(slots=True)
 class Gateway:
     """All batches of one gateway: what is in them, and how their epochs hang together."""
@@ -44,6 +57,10 @@ class Gateway:
     children: dict[bytes, set[Place]] = field(default_factory=lambda: defaultdict(set))  # by parent: child, and where
     starts: dict[bytes, int] = field(default_factory=dict)  # epochs without a parent, and when they began
     leaves: dict[bytes, SealedReading] = field(default_factory=dict)
+    records: dict[Leaf, bytes] = field(default_factory=dict)  # sealed bytes
+    lost: dict[bytes, set[int]] = field(default_factory=lambda: defaultdict(set))  # numbers declared lost, by epoch
+    clocks: dict[Place, Clocked] = field(default_factory=dict)
+    boots: dict[bytes, bytes] = field(default_factory=dict)  # by batch
     faults: list[str] = field(default_factory=list)
 
     def add(self, row: Evidence, key: PublicKey) -> None:
@@ -59,6 +76,12 @@ class Gateway:
         for leaf, reading in zip(found.leaves, found.readings, strict=False):  # records come behind the readings
             self.leaves[leaf] = reading
             self.contents[named(reading)].add(content(reading))
+        behind = len(found.readings)
+        self.records |= {(batch.id, behind + n): leaf for n, leaf in enumerate(found.leaves[behind:])}
+        self._clock(header, batch.id, found.records)
+        for record in found.records:
+            if isinstance(record, Lost):
+                self.lost[record.epoch].update(range(record.first, record.last + 1))
 
     @property
     def contradictions(self) -> dict[bytes, set[int]]:
@@ -85,6 +108,37 @@ class Gateway:
         """Epochs without a parent, but for the first."""
         alone = sorted((began, epoch) for epoch, began in self.starts.items())
         return {epoch for _, epoch in alone[1:]}
+
+    def gaps(self, epoch: bytes) -> set[int]:
+        """Numbers up to the highest that is known, which are neither stored nor declared lost."""
+        settled = self.stored.get(epoch, set()) | self.lost.get(epoch, set())
+        ends = {at for _, at in self.children.get(epoch, ())}
+        return set(range(1, max(settled | ends, default=0) + 1)) - settled
+
+    def uncorrected(self, without: Container[bytes]) -> Iterable[str]:
+        """Where a clock that knew no time was set between two batches, and the later one does not say by how much."""
+        for (epoch, seq), (after_epoch, after_seq) in pairwise(sorted(self.clocks)):
+            before, after = self.clocks[epoch, seq], self.clocks[after_epoch, after_seq]
+            if (after_epoch, after_seq) != (epoch, seq + 1) or before.batch in without or after.batch in without:
+                continue
+            if before.unset and not after.unset and not after.corrections:
+                yield f"epoch {epoch.hex()[:8]} seq {after_seq}: the clock was set, and by how much is not said"
+
+    def correction(self, batch: bytes, mono_ms: int) -> TimeCorrection | None:
+        """What corrects an instant in a batch, if anything does."""
+        boot = self.boots[batch]
+        for each in self.clocks.values():
+            for found in each.corrections:
+                if found.boot == boot and found.first_mono_ms <= mono_ms <= found.last_mono_ms:
+                    return found
+        return None
+
+    def _clock(self, header: Header, batch: bytes, records: Iterable[Record]) -> None:
+        corrections = tuple(each for each in records if isinstance(each, TimeCorrection))
+        shown = header.clock
+        self.boots[batch] = shown.boot
+        clocked = Clocked(batch, shown.boot, shown.state is ClockState.UNSET, corrections)
+        self.clocks.setdefault((header.epoch, header.seq), clocked)
 
     def _place(self, header: Header, batch: bytes) -> None:
         self.ids[header.epoch, header.seq].add(batch)

@@ -41,6 +41,7 @@ from protocols.transports.tcp import ConnectionRefused
 
 RESTART_S = 5.0  # systemd's pause before a service that failed is started again
 STORE = "collector.sqlite3"
+UNSEALED_MS = 60_000  # what was read is sealed by then
 DEAD_MS = -(10**15)  # a clock that stands at its beginning, in 1970
 
 
@@ -226,11 +227,16 @@ class GatewayNode(Node):
         super().power_cut(off_s)
         self._new_machine()
 
-    def heard(self) -> int:
-        """The number of the last acknowledgement that it accepted."""
-        with closing(sqlite3.connect(self.disk.folder / BUFFER_FILE)) as database:
-            row = database.execute("SELECT value FROM meta WHERE name = 'order'").fetchone()
-        return 0 if row is None else int(msgpack.unpackb(row[0])[1])
+    def heard(self) -> tuple[int, int]:
+        """Generation and number of the last acknowledgement that it accepted."""
+        row = self._asked("SELECT value FROM meta WHERE name = 'order'")
+        generation, number = (0, 0) if row is None else msgpack.unpackb(row[0])
+        return generation, number
+
+    def unstored_since_ms(self) -> int:
+        """Since when (ms, by its own clock) what was read may be here alone."""
+        (first,) = self._asked("SELECT min(created_ms) FROM batch WHERE mark = 0") or (None,)
+        return (self.world.now_ms() if first is None else int(first)) - UNSEALED_MS
 
     def clone(self, name: str) -> GatewayNode:
         """A copy of the machine as it is now, that runs beside it on meters which do not answer."""
@@ -245,6 +251,14 @@ class GatewayNode(Node):
     def serve(self, folder: Path) -> Coroutine[Any, Any, None]:
         """The gateway's daemon."""
         return gateway_daemon.serve(self.configuration, self._surroundings())
+
+    def _asked(self, query: str) -> Any:
+        """A row of the buffer, None where there is none, or nothing can be read."""
+        with closing(sqlite3.connect(self.disk.folder / BUFFER_FILE)) as database:
+            try:
+                return database.execute(query).fetchone()
+            except (sqlite3.Error, UnicodeDecodeError):
+                return None
 
     def _new_machine(self) -> None:
         self._boot = self._dice.randbytes(16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import collector.acknowledge
 import collector.epochs
 import collector.ingest
 import collector.store.readings
+import collector.verify
 from collector.store.cases import Cases
 from collector.store.evidence import EvidenceTable
 from collector.store.readings import Met, Readings
@@ -157,3 +159,34 @@ def body_hash_unchecked(check: Any) -> object:
         return found
 
     return planted
+
+
+@bug(collector.epochs, "_judged")
+def gaps_not_told(judged: Any) -> object:
+    """Numbers that are missing are not listed."""
+    return lambda *arguments: dataclasses.replace(judged(*arguments), gaps=())
+
+
+@bug(Cases, "hold")
+def orphans_go_to_billing(hold: Any) -> object:
+    """An epoch that hangs on nothing has its case, and is billed."""
+
+    def planted(self: Any, case: Any, epoch: bytes, batch: bytes = b"") -> None:
+        if case.kind != "orphan":
+            hold(self, case, epoch, batch)
+
+    return planted
+
+
+@bug(Readings, "put_record")
+def records_not_stored(put: Any) -> object:
+    """What is beside the readings in a batch is dropped."""
+    del put
+    return lambda self, place, kind, sealed: None
+
+
+@bug(collector.verify, "_same_signer")
+def another_name_taken(same: Any) -> object:
+    """Who may publish here may do it in another's name."""
+    del same
+    return lambda topic, signer: None

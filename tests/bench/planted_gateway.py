@@ -13,6 +13,7 @@ import gateway.buffer
 import gateway.daemon
 import gateway.disk
 import gateway.dlms
+import gateway.link
 import gateway.marks
 import gateway.mbus
 import gateway.schema
@@ -27,7 +28,7 @@ from gateway.refused import Refused
 from gateway.seal import Sealer
 from gateway.settled import Positions, Settled
 from protocols.mbus.session import ReadSession
-from protocols.reading import Scaled, TimeQuality
+from protocols.reading import MeterTime, Precision, Scaled, Status, TimeQuality
 
 PATIENT_TRIES = 100  # an operator comes after some minutes
 METER_EPOCH_S = 946_684_800  # 2000-01-01 in Unix time
@@ -301,3 +302,44 @@ def every_reading_kept_in_memory(take: Any) -> object:
         take(self, found)
 
     return planted
+
+
+@bug(Link, "_correct")
+def clock_set_in_silence(correct: Any) -> object:
+    """By how much a clock was wrong that signed time has set is not said."""
+    del correct
+    return lambda self, step: None
+
+
+@bug(gateway.mbus, "readings")
+def status_not_looked_at(readings: Any) -> object:
+    """All is well with every heat meter."""
+
+    def planted(*arguments: Any) -> list[Any]:
+        return [dataclasses.replace(each, status_raw=0, status=Status.NONE) for each in readings(*arguments)]
+
+    return planted
+
+
+@bug(gateway.mbus, "readings")
+def own_time_made_up(readings: Any) -> object:
+    """A heat meter's own time is what our clock shows."""
+
+    def timed(reading: Any) -> Any:
+        seconds = reading.exchange.at_ms // 1000 - METER_EPOCH_S
+        return dataclasses.replace(reading, meter_time=MeterTime(seconds, Precision.MINUTE))
+
+    return lambda *arguments: [timed(each) for each in readings(*arguments)]
+
+
+@bug(gateway.marks, "_contradicts")
+def epoch_goes_on_beside_another(contradicts: Any) -> object:
+    """A gateway that is shown another's batch under a number of its own goes on as if nothing were."""
+    del contradicts
+    return lambda ack, chain, epoch: False
+
+
+@bug(gateway.link, "accept")
+def old_word_taken(accept: Any) -> object:
+    """An acknowledgement counts however old it is."""
+    return lambda packet, name, box, trust, last: accept(packet, name, box, trust, gateway.marks.NO_ORDER)

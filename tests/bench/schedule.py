@@ -40,6 +40,7 @@ KINDS = (
     Kind("gateway-rot", 0.15, (0.2, 1), (1, 60), (1, 40)),
     Kind("gateway-rot-bit", 0.0, (0.5, 3), (1, 60), (1, 2)),  # in seasons alone: it hits a batch, hardly ever a page
     Kind("gateway-rollback", 0.15, (0.2, 0.8), (600, 30_000)),
+    Kind("gateway-wiped", 0.15, (0.1, 0.5), (1, 3_000)),
     Kind("gateway-clone", 0.15, (0.2, 0.6), (600, 20_000)),
     Kind("gateway-twin", 0.15, (0.2, 0.8), (0, 0), (1, 4)),
     Kind("link-down", 0.8, (0.5, 10), (5, 30_000)),

@@ -58,4 +58,13 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "no-identity-check-of-electricity-meters": ("dlms-swapped",),
     "no-frame-check": ("dlms-garbled",),
     "doubtful-row-called-ok": (),
+    "clock-set-in-silence": ("gateway-1970",),
+    "status-not-looked-at": (),
+    "own-time-made-up": (),
+    "epoch-goes-on-beside-another": ("gateway-twin",),
+    "old-word-taken": ("replay",),
+    "gaps-not-told": (),
+    "orphans-go-to-billing": ("gateway-wiped",),
+    "records-not-stored": (),
+    "another-name-taken": ("forge",),
 }

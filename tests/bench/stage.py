@@ -15,7 +15,7 @@ from memory_broker import Broker
 from memory_lines import Outlet
 from nodes import DEAD_MS, STORE, CollectorNode, GatewayNode, Node, last_words
 from schedule import Fault
-from world import DAY_S, BenchLoop, World
+from world import DAY_S, START_MS, BenchLoop, World
 
 from gateway.config import configuration_hash
 from protocols.dlms.access import Framing
@@ -23,6 +23,7 @@ from simulators.mbus.faults import Faults
 
 BUFFER_BYTES = 64 * 1024 * 1024
 SAFE_AFTER_S = 7 * DAY_S
+CLOCK_FAULTS = ("fault gateway-clock", "fault gateway-clock-far", "fault gateway-1970")
 BACKUP_S = 20_000.0  # between two backups of the collector
 BACKUPS = 4  # kept: a restored one is up to a day old
 READY_S = 30.0  # all processes have started by then
@@ -137,6 +138,7 @@ class Stage:
             "gateway-rot": self._rot,
             "gateway-rot-bit": self._rot,
             "gateway-rollback": self._roll_back,
+            "gateway-wiped": self._wipe,
             "gateway-clone": self._clone,
             "gateway-twin": lambda f: self.attacker.twin(self._of(f), int(f.amount)),
             "link-down": self._link_down,
@@ -240,6 +242,17 @@ class Stage:
             node.replace_disk(image, 20.0)
 
         self._later(fault, restore)
+
+    def _wipe(self, fault: Fault) -> None:
+        """The machine is set up anew with its old keys: what was not stored yet is gone, and so is its memory."""
+        node = self._of(fault)
+        if node.running:
+            empty = self.world.folder / f"empty-{fault.who}-{self.world.now_ms()}"
+            empty.mkdir()
+            clocks = sum(each for what, each in self.world.counts.items() if what in CLOCK_FAULTS)
+            since_ms = START_MS if clocks else node.unstored_since_ms()
+            node.replace_disk(empty, fault.for_s)
+            self.rolled_back.append((fault.who, since_ms, self.world.now_ms()))
 
     def _clone(self, fault: Fault) -> None:
         node = self._of(fault)
@@ -364,7 +377,7 @@ class Stage:
             self.collector.replace_disk(image, fault.for_s)
             said = last_words(image / STORE)
             # A gateway that has heard more than this copy remembers will show it.
-            self.forgotten |= any(each.heard() > said.get(each.name, 0) for each in self.gateways)
+            self.forgotten |= any(each.heard()[1] > said.get(each.name, 0) for each in self.gateways)
 
     def _collector_clock(self, fault: Fault) -> None:
         self._off(self.collector, fault, int(fault.amount * 1000))

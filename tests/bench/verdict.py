@@ -17,7 +17,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import evidence
 from nodes import STORE, GatewayNode
@@ -25,6 +25,7 @@ from schedule import Fault
 from stage import Stage
 from world import START_MS
 
+from collector import runs
 from collector.epochs import State, judge
 from collector.shown import kind_of, shown, state_name
 from collector.store.evidence import UNDECODED
@@ -32,7 +33,7 @@ from collector.store.readings import ReadingRow
 from collector.store.sqlite import SqliteStore
 from gateway.refused import READINGS_REFUSED
 from gateway.schema import BUFFER_FILE
-from protocols.reading import How, NativeKey, Protocol, Value
+from protocols.reading import How, NativeKey, Protocol, Status, Value
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 from simulators.record import Answered
 from simulators.site.count import displayed
@@ -66,11 +67,16 @@ DISTURB = SET_WRONG | {
 }
 LASTING_MS = 630_000  # of faults without a duration: the next write meets them
 DISK = frozenset({"gateway-disk-full", "gateway-sync-fails"})
-CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twin", *ROT}), "orphan": ROT}
+CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twin", *ROT})}
+CAUSES["orphan"] = ROT | {"gateway-wiped"}
 CAUSES["restored"] = frozenset({"collector-restore"})
 # Objects of ours that are in memory when all is at rest, and for each gateway and day those of processes that ended.
 OBJECTS, OBJECTS_A_DAY = 6_000, 3_000
+HOLDING = ("broken", "orphan")  # cases that hold whole epochs
 FULL_MS = 90_000  # what is refused was answered so long before the buffer said that it is full
+STATUS_AT = 16  # of the status byte in a long frame with a header of twelve bytes
+MEANT = (0, Status.BUSY, Status.APPLICATION_ERROR, Status.ABNORMAL)  # by its two lowest bits
+OWN_TIME = "6d/0/0/0/0"  # what a heat meter shows its own time under
 Shown = dict[str, dict[str, str]]
 
 
@@ -165,7 +171,7 @@ class _Gateway:
         self.evidence = evidence.Gateway()
         self.stored: dict[evidence.Name, list[evidence.Content]] = defaultdict(list)
         self.flagged: set[evidence.Name] = set()
-        self.held: dict[bytes, set[bool]] = defaultdict(set)  # by epoch: whether its readings are held as broken
+        self.held: dict[tuple[str, bytes], set[bool]] = defaultdict(set)  # by kind and epoch: whether its readings are
 
     def judge(self, digest: hashlib._Hash) -> None:
         """Everything of this gateway."""
@@ -174,6 +180,7 @@ class _Gateway:
             digest.update(row.sealed + repr((row.conflict, row.held)).encode())
             self._reading(row)
         self._conflicts()
+        self._beside()
         lost = self._lost()
         if not lost:
             missing, refused = list(self._missing()), self._refused()
@@ -192,7 +199,8 @@ class _Gateway:
         self.verdict.counts["values stored"] += len(reading.values)
         name = evidence.named(reading)
         self.stored[name].append(evidence.content(reading))
-        self.held[row.place.epoch].add("broken" in row.held)
+        for kind in HOLDING:
+            self.held[kind, row.place.epoch].add(kind in row.held)
         if row.conflict:
             self.flagged.add(name)
         if row.place.batch in self.stage.attacker.twins:
@@ -202,7 +210,7 @@ class _Gateway:
         if reading.how is How.PROFILE:
             self._row(reading)
         elif reading.meter.protocol is Protocol.MBUS:
-            self._answer(reading)
+            self._answer(row.place.batch, reading)
         else:
             self._spot(reading)
         place = (reading.device, reading.how.name, reading.slot_ms, str(reading.meter_time or ""), reading.part)
@@ -212,7 +220,7 @@ class _Gateway:
         if reading.slot_ms is not None:
             self.slots.add((reading.device, reading.slot_ms))
 
-    def _answer(self, reading: SealedReading) -> None:
+    def _answer(self, batch: bytes, reading: SealedReading) -> None:
         meter = reading.meter.id or ""
         where = f"{self.node.name} {reading.device} slot {reading.slot_ms}"
         answers = self.answers.get((meter, reading.raw_hash), [])
@@ -230,7 +238,31 @@ class _Gateway:
         met = self.hashes.setdefault(reading.raw_hash, (reading.device, f"{reading.slot_ms}"))
         if met != (reading.device, f"{reading.slot_ms}"):
             self.verdict.add("twice", f"{where}: the telegram of slot {met[1]}")
+        self._says(reading, answer, where)
         self._times(reading, answer, where, self.shape.mbus_cadence_s, CLOCK_MS)
+        self._corrected(batch, reading, answer, where)
+
+    def _says(self, reading: SealedReading, answer: Answered, where: str) -> None:
+        """Status and own time are the meter's."""
+        status = bytes.fromhex(answer.telegram)[STATUS_AT]
+        meant = MEANT[status & 3] | (status & 4) * 2 | (status & 8) * 2 | (status & 16) * 2
+        meant |= Status.MANUFACTURER if status >> 5 else 0
+        if (reading.status_raw, int(reading.status)) != (status, int(meant)):
+            self.verdict.add("altered", f"{where}: status {reading.status_raw}, {reading.status!r} instead of {status}")
+        time = displayed(answer).get(OWN_TIME, {}).get("time")
+        if str(reading.meter_time) != str(time):
+            self.verdict.add("altered", f"{where}: its own time {reading.meter_time} instead of {time}")
+
+    def _corrected(self, batch: bytes, reading: SealedReading, answer: Answered, where: str) -> None:
+        """With what corrects it, a time that was stamped by a clock that knew none is right."""
+        found = self.evidence.correction(batch, reading.mono_ms)
+        if found is None or self.misled or self._befallen(SET_WRONG, answer.at_ms, self.stage.frozen_ms):
+            return
+        self.verdict.counts["times corrected"] += 1
+        within_ms = CLOCK_MS + reading.round_trip_ms // 2 + (found.when.quality.uncertainty_ms or 0)
+        wrong_ms = reading.at_ms + found.offset_ms - answer.at_ms
+        if abs(wrong_ms) > within_ms:
+            self.verdict.add("altered", f"{where}: {wrong_ms} ms from the truth where it is corrected")
 
     def _times(self, reading: SealedReading, answer: Answered, where: str, cadence_s: int, within_ms: int) -> None:
         """Its time is right wherever the clock that stamped it said so, and nobody set that clock wrong."""
@@ -300,6 +332,18 @@ class _Gateway:
         if several != self.flagged:
             what = f"{len(several)} readings have several contents, {len(self.flagged)} are marked"
             self.verdict.add("conflict", f"{self.node.name}: {what}")
+
+    def _beside(self) -> None:
+        """Every record of the batches is stored, and none else; a clock that was set says by how much."""
+        stored = {
+            (each.place.batch, each.place.leaf): each.sealed for each in self.store.readings.records(self.node.name)
+        }
+        self.verdict.counts["records stored"] += len(stored)
+        if stored != self.evidence.records:
+            what = f"{len(self.evidence.records)} records in batches, {len(stored)} stored"
+            self.verdict.add("record", f"{self.node.name}: {what}, or others")
+        for each in self.evidence.uncorrected(self.stage.attacker.twins):
+            self.verdict.add("record", f"{self.node.name} {each}")
 
     def _lost(self) -> int:
         """How many batches are declared lost; only a disk that rotted excuses one."""
@@ -397,12 +441,38 @@ class _Gateway:
         judged = judge(self.store.evidence.facts(self.node.name)).epochs
         self.verdict.counts["epochs"] += len(judged)
         self._broken()
-        if lost or self.back:
-            return
         for each in judged.values():
+            gaps, where = self.evidence.gaps(each.epoch), f"{self.node.name} epoch {each.epoch.hex()[:8]}"
+            seen = {number for first, last in each.gaps for number in range(first, last + 1)}
+            if seen != gaps:
+                self.verdict.add("gap", f"{where}: {sorted(gaps)[:SHOWN]} are missing, told are {each.gaps}")
+            self.verdict.counts["numbers missing"] += len(gaps)
+            if lost or self.back:
+                continue
             twin = each.epoch in self.stage.attacker.twin_epochs
-            if (each.gaps and not twin) or each.state is State.PENDING:
-                self.verdict.add("gap", f"{self.node.name} epoch {each.epoch.hex()[:8]} {each.state}: {each.gaps}")
+            if (gaps and not twin) or each.state is State.PENDING:
+                self.verdict.add("gap", f"{where} {each.state}: {each.gaps}")
+        self._would_tell()
+        self._moved_on()
+
+    def _would_tell(self) -> None:
+        """Of the longest epoch: if a batch in its midst were missing, that would be told."""
+        known = {each.epoch: each for each in self.store.evidence.facts(self.node.name)}
+        epoch = max(known, key=lambda each: len(self.evidence.stored[each]), default=b"")
+        numbers = sorted(self.evidence.stored[epoch])
+        if len(numbers) > 2:
+            gone = numbers[len(numbers) // 2]
+            known[epoch] = replace(known[epoch], stored=runs.minus(known[epoch].stored, ((gone, gone),)))
+            told = judge(list(known.values())).epochs[epoch].gaps
+            if not any(first <= gone <= last for first, last in told):
+                self.verdict.add("gap", f"{self.node.name} seq {gone}: if it were missing, only {told} would be told")
+
+    def _moved_on(self) -> None:
+        """A gateway that was shown another's batch under a number of its own began a new epoch."""
+        with closing(sqlite3.connect(self.node.disk.folder / BUFFER_FILE)) as database:
+            newest = database.execute("SELECT epoch, seq FROM batch ORDER BY n DESC LIMIT 1").fetchone()
+        if newest and newest[0] in self.evidence.contradictions:
+            self.verdict.add("number", f"{self.node.name} goes on in epoch {newest[0].hex()[:8]} beside another")
 
     def _broken(self) -> None:
         """Epochs that forked, or have two batches of one number, have their case and are held; no other has."""
@@ -419,9 +489,10 @@ class _Gateway:
         if known != found.contradictions:
             self.verdict.add("number", f"{name}: two ids at {found.contradictions}, the facts say {known}")
         affected = {epoch for epochs in found.broken.values() for epoch in epochs}
-        for epoch, held in self.held.items():
-            if held != {epoch in affected}:
-                what = "is broken and not held" if epoch in affected else "is held and not broken"
+        holding = {"broken": affected, "orphan": found.orphans}
+        for (kind, epoch), held in self.held.items():
+            if held != {epoch in holding[kind]}:
+                what = f"is {kind} and not held" if epoch in holding[kind] else f"is held and not {kind}"
                 self.verdict.add("case", f"{name} epoch {epoch.hex()[:8]} {what}")
 
     def _buffer(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from virtual import LIFE, Life, VirtualLoop
 
 DAY_S = 86_400
+USUAL_S, STUCK_S, STUCK = 0.02, 3.0, 0.02  # how long work on a disk takes, and a share of it
 START_MS = 1_793_000_000_000 // (DAY_S * 1000) * DAY_S * 1000  # 2026-10-26 00:00 UTC: a day after clocks went back
 
 
@@ -23,10 +24,14 @@ class Busy(Exception):  # noqa: N818 - what it is
 
 
 class BenchLoop(VirtualLoop):
-    """Virtual time, and signals that can be sent to one life; it turns `turns` times at most."""
+    """Virtual time, and signals that can be sent to one life; it turns `turns` times at most.
 
-    def __init__(self, dice: random.Random, turns: int) -> None:
+    What another thread did is known at once, or with `slow` dice after a drawn while: a disk takes its time.
+    """
+
+    def __init__(self, dice: random.Random, turns: int, slow: random.Random | None) -> None:
         super().__init__(dice)
+        self._slow = slow
         self._left = turns
         self._handlers: dict[tuple[Life | None, int], tuple[contextvars.Context, Callable[[], object]]] = {}
 
@@ -39,6 +44,13 @@ class BenchLoop(VirtualLoop):
         found = self._handlers.get((life, sig))
         if found is not None:
             self.call_soon(found[1], context=found[0])
+
+    def _hand_out(self, give: Callable[[Any], None], what: object) -> None:
+        if self._slow is None:
+            give(what)
+        else:
+            usual = self._slow.random() > STUCK
+            self.call_later(self._slow.expovariate(1 / (USUAL_S if usual else STUCK_S)), give, what)
 
     def _run_once(self) -> None:
         self._left -= 1
