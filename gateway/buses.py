@@ -49,7 +49,8 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader
 def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
-    return DlmsReader(bus, positions, clock, lines.tcp)
+    on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
+    return DlmsReader(bus, positions, clock, lines.tcp, open_serial=on_line)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

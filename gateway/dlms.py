@@ -1,4 +1,4 @@
-"""Reads DLMS/COSEM meters over TCP: what they show now, and the rows of their load profile from where the last ended.
+"""Reads DLMS/COSEM meters: what they show now, and the rows of their load profile from where the last ended.
 
 One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers, columns
 and the capture period are read in every visit: a meter whose firmware was changed must not be read with the old ones.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
+from gateway.dlms_lines import OpenLine, way
 from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
 from gateway.lines import OpenTcp
@@ -23,14 +23,14 @@ from protocols import obis
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
-from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.access import Access, Auth
 from protocols.dlms.faults import AccessRefused, PasswordRefused
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports import exchange
-from protocols.transports.dlms import Association, Got, associated
+from protocols.transports.dlms import Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
@@ -71,23 +71,28 @@ class _Meter:
 
 
 class DlmsReader:
-    """The reader of the meters behind one TCP address.
+    """The reader of the meters behind one TCP address, or on one serial line.
 
     Args:
-        bus: the address and its devices.
+        bus: the address or line and its devices.
         positions: where each device's load profile ended.
         clock: for stamps.
         open_line: connects, or raises LinkError.
+        open_serial: opens the line of a bus that is one, or raises LinkError.
     """
 
     def __init__(
-        self, bus: DlmsBus, positions: Positions, clock: GatewayClock, open_line: OpenTcp = TcpLine.open
+        self,
+        bus: DlmsBus,
+        positions: Positions,
+        clock: GatewayClock,
+        open_line: OpenTcp = TcpLine.open,
+        *,
+        open_serial: OpenLine | None = None,
     ) -> None:
-        self._positions, self._clock, self._open = positions, clock, open_line
+        self._positions, self._clock = positions, clock
+        self._way = way(bus, open_line, open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
-        split = urlsplit(bus.url)
-        self._host, self._port = split.hostname or "", split.port or 0
-        self._framing = Framing.HDLC if split.scheme.endswith("hdlc") else Framing.WRAPPER
 
     async def read(self, due: Due) -> list[Reading]:
         """The registers of a device and its clock, in one reading.
@@ -148,7 +153,8 @@ class DlmsReader:
         return self._handed_on(meter, identity, timed, self._exchange([got]))
 
     def let_go(self) -> None:
-        """Nothing is held between visits."""
+        """Close the line, where there is one: nothing else is held between visits."""
+        self._way.let_go()
 
     async def _columns(
         self, association: Association, meter: _Meter, name: bytes
@@ -180,12 +186,10 @@ class DlmsReader:
         if meter.refused is not None and meter.refused[0] == password and self._clock.mono_ms() < meter.refused[1]:
             raise meter.refused[2]
         auth = Auth.LLS if device.auth == "lls" else Auth.NONE
-        access = Access(device.client, device.server, device.physical, auth, password)
+        access = Access(device.client, device.server, device.physical, auth, password, device.address_bytes)
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
         try:
-            async with associated(
-                self._host, self._port, self._framing, access, times, open_line=self._open
-            ) as association:
+            async with self._way.associated(device, access, times) as association:
                 meter.refused = None
                 yield association
         except PasswordRefused as error:

@@ -62,7 +62,7 @@ PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"const": "lls"}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
-EITHER = (("MbusBus", "port", "url"), ("MbusDevice", "address", "secondary"))
+EITHER = (("MbusBus", "port", "url"), ("DlmsBus", "port", "url"), ("MbusDevice", "address", "secondary"))
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 
 # Of errors that are made from values alone: what was expected and what came.

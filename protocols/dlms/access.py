@@ -14,10 +14,11 @@ class Auth(IntEnum):
 
 
 class Framing(Enum):
-    """What carries the APDUs over TCP."""
+    """What carries the APDUs: over TCP the wrapper or HDLC, on a serial line HDLC, whose frames are lost more often."""
 
     WRAPPER = "wrapper"
     HDLC = "hdlc"
+    LINE = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Access:
     physical: int | None = None
     auth: Auth = Auth.NONE
     password: bytes = field(default=b"", repr=False)
+    address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it

@@ -114,6 +114,15 @@ class Session:
         """Where the session stands."""
         return self._state
 
+    @property
+    def inside(self) -> bool:
+        """Whether an answer has begun that is not whole yet: its bytes follow each other closely."""
+        return self._carrier.inside
+
+    def paused(self) -> None:
+        """The bytes of an answer stopped in its middle: what looked like its beginning was none."""
+        self._hear(self._carrier.silence())
+
     def associate(self) -> None:
         """Begin: the link, then the association."""
         self._begin(Event.ASSOCIATE)
