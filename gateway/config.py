@@ -189,6 +189,13 @@ class DlmsDevice(_Device):
         description="Length of the meter's HDLC address, where it takes one length only; by itself the shortest.",
         examples=[4],
     )
+    opening_address: Annotated[
+        str,
+        Field(pattern=r"^[0-9A-Za-z ]{0,32}$"),
+        Wanted("up to 32 digits, letters and blanks in quotes", "it is mostly the number on the meter's plate"),
+    ] = Field(
+        default="", description="With mode-e, where several meters hear one head: the device address of this one."
+    )
     auth: Literal["none", "lls"] = Field(
         default="none", description="Authentication: none, or lls (low-level, by password)."
     )
@@ -313,6 +320,11 @@ class DlmsBus(_Table):
         ge=100,
         le=10_000,
         description="Milliseconds that a meter on the serial line may take from our frame to its own; some take 4000.",
+    )
+    opening: Literal["none", "mode-e"] = Field(
+        default="none",
+        description="How HDLC begins on the serial line: at once (RS-485), or mode-e: an optical head, opened at 300 "
+        "baud (IEC 62056-21); baud is then the highest speed of the head.",
     )
     device: tuple[DlmsDevice, ...] = Field(min_length=1, max_length=32, description="The meters behind the address.")
 

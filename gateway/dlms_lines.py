@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.lines import Opened, OpenTcp
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.opening import Opening
 from protocols.dlms.timing import Timing
 from protocols.transports.dlms import Association, associated, associated_on
 from protocols.transports.exchange import Clock
+from protocols.transports.optical import opened_in_mode_e
 
 OpenLine = Callable[[], Awaitable[Opened]]
 
@@ -60,7 +62,11 @@ class SerialWay:
         """Over the line, with a link of its own."""
         if self._opened is None:
             self._opened = await self._open()
-        timing = Timing(self._bus.baud, self._opened.slack_ms, self._bus.answer_ms)
+        baud: int = self._bus.baud
+        if self._bus.opening == "mode-e":
+            opening = Opening(device.opening_address, self._bus.baud)
+            baud = (await opened_in_mode_e(self._opened.line, opening)).baud
+        timing = Timing(baud, self._opened.slack_ms, self._bus.answer_ms)
         async with associated_on(self._opened.line, access, times, timing) as association:
             yield association
 

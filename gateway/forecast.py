@@ -28,6 +28,7 @@ LINE_COLUMNS = 4  # registers that a load profile captures, each with a scaler
 LINE_QUESTION, LINE_ANSWER = 30, 30  # characters of a frame, about
 ROW_BYTES, COLUMNS_BYTES = 50, 120  # of one row, and of the list of columns
 ROW_S = 900
+OPENING_MS, SLOW_OPENING_MS = 3_000, 7_000  # mode E: 36 characters at 300 baud, three answers, the change of speed
 LINE_ANSWER_MS = 100  # assumed from our frame to the meter's
 MODBUS_IDENTITY = 2  # serial number and identification code
 FULL_PERMILLE = 1_000
@@ -105,7 +106,10 @@ def _line_ms(bus: DlmsBus, device: DlmsDevice, answer_ms: int) -> int:
         octets = COLUMNS_BYTES + ROW_BYTES * max(1, device.cadence_s // ROW_S)
     octets += turns * (LINE_QUESTION + LINE_ANSWER)
     trip_ms = answer_ms + (ROUND_TRIP_MS if bus.url else 0)
-    return LineTiming(bus.baud).characters_ms(octets) + turns * trip_ms
+    openings_ms = 0
+    if bus.opening == "mode-e":
+        openings_ms = (2 if device.profile else 1) * (OPENING_MS if answer_ms == LINE_ANSWER_MS else SLOW_OPENING_MS)
+    return LineTiming(bus.baud).characters_ms(octets) + turns * trip_ms + openings_ms
 
 
 def _blocks(model: str) -> int:

@@ -61,7 +61,8 @@ KEYS = {
         "DLMS",
         "a DLMS meter",
         frozenset({"url", *rules_serial.WHERE, *rules_serial.LINE_KEYS}),
-        frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial", "address_bytes"})
+        frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
+        | rules_serial.DEVICE_KEYS
         | _LOGIN,
         'a DLMS bus has url = "tcp://HOST:PORT", "tcp+hdlc://HOST:PORT" with a serial server, or port on a serial line',
         "a DLMS meter has client and server, with HDLC physical, and may have serial",

@@ -10,7 +10,8 @@ from protocols.settings.document import Document
 from protocols.settings.problems import Level, Problem
 from protocols.settings.words import SIMILAR
 
-LINE_KEYS = ("baud", "parity", "answer_ms")  # of a line whose speed is set here
+LINE_KEYS = ("baud", "parity", "answer_ms", "opening")  # of a line whose speed is set here
+DEVICE_KEYS = frozenset({"address_bytes", "opening_address"})
 WHERE = ("port", "url")
 BITS = {1: 7, 2: 7, 4: 14}  # of each number in an address of so many bytes
 
@@ -25,6 +26,7 @@ def problems(document: Document, bus: Entry) -> Iterator[Problem]:
             do = f"remove {key}: the serial server has its own, or write rfc2217:// where it takes them from here"
             path = (*bus.path, key)
             yield document.problem(path, words, document.written(path), do=do, level=Level.HINT)
+    yield from _opening(document, bus)
     for device in bus.entries("device"):
         yield from _address(document, device)
 
@@ -42,6 +44,24 @@ def _one_of(document: Document, bus: Entry) -> Iterator[Problem]:
             'add url = "tcp://HOST:PORT" or "tcp+hdlc://HOST:PORT", or port = "/dev/serial/by-id/..." of an RS-485 line'
         )
         yield document.problem((*bus.path, "url"), words, "nothing", do=do, at=bus.path)
+
+
+def _opening(document: Document, bus: Entry) -> Iterator[Problem]:
+    """Mode E changes the speed of a port of our own, and HDLC has no parity then."""
+    path = (*bus.path, "opening")
+    if bus.table.get("opening") == "mode-e":
+        if bus.text("url"):
+            words, do = 'port with opening = "mode-e"', "write the path of the head's serial port in place of url"
+            yield document.problem(path, words, "url", do=do)
+        if bus.table.get("parity", "none") != "none":
+            at = (*bus.path, "parity")
+            do = "remove parity: the opening has its own, and HDLC none"
+            yield document.problem(at, 'parity = "none" with opening = "mode-e"', document.written(at), do=do)
+        return
+    for device in (each for each in bus.entries("device") if each.text("opening_address")):
+        at = (*device.path, "opening_address")
+        do = 'add opening = "mode-e" to its [[bus]], or remove opening_address'
+        yield document.problem(at, 'opening_address with opening = "mode-e"', document.written(at), do=do)
 
 
 def _address(document: Document, device: Entry) -> Iterator[Problem]:

@@ -189,6 +189,11 @@ class HdlcServer:
         self._station: Station | None = None
         self.ended = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether a client has the link."""
+        return self._station is not None
+
     def received(self, octets: bytes) -> bytes:
         """What is answered to these bytes, in whatever pieces they come."""
         try:

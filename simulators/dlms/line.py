@@ -14,10 +14,12 @@ from pathlib import Path
 
 from protocols.dlms import hdlc
 from protocols.dlms.access import Access
+from protocols.dlms.opening import Identification
 from protocols.dlms.server import HdlcServer, Server
 from simulators.curve import QUARTER_MS
 from simulators.dlms.faults import LineFaults, spoil
 from simulators.dlms.meter import Meter
+from simulators.dlms.optical import OpticalPort
 from simulators.dlms.plates import Plate, plates
 from simulators.mbus.line import PtyLine
 from simulators.record import Record
@@ -27,6 +29,7 @@ FIRST_PHYSICAL = 17
 FRAME_SIZE = 512  # bytes of information
 MAX_PDU = 8_192  # bytes: a day of rows is one answer
 BAUD = 9_600
+IDLE_S = 120.0  # an optical port that hears nothing for so long is closed
 SERIAL = 80_000_001
 HISTORY_ROWS = 192  # two days
 
@@ -51,22 +54,54 @@ def line_plates(count: int, password: bytes = b"", first: int = FIRST_PHYSICAL) 
 class LineMeter:
     """One meter's end of the line."""
 
-    def __init__(self, meter: Meter, baud: int, half_open: bool) -> None:
-        self.meter, self._baud = meter, baud
+    def __init__(self, meter: Meter, baud: int, half_open: bool, optical: OpticalPort | None = None) -> None:
+        self.meter, self._baud, self._optical = meter, baud, optical
+        self._pauses = 0
         plate = meter.plate
         self._server = Server(meter, (plate.access,), plate.max_pdu)
         self._half = self._connected()
         self._stuck = half_open
+        self._closing = False  # its last answer is on its way
 
     def hear(self, octets: bytes, baud: int) -> bytes:
         """What it answers to what it hears at the line's speed."""
-        if baud != self._baud:
+        self._pauses = 0
+        if self._optical is not None and self._closing:
+            self._close(self._optical)
+        if baud != self.baud:
             return b""
-        return self._answer(self._half.received(octets))
+        if self._optical is None:
+            return self._answer(self._half.received(octets))
+        if not self._optical.open:
+            return self._optical.hear(octets)
+        self._optical.pause_s = 0.0
+        before = self._half.connected
+        answer = self._answer(self._half.received(octets))
+        if before and not self._half.connected:
+            self._closing = True
+        return answer
 
     def silence(self) -> bytes:
-        """The master pauses."""
+        """The master pauses; an optical port that hears nothing for long is closed."""
+        self._pauses += 1
+        if self._optical is not None and (self._closing or self._pauses * GAP_S > IDLE_S):
+            self._close(self._optical)
         return self._answer(self._half.silence())
+
+    @property
+    def baud(self) -> int:
+        """Its speed now."""
+        return self._baud if self._optical is None else self._optical.baud
+
+    @property
+    def pause_s(self) -> float:
+        """How long it takes to its next answer."""
+        return 0.0 if self._optical is None else self._optical.pause_s
+
+    def _close(self, port: OpticalPort) -> None:
+        port.close()
+        self._closing = False
+        self._half = self._connected()
 
     def _answer(self, answer: bytes) -> bytes:
         if self._half.ended:
@@ -102,8 +137,10 @@ class DlmsLine:
         faults: LineFaults | None = None,
         baud: int = BAUD,
         history_rows: int = HISTORY_ROWS,
+        optical: Identification | None = None,
+        confirms: bool = True,
     ) -> None:
-        """Open the line.
+        """Open the line; with an identification its meters have optical ports, which are opened in mode E.
 
         Raises:
             OSError: it cannot be made.
@@ -114,7 +151,15 @@ class DlmsLine:
         self._dice = random.Random(seed)
         first = utc_ms() // QUARTER_MS - history_rows + 1
         meters = [Meter(plate, record, utc_ms, seed, first, None) for plate in found]
-        self.meters = [LineMeter(meter, baud, self.faults.half_open) for meter in meters]
+        self.meters = [
+            LineMeter(
+                meter,
+                baud,
+                self.faults.half_open,
+                OpticalPort(optical, meter.plate.serial, confirms) if optical is not None else None,
+            )
+            for meter in meters
+        ]
         for meter in meters:
             meter.write_rows(utc_ms())
         self.pty = PtyLine(link)
@@ -131,16 +176,19 @@ class DlmsLine:
             for each in self.meters:
                 answer = each.hear(octets, speed) if octets else each.silence()
                 if answer:
-                    await self._say(answer)
+                    await self._say(each, answer)
 
     def close(self) -> None:
         """Take the line away."""
         self.pty.close()
 
-    async def _say(self, answer: bytes) -> None:
+    async def _say(self, meter: LineMeter, answer: bytes) -> None:
         self.counted += 1
         kind = self.faults.draw(self._dice)
         self.spoilt += kind is not None
         if kind == "late":
             await asyncio.sleep(self.faults.late_s)
+        await asyncio.sleep(meter.pause_s)
+        if self.pty.speed() != meter.baud:
+            return  # the master hears nothing that comes at another speed
         self.pty.write(spoil(answer, kind, self._dice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from gateway.lines import MACHINE, Place
 from gateway.schedule import Due
 from gateway.settled import Positions, Settled
 from protocols.dlms.faults import NoAnswer
+from protocols.dlms.opening import Identification, OtherMode
 from protocols.reading import How, Reading, Scaled
 from protocols.transports.serial import LineLost, PortBusy, PortMissing, SerialLine
 from simulators.dlms.line import line_plates
 from simulators.record import read
 
 QUARTER_MS = 900_000
+LGZ = Identification("LGZ", "5", "\\2", "ZMD3104407.B32")
 
 
 class Flats:
@@ -146,3 +149,40 @@ def test_a_forecast_counts_the_characters_of_a_line(tmp_path: Path) -> None:
         "HDLC at 9600 baud, 100 ms for each answer, at worst 400 ms"
     )
     assert forecast(slow).too_slow
+
+
+async def test_a_meter_behind_an_optical_head_is_opened_at_every_visit(tmp_path: Path) -> None:
+    """Registers and rows; one by its number among two of one head, and one that knows mode C alone by that fault."""
+    flats = Flats(tmp_path, 1, opening="mode-e", baud=19_200)
+    (device,) = flats.bus.device
+    async with served(tmp_path, line_plates(1), flats.utc_ms, "echo", optical=LGZ):
+        shown, rows = await flats.visit(device)
+        assert shown.meter.fabrication == device.serial
+        recorded = flats.told(device.serial or "", "row")
+        assert [numbers(row) for row in rows] == [row.values for row in recorded]
+        flats.reader.let_go()
+    async with served(tmp_path, line_plates(1), flats.utc_ms, optical=replace(LGZ, escapes="")):
+        with pytest.raises(OtherMode):
+            await flats.visit(device)
+        flats.reader.let_go()
+
+
+async def test_meters_that_share_a_head_are_asked_by_their_numbers(tmp_path: Path) -> None:
+    """The other one hears that it is not meant."""
+    flats = Flats(tmp_path, 2, opening="mode-e")
+    devices = tuple(each.model_copy(update={"opening_address": each.serial}) for each in flats.bus.device)
+    bus = flats.bus.model_copy(update={"device": devices})
+    found = reader(bus, flats.positions, flats.clock, False, MACHINE)
+    async with served(tmp_path, line_plates(2), flats.utc_ms, optical=LGZ):
+        for device in devices:
+            slot_ms = flats.time.wall_ms // QUARTER_MS * QUARTER_MS
+            (shown,) = await found.read(Due(device, slot_ms, slot_ms + QUARTER_MS))
+            assert shown.meter.fabrication == device.serial
+        found.let_go()
+
+
+def test_a_forecast_counts_the_openings(tmp_path: Path) -> None:
+    """Two a visit: of what it shows, and of its rows."""
+    plain, opened = Flats(tmp_path, 1).bus, Flats(tmp_path, 1, opening="mode-e").bus
+    assert forecast(opened).round_ms - forecast(plain).round_ms == 2 * 3_000
+    assert forecast(opened).worst_round_ms - forecast(plain).worst_round_ms == 2 * 7_000
