@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from protocols.errors import PlombaError
+from simulators.cli_dlms import dlms_line
 from simulators.cli_torture import lines, torture
 from simulators.house import House, Ports
 from simulators.mbus.faults import Faults
@@ -35,6 +36,7 @@ def main() -> None:
     """Simulated meters on real terminals, with their own record of what they answered."""
 
 
+main.add_command(dlms_line)
 main.add_command(lines)
 main.add_command(torture)
 

@@ -178,6 +178,10 @@ class DlmsLine:
                 if answer:
                     await self._say(each, answer)
 
+    def freeze(self) -> None:
+        """No meter answers any more."""
+        self.frozen = True
+
     def close(self) -> None:
         """Take the line away."""
         self.pty.close()
