@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-KINDS = ("noise", "late", "garble", "silent", "partial", "twice")
+KINDS = ("noise", "late", "garble", "silent", "partial", "twice", "stutter")
 ECHO, HALF_OPEN = "echo", "half_open"
 MAX_NOISE = 40  # bytes before an answer
 FALSE_START = bytes.fromhex("7ea02f")  # noise that looks like the beginning of a frame
-LATE_S = 0.3  # by how much a late answer comes later
+LATE_S = 0.3  # by how much a late answer comes later, or one behind a false start ("stutter")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ hears nothing. A terminal of this kind has no parity; what has it carries it in 
 from __future__ import annotations
 
 import asyncio
+import functools
+import operator
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +19,7 @@ from protocols.dlms.access import Access
 from protocols.dlms.opening import Identification
 from protocols.dlms.server import HdlcServer, Server
 from simulators.curve import QUARTER_MS
-from simulators.dlms.faults import LineFaults, spoil
+from simulators.dlms.faults import FALSE_START, LineFaults, spoil
 from simulators.dlms.meter import Meter
 from simulators.dlms.optical import OpticalPort
 from simulators.dlms.plates import Plate, plates
@@ -173,10 +175,10 @@ class DlmsLine:
             if octets and self.faults.echo:
                 self.pty.write(octets)
             speed = self.pty.speed()
-            for each in self.meters:
-                answer = each.hear(octets, speed) if octets else each.silence()
-                if answer:
-                    await self._say(each, answer)
+            said = [(each, each.hear(octets, speed) if octets else each.silence()) for each in self.meters]
+            talking = [(each, answer) for each, answer in said if answer]
+            if talking:
+                await self._say(talking[0][0], _together([answer for _, answer in talking]))
 
     def freeze(self) -> None:
         """No meter answers any more."""
@@ -190,9 +192,18 @@ class DlmsLine:
         self.counted += 1
         kind = self.faults.draw(self._dice)
         self.spoilt += kind is not None
-        if kind == "late":
+        if kind == "stutter":
+            self.pty.write(FALSE_START)
+        if kind in ("late", "stutter"):
             await asyncio.sleep(self.faults.late_s)
         await asyncio.sleep(meter.pause_s)
         if self.pty.speed() != meter.baud:
             return  # the master hears nothing that comes at another speed
         self.pty.write(spoil(answer, kind, self._dice))
+
+
+def _together(answers: Sequence[bytes]) -> bytes:
+    """What is on the line when several talk at once: the bits that all of them leave alone."""
+    longest = max(map(len, answers))
+    padded = [answer.ljust(longest, b"\xff") for answer in answers]
+    return bytes(functools.reduce(operator.and_, each) for each in zip(*padded, strict=True))

@@ -93,7 +93,7 @@ def test_an_address_that_does_not_fit_is_refused(physical: int, size: int) -> No
         hdlc.server_address(1, physical, size)
 
 
-@pytest.mark.parametrize("faults", ["echo", "noise=1", "twice=1", "late=1", "noise=0.3,twice=0.3,echo"])
+@pytest.mark.parametrize("faults", ["echo", "noise=1", "twice=1", "late=1", "stutter=1", "noise=0.3,twice=0.3,echo"])
 async def test_what_disturbs_without_destroying_costs_no_repetition(
     tmp_path: Path, clock: Clock, now: Any, faults: str
 ) -> None:

@@ -60,13 +60,14 @@ def test_faults_that_cannot_be_are_refused(tmp_path: Path, written: str) -> None
 
 def test_faults_are_the_same_for_the_same_seed() -> None:
     """And each does what it says."""
-    faults = LineFaults.parse("noise=0.2,late=0.1,garble=0.2,silent=0.1,partial=0.1,twice=0.1,echo,half_open")
+    written = "noise=0.1,late=0.1,garble=0.1,silent=0.1,partial=0.1,twice=0.1,stutter=0.1,echo,half_open"
+    faults = LineFaults.parse(written)
     assert (faults.echo, faults.half_open, {kind for kind, _ in faults.odds}) == (True, True, set(KINDS))
     one, other = random.Random(5), random.Random(5)
     assert [faults.draw(one) for _ in range(50)] == [faults.draw(other) for _ in range(50)]
     frame = bytes(range(1, 60))
     spoilt = {kind: spoil(frame, kind, random.Random(1)) for kind in (*KINDS, None)}
-    assert spoilt[None] == spoilt["late"] == frame
+    assert spoilt[None] == spoilt["late"] == spoilt["stutter"] == frame
     assert spoilt["noise"].endswith(frame)
     assert (spoilt["silent"], spoilt["twice"]) == (b"", frame + frame)
     assert frame.startswith(spoilt["partial"])

@@ -19,7 +19,7 @@ from gateway.lines import MACHINE, Place
 from gateway.schedule import Due
 from gateway.settled import Positions, Settled
 from protocols.dlms.faults import NoAnswer
-from protocols.dlms.opening import Identification, OtherMode
+from protocols.dlms.opening import Identification, NoIdentification, OtherMode
 from protocols.reading import How, Reading, Scaled
 from protocols.transports.serial import LineLost, PortBusy, PortMissing, SerialLine
 from simulators.dlms.line import line_plates
@@ -179,6 +179,11 @@ async def test_meters_that_share_a_head_are_asked_by_their_numbers(tmp_path: Pat
             (shown,) = await found.read(Due(device, slot_ms, slot_ms + QUARTER_MS))
             assert shown.meter.fabrication == device.serial
         found.let_go()
+        nobody = bus.model_copy(update={"device": (devices[0].model_copy(update={"opening_address": "99"}),)})
+        absent = reader(nobody, flats.positions, flats.clock, False, MACHINE)
+        with pytest.raises(NoIdentification):
+            await absent.read(Due(nobody.device[0], slot_ms, slot_ms + QUARTER_MS))
+        absent.let_go()
 
 
 def test_a_forecast_counts_the_openings(tmp_path: Path) -> None:
