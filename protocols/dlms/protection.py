@@ -63,16 +63,20 @@ class _Form:
 
 
 class Protection:
-    """One side of a ciphered association; `peer` is the other's title, `dedicated_key` the association's own key.
+    """One side of a ciphered association; `peer` is the other's title.
 
-    `mirrors`: answers are in the form of the question (the meter's side).
+    `floor` is the highest counter that came in earlier associations; `mirrors`: answers are in the form of the question
+    (the meter's side).
     """
 
-    def __init__(self, security: Security, title: bytes, counters: Counters, *, mirrors: bool = False) -> None:
+    def __init__(
+        self, security: Security, title: bytes, counters: Counters, *, floor: int | None = None, mirrors: bool = False
+    ) -> None:
         self._security, self._keys = security, security.keys
         self._title, self._counters, self._mirrors = checked_title(title, "our own system title"), counters, mirrors
         self._form = _Form(security.general)
-        self._seen: dict[bool, int] = {}  # highest counter that came: under the global and under the dedicated key
+        # The highest counter that came: under the global (False) and under the dedicated key (True).
+        self._seen: dict[bool, int] = {} if floor is None else {False: floor}
         self.peer = b""
         self._dedicated_key = b""
 
