@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from protocols.dlms import action, guard, hls
+from protocols.dlms import action, guard
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Auth, Framing
-from protocols.dlms.action import Acted, ActionNormal, ActionRefused, Method
+from protocols.dlms.action import Acted
 from protocols.dlms.association import (
     CONTEXT_LN,
     WRONG_PASSWORD,
@@ -29,20 +28,19 @@ from protocols.dlms.breaches import (
     ProofRefused,
     TitleRefused,
 )
-from protocols.dlms.ciphering import BOTH, NEITHER, TAGS, Ciphered, Control, Keys, Suite, gmac, nonce, sealed
+from protocols.dlms.ciphering import BOTH, NEITHER, TAGS, Ciphered, Control, Keys, Suite, nonce, sealed
 from protocols.dlms.counters import Block
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import AssociationRefused, ExceptionAnswer, NotSupported, PasswordRefused, ServiceError
 from protocols.dlms.get import AccessResult, Got, Selection
 from protocols.dlms.guard import Guard, Vault
-from protocols.dlms.hls import Challenge
 from protocols.dlms.initiate import InitiateRequest, InitiateResponse
 from protocols.dlms.objects import Attribute
 from protocols.dlms.protection import Protection, Security
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Done, Failed, Send, Session
 from protocols.dlms.wrapper import Message, MessageReader
-from protocols.errors import MeterError, PlombaError
+from protocols.errors import PlombaError
 
 SHORT = Attribute.of(3, "1-0:1.8.0.255")
 LONG = Attribute.of(7, "1-0:99.1.0.255")
@@ -557,38 +555,6 @@ def test_the_server_refuses_what_does_not_fit_the_access() -> None:
     short = AssociationRequest(InitiateRequest(), int(Auth.HLS_MD5), b"1234567", CONTEXT_LN, CLIENT)
     strict = Server(Shelf(), (Access(client=17, auth=Auth.HLS_MD5, password=SECRET),), 200, vault_of())
     assert AssociationResponse.from_bytes(strict.answer(short.to_bytes(), 17)).diagnostic == WRONG_PASSWORD
-
-
-@pytest.mark.parametrize("auth", HIGH)
-def test_proofs_hold_what_the_standard_says(auth: Auth) -> None:
-    """Each by its formula, written out here a second time."""
-    asked, own = b"server-challenge", b"client-challenge"
-    found = hls.proof(auth, Challenge(asked, CLIENT, METER, own), SECRET, KEYS, Block(7, 1))
-    wanted = {
-        Auth.HLS_MD5: hashlib.md5(asked + SECRET).digest(),  # noqa: S324 - the standard's
-        Auth.HLS_SHA1: hashlib.sha1(asked + SECRET).digest(),  # noqa: S324 - the standard's
-        Auth.HLS_SHA256: hashlib.sha256(SECRET + CLIENT + METER + asked + own).digest(),
-        Auth.HLS_GMAC: bytes.fromhex("1000000007")
-        + gmac(0x10, KEYS.encryption, KEYS.authentication, nonce(CLIENT, 7), asked),
-    }[auth]
-    assert found == wanted
-
-
-def test_actions_are_written_and_read() -> None:
-    """Request and response, with and without data; the rest is named."""
-    method = Method(15, bytes((0, 0, 40, 0, 0, 255)), 1)
-    for request in (ActionNormal(3, method), ActionNormal(3, method, axdr.octet_string(b"abc"))):
-        assert action.request_from_bytes(request.to_bytes()) == request
-    assert ActionNormal(1, method, axdr.octet_string(b"\1")).to_bytes().hex() == "c30141000f0000280000ff0101090101"
-    for response in (Acted(3), Acted(3, axdr.octet_string(b"abc")), Acted(3, None, 3), ActionRefused(3, 12)):
-        assert action.response_from_bytes(response.to_bytes()) == response
-    assert action.response_from_bytes(bytes.fromhex("c7014100")) == Acted(1)
-    assert "read write denied" in str(ActionRefused(1, 3).error("x"))
-    assert "action-result 99" in str(ActionRefused(1, 99).error("x"))
-    for wrong in ("c7", "c40141", "c702410000", "c70141000102", "c7014100010305", "c30141000f"):
-        octets = bytes.fromhex(wrong)
-        with pytest.raises(MeterError):
-            (action.request_from_bytes if octets[0] == 0xC3 else action.response_from_bytes)(octets)
 
 
 def test_no_secret_shows() -> None:
