@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from protocols.dlms import action, association, get
 from protocols.dlms.association import AssociationResponse
-from protocols.dlms.breaches import ProofRefused
+from protocols.dlms.breaches import CounterRefused, ProofRefused
 from protocols.dlms.faults import CutShort, ExceptionAnswer, NotSupported, ServiceError
 
 EXCEPTION = 0xD8
@@ -41,7 +41,8 @@ class ExceptionResponse:
         """The error that this answer is."""
         state = STATE_ERRORS.get(self.state_error, f"state-error {self.state_error}")
         service = SERVICE_ERRORS.get(self.service_error, f"service-error {self.service_error}")
-        kind = ProofRefused if self.service_error in {DECIPHERING_ERROR, COUNTER_ERROR} else ExceptionAnswer
+        breaches = {DECIPHERING_ERROR: ProofRefused, COUNTER_ERROR: CounterRefused}
+        kind = breaches.get(self.service_error, ExceptionAnswer)
         return kind("data", f"{state}, {service}", where)
 
 

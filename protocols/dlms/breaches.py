@@ -1,4 +1,4 @@
-"""What can be wrong with the protection of a DLMS/COSEM association: one named error each (PLB-M340 to PLB-M352)."""
+"""What can be wrong with the protection of a DLMS/COSEM association: one named error each (PLB-M340 to PLB-M353)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KeyUnknown(MeterError):  # noqa: N818
     """A ciphered APDU under a key that is not held here: the broadcast key, or a dedicated key that was not offered."""
 
     code = "PLB-M345"
-    do = "set dedicated_key in the configuration as the meter has it"
+    do = "set dedicated in the configuration as the meter has it"
 
 
 class TitleRefused(MeterError):  # noqa: N818
@@ -97,3 +97,10 @@ class ProofRefused(PasswordRefused):
 
     code = "PLB-M352"
     do = f"{KEYS}; do not try again and again: some meters lock after a few failures"
+
+
+class CounterRefused(ProofRefused):
+    """The meter says that it heard our invocation counter, or a higher one, before."""
+
+    code = "PLB-M353"
+    do = "the counter is read with the public client and the meter asked again; let no second client have this title"
