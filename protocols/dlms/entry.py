@@ -35,7 +35,7 @@ from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import NotSupported, ServiceError
 from protocols.dlms.hls import CHALLENGE_MAX, CHALLENGE_MIN, Challenge, check_challenge, check_proof, proof
 from protocols.dlms.initiate import OURS, Conformance, InitiateRequest, InitiateResponse
-from protocols.dlms.protection import Protection, checked_title
+from protocols.dlms.protection import OVERHEAD, Protection, checked_title
 from protocols.dlms.shield import Shield
 
 Random = Callable[[int], bytes]  # so many bytes that nobody can foretell
@@ -46,17 +46,23 @@ TITLED = frozenset({Auth.HLS_GMAC, Auth.HLS_SHA256})  # their proofs hold both s
 
 
 class Entry:
-    """One client's way in, for one association."""
+    """One client's way in, for one association; `agreed` is what the meter said to our proposal, where it did."""
 
     def __init__(self, access: Access, counters: Counters, random: Random) -> None:
         self._access, self._counters, self._random = access, counters, random
         self._challenge = b""
         self._expected: Challenge | None = None  # what the meter has to answer
         self._initiate = InitiateRequest()
+        self.agreed: InitiateResponse | None = None
         security = access.security
         self.protection: Protection | None = None
         if security is not None and security.ciphering:
             self.protection = Protection(security, access.title, counters)
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that protection adds to an APDU, at most."""
+        return 0 if self.protection is None else OVERHEAD
 
     def carried(self, carrier: Carrier) -> Carrier:
         """The carrier, ciphering where the association is ciphered."""
@@ -92,9 +98,11 @@ class Entry:
         title = self._meter_title(response.title)
         if self.protection is not None:
             self.protection.peer = title
-            self._open(self.protection, response.initiate)
+            self.agreed = self._opened(self.protection, response.initiate)
         elif isinstance(response.initiate, Ciphered):
             raise NotSupported("a plain InitiateResponse", f"tag {response.initiate.tag:02x} (ciphered)", "AARE")
+        else:
+            self.agreed = response.initiate
         if not auth.is_high:
             self._entered()
             return None
@@ -176,16 +184,16 @@ class Entry:
             raise TitleRefused("a title of the meter's own", f"ours, {ours.hex()}", "AARE")
         return title
 
-    def _open(self, protection: Protection, initiate: InitiateResponse | Ciphered | None) -> None:
+    def _opened(self, protection: Protection, initiate: InitiateResponse | Ciphered | None) -> InitiateResponse | None:
         """What the meter agrees to; some send nothing."""
         if initiate is None:
-            return
+            return None
         if not isinstance(initiate, Ciphered):
             raise PlainAnswer("a ciphered InitiateResponse", "a plain one", "AARE")
         plain = protection.opened(initiate)
         if plain[0] == CONFIRMED_SERVICE_ERROR:
             raise ServiceError("an association", f"confirmed-service-error {plain[:SHOWN].hex()}", "AARE")
-        InitiateResponse.from_bytes(plain)
+        return InitiateResponse.from_bytes(plain)
 
     def _entered(self) -> None:
         if self.protection is not None:

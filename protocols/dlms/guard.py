@@ -44,16 +44,15 @@ from protocols.dlms.breaches import (
     TitleRefused,
     WeakProtection,
 )
-from protocols.dlms.ciphering import TAG, TITLE, Ciphered, Keys
+from protocols.dlms.ciphering import TITLE, Ciphered, Keys
 from protocols.dlms.counters import Block, Counters
 from protocols.dlms.data import octet_string
 from protocols.dlms.entry import REPLY_TO_HLS, TITLED, Random
 from protocols.dlms.hls import Challenge, check_challenge, check_proof, proof
 from protocols.dlms.initiate import InitiateRequest, InitiateResponse
-from protocols.dlms.protection import Protection
+from protocols.dlms.protection import OVERHEAD, Protection
 from protocols.errors import MeterError
 
-OVERHEAD = 2 * 5 + 1 + TITLE + 5 + TAG  # bytes around an APDU at most: lengths, tag, title, security header, tag
 BREACHES = (
     Compressed,
     CounterNotGrown,

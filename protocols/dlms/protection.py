@@ -19,12 +19,14 @@ from protocols.dlms.breaches import (
 )
 from protocols.dlms.ciphering import (
     BOTH,
+    COUNTER,
     DED,
     DEDICATED,
     GENERAL_DED,
     GENERAL_GLO,
     GLO,
     PLAIN,
+    TAG,
     TAGS,
     TITLE,
     Ciphered,
@@ -36,6 +38,8 @@ from protocols.dlms.ciphering import (
 from protocols.dlms.counters import Counters
 from protocols.dlms.faults import Malformed
 
+# Bytes around an APDU at most: tag, title, two lengths, security header, authentication tag.
+OVERHEAD = 1 + 1 + TITLE + 5 + 1 + COUNTER + TAG
 INITIATE = frozenset({0x01, 0x08})  # under the global key in any case: the dedicated one is inside
 # AARQ, AARE, RLRQ, RLRE; exception-response and confirmed-service-error, which meters send where they cannot decipher.
 ALWAYS_PLAIN = frozenset({0x60, 0x61, 0x62, 0x63, 0xD8, 0x0E})

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from protocols.dlms import action, guard
+from protocols.dlms import action, protection
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.action import Acted
@@ -575,4 +575,6 @@ def test_a_guards_overhead_is_enough() -> None:
     wire = Wire(access)
     good(wire.visit())
     assert max(map(len, wire.heard)) <= 200
-    assert guard.OVERHEAD < 64
+    entry = wire.session._entry
+    assert entry.agreed is not None
+    assert (entry.agreed.max_pdu, entry.overhead) == (200, protection.OVERHEAD)
