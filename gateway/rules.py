@@ -23,8 +23,9 @@ DAY_S = 86_400
 PORTS = 65_535
 PROTOCOLS = ("mbus", "dlms", "modbus")
 SECRETS = (
-    "change the password if others saw the file; put it into a file of its own (chmod 600) and write"
-    ' password_file = "PATH", or name a systemd credential with password_credential'
+    "change the password or key if others saw the file; put it into a file of its own (chmod 600) and write"
+    ' password_file = "PATH" (of keys: encryption_key_file, authentication_key_file), or name a systemd credential'
+    " with password_credential"
 )
 _URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
 _SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}

@@ -29,6 +29,7 @@ from protocols.dlms.apdu import (
     not_supported,
 )
 from protocols.dlms.association import AssociationResponse
+from protocols.dlms.breaches import CountersSpent
 from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
 from protocols.dlms.counters import Block as CounterBlock
 from protocols.dlms.counters import Counters
@@ -157,8 +158,16 @@ class Session:
         self._begin(Event.ABANDON if awaited and self._carrier.linked else Event.RELEASE)
         self._question = None
         if self._state is State.RELEASING:
-            self._transmit(self._carrier.send(self._entry.release()))
+            self._ask_release()
         else:
+            self._unlink()
+
+    def _ask_release(self) -> None:
+        """RLRQ; where no counter is left to seal it with the end of the link is that of the association."""
+        try:
+            self._transmit(self._carrier.send(self._entry.release()))
+        except CountersSpent:
+            self._state = STEPS[self._state, Event.SILENCE]
             self._unlink()
 
     def next(self) -> Send | Wait | Done | Failed:

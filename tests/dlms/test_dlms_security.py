@@ -39,6 +39,7 @@ from protocols.dlms.objects import Attribute
 from protocols.dlms.protection import Protection, Security
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Done, Failed, Send, Session
+from protocols.dlms.states import State
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import PlombaError
 
@@ -192,6 +193,7 @@ def test_a_visit_in_each_form_with_each_key(framing: Framing, general: bool, ded
         tag = {(False, False): 0xC8, (False, True): 0xD0, (True, False): 0xDB, (True, True): 0xDC}[general, dedicated]
         proofs = 1 if auth.is_high else 0
         assert {each[0] for each in wire.sent[1 + proofs : -1]} == {tag}
+        assert not proofs or wire.sent[1][0] == (0xDB if general else 0xCB)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
@@ -264,10 +266,14 @@ def test_without_a_counter_nothing_is_sent() -> None:
     with pytest.raises(CountersSpent):
         wire.associate()
     assert wire.sent == []
-    wire = Wire(GMAC, counters=Block(1, 3))
-    assert isinstance(wire.associate(), Done)
-    with pytest.raises(CountersSpent):
-        wire.get(SHORT)
+    for framing in FRAMINGS:
+        wire = Wire(GMAC, framing, counters=Block(1, 3))
+        assert isinstance(wire.associate(), Done)
+        with pytest.raises(CountersSpent):
+            wire.get(SHORT)
+        wire.session.release()
+        assert isinstance(wire.run(), Done)
+        assert wire.session.state is State.ENDED
 
 
 @pytest.mark.parametrize("auth", [Auth.HLS, Auth.HLS_ECDSA])
