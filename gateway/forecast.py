@@ -17,6 +17,7 @@ LONGEST_BYTES = 255  # the longest that one length byte can announce, about
 ROUND_TRIP_MS = 250  # assumed of one question over TCP: a serial server at 9600 baud behind it, or a mobile link
 SELECTED_TURNS = 3  # selection, question, deselection
 DLMS_OPENING = 4  # AARQ, release, device id, clock
+HLS_PROOF = 1
 HDLC_OPENING = 2  # SNRM, DISC
 PROFILE_TURNS = 2  # the rows of a visit in two blocks
 MODBUS_IDENTITY = 2  # serial number and identification code
@@ -81,6 +82,7 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
         return Timing(bus.baud).slowest_ms(size, reset=selected, select=selected) + trips_ms
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
+        turns += HLS_PROOF if device.auth.startswith("hls") else 0
         return ROUND_TRIP_MS * (turns + (HDLC_OPENING if bus.url.startswith("tcp+hdlc") else 0))
     return ROUND_TRIP_MS * (_blocks(device.model) if isinstance(device, ModbusDevice) else 1)
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from protocols.dlms.ciphering import Keys, Suite
 from protocols.errors import PlombaError
 from simulators.cli_torture import lines, torture
 from simulators.house import House, Ports
@@ -55,6 +56,12 @@ main.add_command(torture)
 @click.option("--modbus-port", type=_port, help="Also a Modbus TCP meter.")
 @click.option("--converter-port", type=_port, help="The M-Bus line behind a TCP converter, too (0: a free port).")
 @click.option("--password-file", type=click.Path(path_type=Path), help="The password of the HDLC meter.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    help="Keys of both electricity meters: encryption and authentication key, each a line of 32 (64: suite 2) hex "
+    "digits. Their clients 17 (HLS-GMAC), 18 (HLS-SHA256) and 19 (LLS) are ciphered then, 16 is the public one.",
+)
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 def meters(
     *,
@@ -69,6 +76,7 @@ def meters(
     modbus_port: int | None,
     converter_port: int | None,
     password_file: Path | None,
+    key_file: Path | None,
     history_rows: int,
 ) -> None:
     """Simulated meters until SIGTERM: three on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
@@ -81,11 +89,13 @@ def meters(
     try:
         house = House(link, record, seed, faults, baud if pace else None)
         password = b"" if password_file is None else password_file.read_bytes().strip()
+        keys = None if key_file is None else _keys(key_file)
     except OSError as error:
         raise click.ClickException(str(error)) from error
     _introduce(house, record, written, baud if pace else None)
     try:
-        asyncio.run(_run(house, Ports(wrapper_port, hdlc_port, modbus_port, converter_port), password, history_rows))
+        ports = Ports(wrapper_port, hdlc_port, modbus_port, converter_port)
+        asyncio.run(_run(house, ports, password, history_rows, keys))
     except OSError as error:
         raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
@@ -150,13 +160,24 @@ async def _told(site: Site, say: Say, pace: Pace, once: bool) -> None:
         await run_demo(site, say, pace, once)
 
 
-async def _run(house: House, ports: Ports, password: bytes, history_rows: int) -> None:
+def _keys(path: Path) -> Keys:
+    """The keys in a file; no message shows them."""
+    try:
+        encryption, authentication = (bytes.fromhex(line) for line in path.read_text().split())
+        suite = Suite.AES_256 if len(encryption) == Suite.AES_256.key_bytes else Suite.AES_128
+        return Keys(suite, encryption, authentication)
+    except ValueError:
+        words = "expected two lines of 32 or of 64 hex digits, got something else"
+        raise click.BadParameter(words, param_hint="--key-file") from None
+
+
+async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
-    await house.start(ports, password, history_rows)
+    await house.start(ports, password, history_rows, keys)
     if house.converter is not None:
         click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
     await house.serve(stop)

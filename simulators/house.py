@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocols.dlms.ciphering import Keys
 from simulators.dlms.meters import DlmsMeters
 from simulators.mbus.bus import Bus
 from simulators.mbus.converter import Converter
@@ -44,11 +45,11 @@ class House:
         self.converter: Converter | None = None
         self._seed, self._baud = seed, baud
 
-    async def start(self, ports: Ports, password: bytes, history_rows: int) -> None:
-        """Let the meters on TCP listen."""
+    async def start(self, ports: Ports, password: bytes, history_rows: int, keys: Keys | None = None) -> None:
+        """Let the meters on TCP listen; `keys` are those of the electricity meters."""
         if ports.wrapper is not None and ports.hdlc is not None:
             self.electricity = DlmsMeters(
-                self.record, _utc_ms, self._seed, password=password, history_rows=history_rows
+                self.record, _utc_ms, self._seed, password=password, keys=keys, history_rows=history_rows
             )
             await self.electricity.start(ports.wrapper, ports.hdlc)
         if ports.modbus is not None:

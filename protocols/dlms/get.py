@@ -11,6 +11,7 @@ from protocols.dlms.faults import AccessRefused, CutShort, Malformed, NotSupport
 from protocols.dlms.objects import Attribute
 
 REQUEST, RESPONSE = 0xC0, 0xC4
+RESPONSES = frozenset({RESPONSE, 0xC7})  # those that have an invoke-id: of GET and of ACTION
 NORMAL, NEXT, WITH_LIST = 1, 2, 3
 WITH_BLOCK = 2
 CONFIRMED = 0x40  # service class; the priority bit stays clear, for priority is not negotiated
@@ -169,8 +170,8 @@ def response_from_bytes(octets: bytes) -> Got | Refused | Block:
 
 
 def invoke_of(octets: bytes) -> int | None:
-    """The invoke-id of a GET response, whatever follows it; None where it has none."""
-    return octets[2] & INVOKE_MASK if len(octets) > 2 and octets[0] == RESPONSE else None
+    """The invoke-id of a response to a service, whatever follows it; None where it has none."""
+    return octets[2] & INVOKE_MASK if len(octets) > 2 and octets[0] in RESPONSES else None
 
 
 def _head(octets: bytes, tag: int) -> tuple[int, int]:

@@ -6,10 +6,9 @@ not answered.
 
 from __future__ import annotations
 
-import hmac
 from typing import Protocol
 
-from protocols.dlms import association, data, get, hdlc
+from protocols.dlms import action, association, data, get, hdlc
 from protocols.dlms.access import Access
 from protocols.dlms.apdu import (
     OPERATION_NOT_POSSIBLE,
@@ -18,22 +17,12 @@ from protocols.dlms.apdu import (
     SERVICE_UNKNOWN,
     ExceptionResponse,
 )
-from protocols.dlms.association import (
-    CONTEXT_LN,
-    NO_SUCH_CLIENT,
-    PASSWORD_REQUIRED,
-    REJECTED,
-    RELEASE_RESPONSE,
-    WRONG_CONTEXT,
-    WRONG_MECHANISM,
-    WRONG_PASSWORD,
-    AssociationRequest,
-    AssociationResponse,
-)
+from protocols.dlms.association import RELEASE_RESPONSE, AssociationRequest, AssociationResponse
 from protocols.dlms.carrier import LLC_COMMAND
 from protocols.dlms.data import Data
 from protocols.dlms.faults import Babble, Malformed
 from protocols.dlms.get import AccessResult, Block, GetNext, GetNormal, Got, Refused, Selection
+from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Parameters, Station
@@ -58,11 +47,13 @@ class Objects(Protocol):
 
 
 class Server:
-    """One logical device: AARQ, GET and RLRQ in, their answers out."""
+    """One logical device: AARQ, GET and RLRQ in, their answers out; `vault` is what its security keeps."""
 
-    def __init__(self, objects: Objects, accesses: tuple[Access, ...], max_pdu: int = MAX_PDU) -> None:
+    def __init__(
+        self, objects: Objects, accesses: tuple[Access, ...], max_pdu: int = MAX_PDU, vault: Vault | None = None
+    ) -> None:
         self._objects, self._max_pdu = objects, max_pdu
-        self._accesses = {access.client: access for access in accesses}
+        self._guard = Guard(accesses, vault or Vault())
         self._client: int | None = None
         self._pdu = max_pdu
         self._rest = b""  # what is left of a long answer
@@ -71,18 +62,30 @@ class Server:
     def disconnected(self) -> None:
         """The link is gone, and the association with it."""
         self._client, self._rest = None, b""
+        self._guard.forget()
 
     def answer(self, apdu: bytes, client: int) -> bytes:
-        """The APDU that answers `apdu`."""
+        """The APDU that answers `apdu`, both as they travel."""
+        try:
+            if apdu[:1] == bytes((association.AARQ,)):
+                return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
+            if self._client is None or self._client == client:
+                return self._guard.protect(self._answer(self._guard.open(apdu), client))
+        except MeterError as error:
+            return self._guard.refusal(error)
+        return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+
+    def _answer(self, apdu: bytes, client: int) -> bytes:
+        """The APDU that answers `apdu`, both unciphered."""
         tag = apdu[:1]
         try:
-            if tag == bytes((association.AARQ,)):
-                return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
             if tag == bytes((association.RLRQ,)):
                 self.disconnected()
                 return RELEASE_RESPONSE
             if self._client != client:
                 return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+            if self._guard.pending:
+                return self._prove(apdu, client)
             if tag == bytes((get.REQUEST,)):
                 return self._get(apdu)
         except MeterError:
@@ -91,29 +94,27 @@ class Server:
 
     def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
         self.disconnected()
-        refusal = self._refusal(request, client)
-        if refusal:
-            return AssociationResponse(REJECTED, diagnostic=refusal)
-        theirs = request.initiate.max_pdu or self._max_pdu
-        self._pdu = max(MIN_PDU, min(self._max_pdu, theirs))
+        proposed = self._guard.admitted(request, client)
+        if isinstance(proposed, AssociationResponse):
+            return proposed
+        theirs = proposed.max_pdu or self._max_pdu
+        self._pdu = max(MIN_PDU, min(self._max_pdu, theirs) - self._guard.overhead)
         self._client = client
-        self._objects.associated(client)
-        common = Conformance(request.initiate.conformance & OURS)
-        return AssociationResponse(initiate=InitiateResponse(common, self._max_pdu))
+        if not self._guard.pending:
+            self._objects.associated(client)
+        common = Conformance(proposed.conformance & (OURS | Conformance.ACTION | Conformance.GENERAL_PROTECTION))
+        return self._guard.response(InitiateResponse(common, self._max_pdu))
 
-    def _refusal(self, request: AssociationRequest, client: int) -> int:
-        """The diagnostic of a refusal; 0 where the association is accepted."""
-        access = self._accesses.get(client)
-        if access is None:
-            return NO_SUCH_CLIENT
-        if request.context != CONTEXT_LN:
-            return WRONG_CONTEXT
-        mechanism = request.mechanism or 0
-        if access.auth and not mechanism:
-            return PASSWORD_REQUIRED
-        if mechanism != access.auth:
-            return WRONG_MECHANISM
-        return 0 if hmac.compare_digest(request.password, access.password) or not access.auth else WRONG_PASSWORD
+    def _prove(self, apdu: bytes, client: int) -> bytes:
+        """Nothing is answered before the client's proof, and after a wrong one the association is over."""
+        if apdu[:1] != bytes((action.REQUEST,)):
+            return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+        answer = self._guard.prove(apdu)
+        if self._guard.pending:
+            self._client = None
+        else:
+            self._objects.associated(client)
+        return answer
 
     def _get(self, apdu: bytes) -> bytes:
         request = get.request_from_bytes(apdu)

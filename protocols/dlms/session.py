@@ -7,15 +7,18 @@ takes, RLRQ and RLRE, and the link's end. Rules:
   what does not match is discarded and counted, never taken.
 * An answer that refuses leaves the association as it is; silence on a link, or a meter that ends it, ends the session.
   Over the wrapper, where nothing is repeated, another question may follow silence: its invoke-id is another.
+* A ciphered association is carried by a shield around the carrier: what is judged here was opened there.
 * Everything is bounded: repetitions, turns, blocks, bytes, foreign answers.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.action import Acted, ActionNormal, ActionRefused
 from protocols.dlms.apdu import (
     TAGS,
     Answer,
@@ -25,9 +28,13 @@ from protocols.dlms.apdu import (
     answer_from_bytes,
     not_supported,
 )
-from protocols.dlms.association import RELEASE_REQUEST, AssociationRequest, AssociationResponse
+from protocols.dlms.association import AssociationResponse
+from protocols.dlms.breaches import CountersSpent
 from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
+from protocols.dlms.counters import Block as CounterBlock
+from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
+from protocols.dlms.entry import REPLY_TO_HLS, Entry, Random
 from protocols.dlms.faults import (
     Babble,
     LinkEnded,
@@ -94,12 +101,21 @@ class Session:
     """One association with one meter: begin with `associate`, `get` or `release`, then take `next()` and do it.
 
     Report with `received`, `timed_out` or `closed` until `next()` is `Done` or `Failed`; then begin the next thing.
-    `foreign` and `retries` count what happened on the way.
+    `foreign` and `retries` count what happened on the way. A ciphered association takes its invocation counters from
+    `counters`; where none is left what is begun raises CountersSpent.
     """
 
-    def __init__(self, access: Access, framing: Framing, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        access: Access,
+        framing: Framing,
+        timeout_ms: int = TIMEOUT_MS,
+        counters: Counters | None = None,
+        random: Random = secrets.token_bytes,
+    ) -> None:
         self.foreign = self.retries = 0
-        self._access, self._carrier = access, carrier(framing, access)
+        self._entry = Entry(access, counters or CounterBlock(), random)
+        self._carrier = self._entry.carried(carrier(framing, access))
         self._timeout_ms = max(1, timeout_ms // self._carrier.tries)
         self._state = State.IDLE
         self._invoke = 0
@@ -113,6 +129,11 @@ class Session:
     def state(self) -> State:
         """Where the session stands."""
         return self._state
+
+    @property
+    def counter_seen(self) -> int | None:
+        """The highest invocation counter of the meter's that came under its global key."""
+        return None if self._entry.protection is None else self._entry.protection.seen
 
     def associate(self) -> None:
         """Begin: the link, then the association."""
@@ -133,12 +154,20 @@ class Session:
 
     def release(self) -> None:
         """Begin to end the association, where there is one, and the link."""
-        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING}
+        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING, State.PROVING}
         self._begin(Event.ABANDON if awaited and self._carrier.linked else Event.RELEASE)
         self._question = None
         if self._state is State.RELEASING:
-            self._transmit(self._carrier.send(RELEASE_REQUEST))
+            self._ask_release()
         else:
+            self._unlink()
+
+    def _ask_release(self) -> None:
+        """RLRQ; where no counter is left to seal it with the end of the link is that of the association."""
+        try:
+            self._transmit(self._carrier.send(self._entry.release()))
+        except CountersSpent:
+            self._state = STEPS[self._state, Event.SILENCE]
             self._unlink()
 
     def next(self) -> Send | Wait | Done | Failed:
@@ -202,8 +231,7 @@ class Session:
 
     def _linked(self) -> None:
         self._state = STEPS[self._state, Event.LINKED]
-        request = AssociationRequest.of(self._access.auth, self._access.password)
-        self._transmit(self._carrier.send(request.to_bytes()))
+        self._transmit(self._carrier.send(self._entry.request().to_bytes()))
 
     def _unlink(self) -> None:
         self._transmit(self._carrier.disconnect())
@@ -252,7 +280,9 @@ class Session:
     def _take(self, answer: Answer, octets: bytes) -> None:
         match answer:
             case AssociationResponse():
-                answer.check()
+                self._associated(self._entry.answered(answer))
+            case Acted() | ActionRefused():
+                self._entry.proven(answer)
                 self._finish(Event.ACCEPTED, Done())
             case Released():
                 self._state = STEPS[self._state, Event.RELEASED]
@@ -263,6 +293,17 @@ class Session:
                 self._finish(Event.ANSWERED, Done(answer.data, octets))
             case Block():
                 self._take_block(answer, octets)
+
+    def _associated(self, proof: bytes | None) -> None:
+        """The meter accepts; with high-level authentication it wants a proof, and shall give one."""
+        if proof is None:
+            self._finish(Event.ACCEPTED, Done())
+            return
+        self._state = STEPS[self._state, Event.CHALLENGED]
+        self._invoke = (self._invoke + 1) % INVOKE_IDS
+        method = REPLY_TO_HLS
+        self._question = Question(Attribute(method.class_id, method.name, method.number), self._invoke)
+        self._transmit(self._carrier.send(ActionNormal(self._invoke, method, axdr.octet_string(proof)).to_bytes()))
 
     def _take_block(self, block: Block, octets: bytes) -> None:
         question = self._question

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.counters import Counters
 from protocols.dlms.data import NULL, Data
 from protocols.dlms.get import Selection
 from protocols.dlms.objects import Attribute
@@ -41,6 +42,11 @@ class Association:
     def __init__(self, session: Session, line: Line, clock: Clock) -> None:
         self._session, self._line, self._clock = session, line, clock
 
+    @property
+    def counter_seen(self) -> int | None:
+        """The highest invocation counter of the meter's so far; None where nothing is ciphered."""
+        return self._session.counter_seen
+
     async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
         """Read one attribute, or the part of it that `selection` names.
 
@@ -66,15 +72,18 @@ async def associated(
     clock: Clock,
     timeout_s: float = 5.0,
     open_line: Callable[[str, int, float], Awaitable[ClosableLine]] = TcpLine.open,
+    counters: Counters | None = None,
 ) -> AsyncIterator[Association]:
     """An association with the meter at `host`, released and closed in any case; `timeout_s` is for each answer.
+
+    A ciphered one takes its invocation counters from `counters`: they are durable already.
 
     Raises:
         LinkError: no connection could be made.
         MeterError: the meter refused the association, did not answer, or ended the connection (StreamEnded).
     """
     line = await open_line(host, port, timeout_s)
-    session = Session(access, framing, round(timeout_s * 1000))
+    session = Session(access, framing, round(timeout_s * 1000), counters)
     try:
         session.associate()
         await _run(session, line, clock)

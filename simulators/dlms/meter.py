@@ -9,9 +9,11 @@ from decimal import Decimal
 
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
+from protocols.dlms.counters import Block
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.dlms.get import AccessResult, Selection
+from protocols.dlms.guard import Vault
 from protocols.dlms.objects import CLOCK, CLOCK_TIME, DATA, DEVICE_ID, LOGICAL_DEVICE_NAME, PROFILE, VALUE, Attribute
 from protocols.dlms.profile import (
     BUFFER,
@@ -32,6 +34,8 @@ LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
+COUNTERS = bytes((0, 0, 43, 1))  # begin of the names of invocation counters; then the client
+COUNTED_FROM_S = 1_700_000_000  # a meter of ours that is started again goes on above what it used
 VOLTAGE = 2_300  # tenths of a volt, and how far it swings
 VOLTAGE_SWING = 60
 Shown = dict[str, dict[str, int | str]]
@@ -53,6 +57,7 @@ class Meter:
         self._curves = {
             each.name: Curve(seed, f"{plate.serial}/{each.curve}", each.mean_wh) for each in plate.registers
         }
+        self.vault = Vault(plate.title, Block(max(1, utc_ms() // 1000 - COUNTED_FROM_S), 2**32))
         self._snapshot: dict[Attribute, Data] = {}
         self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
@@ -78,6 +83,8 @@ class Meter:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
             return axdr.octet_string(attribute.name)
+        if attribute.class_id == DATA and attribute.name[:4] == COUNTERS and attribute.number == VALUE:
+            return Data(Tag.DOUBLE_LONG_UNSIGNED, self.vault.seen.get(attribute.name[4], 0))
         found = self._snapshot.get(attribute) or self._fixed().get(attribute)
         return AccessResult.OBJECT_UNDEFINED if found is None else found
 

@@ -1,5 +1,7 @@
 """Two simulated electricity meters on loopback TCP: one behind the wrapper, one behind HDLC with a password.
 
+With keys both also have clients that are ciphered, and a public one that reads their invocation counters.
+
 A meter takes one association, so one connection at a time: a second one is closed at once.
 """
 
@@ -10,6 +12,7 @@ import contextlib
 from collections.abc import Callable
 
 from protocols.dlms.access import Framing
+from protocols.dlms.ciphering import Keys
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from simulators import record as records
 from simulators.curve import QUARTER_MS
@@ -69,7 +72,7 @@ class Outlet:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plate = self.meter.plate
-        half = _half(plate, Server(self.meter, (plate.access,), plate.max_pdu))
+        half = _half(plate, Server(self.meter, (*plate.secured, plate.access), plate.max_pdu, self.meter.vault))
         pauses = 0
         while not half.ended and pauses * PAUSE_S < IDLE_S:
             octets = await _heard(reader)
@@ -95,12 +98,13 @@ class DlmsMeters:
         seed: int = 0,
         *,
         password: bytes,
+        keys: Keys | None = None,
         history_rows: int = HISTORY_ROWS,
     ) -> None:
         written = _written(record)
         self._outlets: dict[Framing, Outlet] = {}
         now = utc_ms() // QUARTER_MS
-        for plate in plates(password):
+        for plate in plates(password, keys):
             first, last = written.get(plate.serial, (now - history_rows + 1, None))
             self._outlets[plate.framing] = Outlet(Meter(plate, record, utc_ms, seed, first, last))
         self._utc_ms = utc_ms

@@ -91,6 +91,7 @@ def test_the_green_books_aarq(octets: bytes) -> None:
     found = AssociationRequest.from_bytes(octets)
     assert found.password == (b"12345678" if octets is AARQ_LLS else b"")
     assert found.mechanism == (Auth.LLS if octets is AARQ_LLS else None)
+    assert isinstance(found.initiate, InitiateRequest)
     assert found.initiate.max_pdu == 1200
     assert found.to_bytes() == octets
     assert "12345678" not in repr(found)

@@ -24,6 +24,7 @@ from protocols.dlms import association, data, hdlc
 from protocols.dlms.access import Auth
 from protocols.dlms.data import NUMBERS, Data, Tag
 from protocols.dlms.hdlc import Frame, FrameReader
+from protocols.dlms.initiate import InitiateRequest
 from protocols.dlms.objects import CLOCK_TIME, DEVICE_ID, Attribute
 from simulators.dlms.meters import DlmsMeters
 
@@ -138,7 +139,7 @@ def test_its_frames_are_ours() -> None:
 
 def test_its_association_agrees() -> None:
     """Our AARQ as it reads it, and our AARE."""
-    request = association.AssociationRequest.of(Auth.LLS, b"12345678")
+    request = association.AssociationRequest(InitiateRequest(), int(Auth.LLS), b"12345678")
     read = acse.ApplicationAssociationRequest.from_bytes(request.to_bytes())
     assert read.authentication is enumerations.AuthenticationMechanism.LLS
     assert bytes(read.authentication_value) == b"12345678"

@@ -74,7 +74,7 @@ ROWS = data.array(*(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) fo
 COLUMNS = (profile.Column(CLOCK_TIME), profile.Column(Attribute.of(1, "0-0:96.10.1")), profile.Column(ENERGY))
 SCALER = data.structure(Data(Tag.INTEGER, 3), Data(Tag.ENUM, 30))
 SERVER_SIDE = (
-    association.AssociationRequest.of(Auth.LLS, ACCESS.password).to_bytes(),
+    association.AssociationRequest(initiate.InitiateRequest(), int(Auth.LLS), ACCESS.password).to_bytes(),
     get.GetNormal(
         1, ENERGY, profile.between(MeterTime(0, Precision.SECOND), MeterTime(9, Precision.SECOND))
     ).to_bytes(),

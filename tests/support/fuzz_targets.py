@@ -16,6 +16,7 @@ from types import FrameType
 
 import fuzz_files
 import fuzz_meters
+import fuzz_security
 import fuzz_sides
 import fuzz_uplink
 from fuzzing import Target, examine, inputs
@@ -26,7 +27,13 @@ TAKEN = re.compile(r"\b(bytes|bytearray|Wire|Data|Frame|Telegram|Fields|Content)
 READERS = frozenset({"parse", "from_text", "from_toml", "check_configuration"})  # ... of a text or of a file
 REACHED_BY = 25  # inputs of each target
 
-TARGETS: tuple[Target, ...] = (*fuzz_meters.TARGETS, *fuzz_uplink.TARGETS, *fuzz_sides.TARGETS, *fuzz_files.TARGETS)
+TARGETS: tuple[Target, ...] = (
+    *fuzz_meters.TARGETS,
+    *fuzz_security.TARGETS,
+    *fuzz_uplink.TARGETS,
+    *fuzz_sides.TARGETS,
+    *fuzz_files.TARGETS,
+)
 BY_NAME = {target.name: target for target in TARGETS}
 
 OURS = "takes what we made ourselves, or checked before"
@@ -50,6 +57,7 @@ EXCEPTIONS = {
     "protocols/uplink/proof.py export_batch": OURS,
     "gateway/buffer.py Buffer": OURS,
     "gateway/chain.py Chain": OURS,
+    "gateway/counters.py CounterStore": OURS,
     "gateway/link.py LivePipe.publish": LINE,
     "gateway/quarantine.py seal_quarantined": OURS,
     "gateway/status.py export": "the id of an epoch, from a technician",
