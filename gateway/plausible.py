@@ -185,14 +185,15 @@ def _exact(bits: int) -> Fraction:
 def _agree(one: Seen, other: Seen, mine: _Meter, slot_ms: int) -> bool:
     """Whether two readings of one opinion, `one` before `other`, differ by a slot's growth at most.
 
-    Where no rate is known yet the step that is to be confirmed says how much may be added meanwhile.
+    Where no rate is known yet the step that is to be confirmed says how much may be added meanwhile. Of a meter that
+    stands where another one stood nothing is known: neither rate nor step is its own.
     """
     if not _alike(one, other):
         return False
     passed_ms = max(slot_ms, other.mono_ms - one.mono_ms)
-    before = {} if mine.last is None else mine.last.counts
+    before, rates = _known(mine, one.identity)
     for key, first in one.counts.items():
-        now, rate = other.counts[key], mine.rates.get(key)
+        now, rate = other.counts[key], rates.get(key)
         if rate is not None:
             grown = GENEROUS * rate * passed_ms
         else:
@@ -200,6 +201,11 @@ def _agree(one: Seen, other: Seen, mine: _Meter, slot_ms: int) -> bool:
         if not 0 <= now.value - first.value <= max(CLOSE * now.step, grown):
             return False
     return True
+
+
+def _known(mine: _Meter, who: Identity) -> tuple[dict[NativeKey, Count], dict[NativeKey, Fraction]]:
+    """What is remembered of this very meter: its counters and their rates."""
+    return ({}, {}) if mine.last is None or mine.last.identity != who else (mine.last.counts, mine.rates)
 
 
 def _even(visit: list[Seen]) -> bool:

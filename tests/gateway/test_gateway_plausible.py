@@ -296,6 +296,25 @@ async def test_another_meter_in_its_place_is_confirmed_and_begins_anew(tmp_path:
     assert found.meter.id == "60300009"
 
 
+@pytest.mark.parametrize("growth", [0, 300])
+async def test_what_the_meter_before_showed_confirms_nothing_of_the_one_in_its_place(
+    tmp_path: Path, growth: int
+) -> None:
+    """No identity is configured; its first answer has errors that cancel out, its second is right."""
+    site = Site(tmp_path)
+    await site.read()
+    for _ in range(4 if growth else 0):
+        site.set(energy=site.bus.slaves[1].registers.energy + growth)
+        await site.slot()
+    old = site.bus.slaves[1]
+    site.bus.slaves[1] = Slave(replace(old.plate, number="60300009"), Registers(energy=200_000), 5)
+    site.spoil, before = [DOWN], site.asked
+    found = await site.slot()
+    assert found is not None
+    assert found.exchange.telegram.hex() in site.answered()
+    assert site.asked - before == 3
+
+
 async def test_a_counter_that_goes_back_again_and_again_is_none(tmp_path: Path) -> None:
     """A signed balance: it costs a second read a few times, not for ever."""
     site = Site(tmp_path)
