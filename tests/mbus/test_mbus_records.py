@@ -45,6 +45,9 @@ def only(records: str) -> Value:
         ("0dfd11 04 e9666163", "", Text("café")),
         ("0d78 c2 3412", "", Scaled(1234)),
         ("0d13 d2 3412", "m3", Scaled(-1234, -3)),
+        ("0d13 e3 393000", "m3", Scaled(12345, -3)),
+        ("0dfd17 e2 0080", "", Scaled(0x8000)),
+        ("0d93fc11 e1 ff", "m3", Scaled(255, -3)),  # the meter says: no sign
         ("0493bb74 39300000", "m3", Scaled(12345, -5)),
         ("04937b 39300000", "m3", Scaled(13345, -3)),
         ("02fdd071 0000", "A", Scaled(0, -12)),
@@ -78,7 +81,10 @@ def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
         ("0593 7b 00004841", State.UNKNOWN),  # no exact bits for an addition
         ("0d06 02 3132", State.UNKNOWN),  # an energy is not a text
         ("0dfd11 03 610062", State.UNKNOWN),  # a NUL inside
-        ("0d78 e4 01020304", State.UNKNOWN),
+        ("0d13 e2 3480", State.UNKNOWN),  # negative, or without a sign: nobody says
+        ("0d13 e0", State.INVALID),
+        ("0d13 f0" + "01" * 16, State.UNKNOWN),
+        ("0d6d e4 1a0ecd13", State.UNKNOWN),
         ("08 7e", State.INVALID),
         ("07fb89fd7d ffffffffffffff7f", State.UNKNOWN),  # beyond 64 bits
         ("02fdd070 0a00", State.UNKNOWN),  # 1e-17 A: below what a value may carry
@@ -154,8 +160,10 @@ def test_a_stored_value_of_another_subunit_has_no_borrowed_time() -> None:
     assert value.time is None
 
 
-def test_a_storage_with_an_invalid_date_is_invalid() -> None:
-    value, date = values(decoded("4406 00000000 426c ffff"))
+@pytest.mark.parametrize("date_record", ["426c ffff", "42ec00 ffff", "42ec15 1f3c"])
+def test_a_storage_with_an_invalid_date_is_invalid(date_record: str) -> None:
+    """Also where the date says of itself that it has no error, or that there is none."""
+    value, date = values(decoded(f"4406 00000000 {date_record}"))
     assert value.state is date.state is State.INVALID
     assert value.number == Raw(bytes(4))
 
