@@ -304,7 +304,10 @@ class ReadSession:
             self._begin_anew()
 
     def _may_skip(self, frame: Frame) -> bool:
-        """Whether a meter that ignores the FCB may have sent the telegram that was asked for before, in vain."""
+        """Whether a meter that ignores the FCB may have sent the telegram that was asked for before, in vain.
+
+        Of one that was never read it is not known whether its answer is several telegrams, unless this one says so.
+        """
         access, more = _announced(frame)
         if not self.telegrams:
             return more or self._slave.several

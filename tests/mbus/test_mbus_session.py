@@ -16,6 +16,7 @@ from protocols.mbus.timing import Timing
 from simulators.mbus.bus import Bus
 from simulators.mbus.encoding import header, long_frame
 from simulators.mbus.faults import Faults
+from simulators.mbus.heat import boiler_room
 from simulators.mbus.meters import cellar
 from simulators.record import Record
 
@@ -323,6 +324,31 @@ def test_a_late_copy_of_a_telegram_is_not_the_next_one() -> None:
         return answer if other is None else other
 
     assert [telegram.decode(frame).access for frame in read(hear)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("habit", ["", ",fcb", ",echo"])
+def test_on_a_bad_line_an_answer_in_several_telegrams_is_whole_and_of_one_moment(
+    tmp_path: Path, seed: int, habit: str
+) -> None:
+    """Nothing is lost, nothing twice, nothing of the answer before; what is not whole says so.
+
+    It was read once on a good line: that it answers in several telegrams is known.
+    """
+    slaves = Bus(boiler_room(), Record(tmp_path / "r"), lambda: NOW_MS, seed)
+    slave, whole = SlaveState(), 0
+    read(slaves.hear, 5, slave)
+    slaves.faults = Faults.parse("noise=0.05,partial=0.05,garble=0.1,silent=0.1,late=0.05" + habit)
+    for _ in range(30):
+        outcome = Line(slaves.hear).drive(ReadSession(5, slave, Timing()))
+        if not isinstance(outcome, Done):
+            continue
+        answers = [telegram.decode(frame) for frame in outcome.telegrams]
+        assert [len(answer.records) for answer in answers] == [6, 6, 4][: len(answers)]
+        assert answers[-1].more == (len(answers) < 3)
+        assert [answer.access for answer in answers] == [(answers[0].access or 0) + n for n in range(len(answers))]
+        whole += len(answers) == 3
+    assert whole > 8
 
 
 @pytest.mark.parametrize("seed", range(40))
