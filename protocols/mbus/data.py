@@ -22,6 +22,7 @@ Judged = tuple[State, Number | None]
 INVALID: Judged = (State.INVALID, None)
 NOT_KNOWN: Judged = (State.UNKNOWN, None)
 PLAIN = Meaning(Kind.NUMBER)
+UNSIGNED = Meaning(Kind.NUMBER, unsigned=True)
 
 
 def measure(coding: Coding, size: int, body: bytes, at: int) -> tuple[int, int]:
@@ -73,8 +74,10 @@ def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, hig
     return state, raw if number is None else number
 
 
-def bare(coding: Coding, octets: bytes, lvar: int) -> Number | None:
+def bare(coding: Coding, octets: bytes, lvar: int, unsigned: bool = False) -> Number | None:
     """The number or text as its coding alone says, without unit and power of ten; None where there is none.
+
+    What is known to have no sign is shown without one.
 
     `octets` are low byte first. Binary data of variable length are shown in hex. For an explanation, never a reading.
     """
@@ -82,7 +85,7 @@ def bare(coding: Coding, octets: bytes, lvar: int) -> Number | None:
         return None
     if coding is Coding.VARIABLE and lvar >= BINARY:
         return Text(octets.hex())
-    return decoded(coding, PLAIN, octets, lvar)[1]
+    return decoded(coding, UNSIGNED if unsigned else PLAIN, octets, lvar)[1]
 
 
 def decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judged:
