@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gateway_parts import NOW_MS, Time
+from structlog.testing import capture_logs
 
 from gateway import buses
 from gateway.clock import GatewayClock
@@ -250,10 +251,11 @@ async def test_a_doubtful_reading_whose_repetition_stays_out_waits_for_the_next_
     site = Site(tmp_path)
     await site.learn()
     site.set(energy=7)
-    site.spoil = [same, silent, silent, silent]
+    site.spoil, before = [same, silent, silent, silent], len(site.answered())
     site.time.pass_ms(CADENCE_MS)
-    with pytest.raises(MeterError):
+    with capture_logs() as told, pytest.raises(MeterError):
         await site.read()
+    assert [(each["event"], each["telegrams"]) for each in told] == [("step-not-read-again", [site.answered()[before]])]
     site.spoil, before = [same, silent, silent, silent], site.asked
     assert energy(await site.read()) < 20
     assert site.asked - before == 1
