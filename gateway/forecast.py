@@ -1,8 +1,9 @@
 """How much of its time each bus needs for its meters: what a technician wants to know before, not after.
 
 M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of mean and of greatest length; a meter with
-a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. DLMS and
-Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
+a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. Each
+meter is asked once a slot: repeated questions, and second looks at a reading that is hard to believe, come on top. DLMS
+and Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
 """
 
 from __future__ import annotations
@@ -104,8 +105,10 @@ def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
 def _assumption(bus: Bus) -> str:
     if isinstance(bus, MbusBus):
         trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
+        if bus.url is not None and bus.url.startswith("tcp://"):
+            trip += ", which must be set to this speed itself"
         sizes = f"answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
-        return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}"
+        return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}; each asked once a slot"
     return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
 
 

@@ -17,7 +17,7 @@ import click
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.errors import PlombaError
 from simulators.cli_torture import lines, torture
-from simulators.house import House, Ports
+from simulators.house import KINDS, House, Ports
 from simulators.mbus.faults import Faults
 from simulators.site import check
 from simulators.site.check import Result
@@ -49,7 +49,18 @@ main.add_command(torture)
 @click.option("--pace", is_flag=True, help="Answer at the speed of the line instead of at once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option(
-    "--faults", "written", default="", help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,echo".'
+    "--faults",
+    "written",
+    default="",
+    help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,dead=0.2,echo,fcb".',
+)
+@click.option(
+    "--house",
+    "kind",
+    type=click.Choice(list(KINDS)),
+    default="cellar",
+    show_default=True,
+    help="Three meters, or six heat meters of six makers, one of which needs three telegrams.",
 )
 @click.option("--wrapper-port", type=_port, help="Also an electricity meter: DLMS wrapper on TCP (0: a free port).")
 @click.option("--hdlc-port", type=_port, help="... and one with HDLC over TCP and a password.")
@@ -71,6 +82,7 @@ def meters(
     pace: bool,
     seed: int,
     written: str,
+    kind: str,
     wrapper_port: int | None,
     hdlc_port: int | None,
     modbus_port: int | None,
@@ -79,7 +91,7 @@ def meters(
     key_file: Path | None,
     history_rows: int,
 ) -> None:
-    """Simulated meters until SIGTERM: three on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
+    """Simulated meters until SIGTERM: some on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
     if (wrapper_port is None) != (hdlc_port is None) or (hdlc_port is None) != (password_file is None):
         raise click.UsageError("--wrapper-port, --hdlc-port and --password-file belong together")
     try:
@@ -87,7 +99,7 @@ def meters(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
     try:
-        house = House(link, record, seed, faults, baud if pace else None)
+        house = House(link, record, seed, faults, baud if pace else None, kind)
         password = b"" if password_file is None else password_file.read_bytes().strip()
         keys = None if key_file is None else _keys(key_file)
     except OSError as error:
