@@ -15,7 +15,7 @@ from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
-from protocols.dlms import association, clock, data, get, hdlc, initiate, objects, profile
+from protocols.dlms import association, binary, clock, data, get, hdlc, initiate, objects, profile
 from protocols.dlms import session as dlms_session
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
@@ -334,6 +334,8 @@ def dlms_value(octets: bytes) -> None:
     """Data as a register, as a clock, as a text, as a scaler; and its value under a seal."""
     found = data.from_bytes(octets)
     assert data.from_bytes(data.to_bytes(found)) == found
+    if found.tag in binary.FORMS:
+        binary.shown(found)
     shown = [objects.value(ENERGY, found, ScalerUnit(3, "Wh")), objects.value(CLOCK_TIME, found)]
     objects.text_of(found)
     objects.time_of(shown[1])
@@ -354,6 +356,8 @@ def dlms_rows(octets: bytes) -> None:
         str(row.time)
         assert row.utc_ms is None or row.time is not None
         _sealed_row(row.time, row.status, row.values)
+    for row in profile.rows(data.from_bytes(octets), captured, {ENERGY: ScalerUnit(3, "Wh")}, 900, True):
+        assert row.nulls in {(), *((one, two) for one in (True, False) for two in (True, False))}
 
 
 def dlms_columns(octets: bytes) -> None:
@@ -413,7 +417,12 @@ _SEGMENTS = (
     b"\x40\xe6\xe7\x00" + get.Got(1, ROWS).to_bytes()[:40] + b"\xff",
     b"\x52" + get.Got(1, ROWS).to_bytes()[41:],
 )
-_DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS))))
+FLOAT64 = Data(Tag.FLOAT64, bytes.fromhex("406cd00000000000"))
+COMPACT = (
+    Data(Tag.COMPACT_ARRAY, tuple(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in TIMES)),
+    Data(Tag.COMPACT_ARRAY, (data.structure(data.array(BITS, BITS), data.NULL, data.octet_string(b"ab"), FLOAT64),)),
+)
+_DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS), FLOAT64, *COMPACT)))
 _MBUS_BODIES = (*(b"\x72" + frame[7:-2] for frame in FRAMES), *(b"\x78" + each for each in CONSTRUCTED))
 
 TARGETS = (
@@ -485,7 +494,7 @@ TARGETS = (
     Target(
         "dlms-columns", (data.to_bytes(data.array(*(each.to_data() for each in COLUMNS))),), dlms_columns, work=SEALED
     ),
-    Target("dlms-rows", (data.to_bytes(ROWS),), dlms_rows, work=SEALED),
+    Target("dlms-rows", (data.to_bytes(ROWS), data.to_bytes(COMPACT[0])), dlms_rows, work=SEALED),
     Target(
         "modbus-answer",
         (ANSWER, bytes.fromhex("000700000003018402")),
