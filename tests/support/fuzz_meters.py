@@ -15,11 +15,12 @@ from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
-from protocols.dlms import association, binary, clock, data, get, hdlc, initiate, objects, profile
+from protocols.dlms import association, binary, blocks, clock, data, get, hdlc, initiate, notification, objects, profile
 from protocols.dlms import session as dlms_session
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.data import Data, Tag
+from protocols.dlms.faults import WrongBlock
 from protocols.dlms.hdlc import POLL_FINAL, Frame, FrameReader
 from protocols.dlms.link import Parameters
 from protocols.dlms.objects import CLOCK_TIME, Attribute, ScalerUnit
@@ -68,7 +69,8 @@ ANSWER = bytes.fromhex("000700000007010404e2400001")
 AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 1_024)).to_bytes()
 NUMBERS = (Data(Tag.DOUBLE_LONG_UNSIGNED, 77), Data(Tag.LONG64, -1), Data(Tag.FLOAT32, b"\x7f\x80\0\0"))
 CELLS = (*NUMBERS, Data(Tag.BCD, 5), data.NULL, data.octet_string(b"abc"), Data(Tag.UTF8_STRING, "ä".encode()))
-TIMES = tuple(data.octet_string(clock.to_bytes(MeterTime(900 * n, Precision.SECOND, False, 60))) for n in range(3))
+SHOWN_TIMES = tuple(clock.to_bytes(MeterTime(900 * n, Precision.SECOND, False, 60)) for n in range(3))
+TIMES = tuple(map(data.octet_string, SHOWN_TIMES))
 BITS = Data(Tag.BIT_STRING, b"\x80", 8)
 ROWS = data.array(*(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in (*TIMES, data.NULL)))
 COLUMNS = (profile.Column(CLOCK_TIME), profile.Column(Attribute.of(1, "0-0:96.10.1")), profile.Column(ENERGY))
@@ -368,6 +370,34 @@ def dlms_columns(octets: bytes) -> None:
         _sealed_row(row.time, row.status, row.values)
 
 
+def dlms_notification(octets: bytes) -> None:
+    """A push or an event; what holds is encoded again and holds again."""
+    if octets[:1] == bytes((notification.EVENT_NOTIFICATION,)):
+        event = notification.EventNotification.from_bytes(octets)
+        assert notification.EventNotification.from_bytes(event.to_bytes()) == event
+        return
+    found = notification.DataNotification.from_bytes(octets)
+    assert found.number < 1 << 24
+    assert found.confirmed in {True, False}
+    again = notification.DataNotification.from_bytes(found.to_bytes())
+    assert (again.body, again.moment) == (found.body, found.moment)
+
+
+def dlms_blocks(octets: bytes) -> None:
+    """Octets in general blocks come back; and general blocks, one after the other, of one transfer."""
+    joiner = blocks.Joiner()
+    for block in blocks.split(octets, 1 + len(octets) // 8, 3):
+        joiner.take(block)
+    assert (joiner.whole or b"") == octets
+    joiner = blocks.Joiner()
+    for each in pieces(octets):
+        block = blocks.GeneralBlock.from_bytes(each)
+        assert blocks.GeneralBlock.from_bytes(block.to_bytes()) == block
+        with suppress(WrongBlock):
+            joiner.take(block)
+        blocks.GeneralBlock.from_bytes(joiner.acknowledgement().to_bytes())
+
+
 def dlms_clock(octets: bytes) -> None:
     """A date-time, and back."""
     found = clock.from_bytes(octets)
@@ -490,6 +520,21 @@ TARGETS = (
         only_values=True,
     ),
     Target("dlms-value", _DATA, dlms_value, work=SEALED),
+    Target(
+        "dlms-notification",
+        (
+            notification.DataNotification(0x4000_0001, SHOWN_TIMES[0], ROWS).to_bytes(),
+            notification.EventNotification(SHOWN_TIMES[0], ENERGY, NUMBERS[0]).to_bytes(),
+            bytes.fromhex("0f000000010002021601010102020001 00002a0000ff02 0903414243".replace(" ", "")),
+        ),
+        dlms_notification,
+        work=Work(4_000, 80),
+    ),
+    Target(
+        "dlms-blocks",
+        (joined(*(each.to_bytes() for each in blocks.split(get.Got(1, ROWS).to_bytes(), 40, 3))),),
+        dlms_blocks,
+    ),
     Target("dlms-clock", (clock.to_bytes(MeterTime(900, Precision.SECOND, True, 60)),), dlms_clock, errors=MeterError),
     Target(
         "dlms-columns", (data.to_bytes(data.array(*(each.to_data() for each in COLUMNS))),), dlms_columns, work=SEALED
