@@ -15,12 +15,11 @@ from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
-from protocols.dlms import association, binary, blocks, clock, data, get, hdlc, initiate, notification, objects, profile
+from protocols.dlms import association, binary, clock, data, get, hdlc, initiate, objects, profile
 from protocols.dlms import session as dlms_session
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.data import Data, Tag
-from protocols.dlms.faults import WrongBlock
 from protocols.dlms.hdlc import POLL_FINAL, Frame, FrameReader
 from protocols.dlms.link import Parameters
 from protocols.dlms.objects import CLOCK_TIME, Attribute, ScalerUnit
@@ -249,7 +248,7 @@ def dlms_wrapper_session(octets: bytes) -> None:
     _visit(Framing.WRAPPER, made)
 
 
-def _framed(part: bytes, to_meter: bool) -> bytes:
+def framed(part: bytes, to_meter: bool) -> bytes:
     """The first byte is the control field; segmented where the piece ends in FF."""
     ends = (hdlc.server_address(1, 17), hdlc.client_address(16))
     destination, source = ends if to_meter else ends[::-1]
@@ -259,7 +258,7 @@ def _framed(part: bytes, to_meter: bool) -> bytes:
 
 def dlms_hdlc_session(octets: bytes) -> None:
     """Each piece is control field and information in a frame whose check sequences hold."""
-    _visit(Framing.HDLC, (_framed(each, to_meter=False) for each in pieces(octets)))
+    _visit(Framing.HDLC, (framed(each, to_meter=False) for each in pieces(octets)))
 
 
 class _Shown:
@@ -277,11 +276,11 @@ def dlms_server(octets: bytes) -> None:
     """The server half behind both carriers: it answers, or is silent; nobody is told more than the protocol says."""
     half = WrapperServer(Server(_Shown(), (ACCESS,), 128), 1)
     over_hdlc = HdlcServer(Server(_Shown(), (ACCESS,), 128), 1, 17)
-    over_hdlc.received(_framed(bytes((hdlc.SNRM | POLL_FINAL,)), to_meter=True))
+    over_hdlc.received(framed(bytes((hdlc.SNRM | POLL_FINAL,)), to_meter=True))
     for n, part in enumerate(pieces(octets)):
         half.received(Message(16, 1, part).to_bytes())
-        over_hdlc.received(_framed(bytes((0x10 | (n % 8) << 1 | (n % 8) << 5,)) + part, to_meter=True))
-        over_hdlc.received(_framed(part, to_meter=True))
+        over_hdlc.received(framed(bytes((0x10 | (n % 8) << 1 | (n % 8) << 5,)) + part, to_meter=True))
+        over_hdlc.received(framed(part, to_meter=True))
         over_hdlc.silence()
     half.received(octets)
     over_hdlc.received(octets)
@@ -370,34 +369,6 @@ def dlms_columns(octets: bytes) -> None:
         _sealed_row(row.time, row.status, row.values)
 
 
-def dlms_notification(octets: bytes) -> None:
-    """A push or an event; what holds is encoded again and holds again."""
-    if octets[:1] == bytes((notification.EVENT_NOTIFICATION,)):
-        event = notification.EventNotification.from_bytes(octets)
-        assert notification.EventNotification.from_bytes(event.to_bytes()) == event
-        return
-    found = notification.DataNotification.from_bytes(octets)
-    assert found.number < 1 << 24
-    assert found.confirmed in {True, False}
-    again = notification.DataNotification.from_bytes(found.to_bytes())
-    assert (again.body, again.moment) == (found.body, found.moment)
-
-
-def dlms_blocks(octets: bytes) -> None:
-    """Octets in general blocks come back; and general blocks, one after the other, of one transfer."""
-    joiner = blocks.Joiner()
-    for block in blocks.split(octets, 1 + len(octets) // 8, 3):
-        joiner.take(block)
-    assert (joiner.whole or b"") == octets
-    joiner = blocks.Joiner()
-    for each in pieces(octets):
-        block = blocks.GeneralBlock.from_bytes(each)
-        assert blocks.GeneralBlock.from_bytes(block.to_bytes()) == block
-        with suppress(WrongBlock):
-            joiner.take(block)
-        blocks.GeneralBlock.from_bytes(joiner.acknowledgement().to_bytes())
-
-
 def dlms_clock(octets: bytes) -> None:
     """A date-time, and back."""
     found = clock.from_bytes(octets)
@@ -436,14 +407,14 @@ def modbus_registers(octets: bytes) -> None:
     assert meter.fabrication is None or (meter.fabrication.isprintable() and meter.fabrication.strip())
 
 
-_HDLC_REPLIES = (
+HDLC_REPLIES = (
     bytes((hdlc.UA | POLL_FINAL,)) + Parameters().to_bytes(),
     b"\x30\xe6\xe7\x00" + AARE,
     b"\x52\xe6\xe7\x00" + get.Got(1, TIMES[0]).to_bytes(),
     b"\x74\xe6\xe7\x00\x63\x00",
     bytes((hdlc.UA | POLL_FINAL,)),
 )
-_SEGMENTS = (
+SEGMENTS = (
     b"\x40\xe6\xe7\x00" + get.Got(1, ROWS).to_bytes()[:40] + b"\xff",
     b"\x52" + get.Got(1, ROWS).to_bytes()[41:],
 )
@@ -452,7 +423,7 @@ COMPACT = (
     Data(Tag.COMPACT_ARRAY, tuple(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in TIMES)),
     Data(Tag.COMPACT_ARRAY, (data.structure(data.array(BITS, BITS), data.NULL, data.octet_string(b"ab"), FLOAT64),)),
 )
-_DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS), FLOAT64, *COMPACT)))
+DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS), FLOAT64, *COMPACT)))
 _MBUS_BODIES = (*(b"\x72" + frame[7:-2] for frame in FRAMES), *(b"\x78" + each for each in CONSTRUCTED))
 
 TARGETS = (
@@ -495,15 +466,13 @@ TARGETS = (
         work=Work(400_000, 400),
         memory=4 * MIB,
     ),
-    Target(
-        "dlms-frames", tuple(_framed(each, to_meter=False) for each in _HDLC_REPLIES), dlms_frames, errors=MeterError
-    ),
+    Target("dlms-frames", tuple(framed(each, to_meter=False) for each in HDLC_REPLIES), dlms_frames, errors=MeterError),
     Target("dlms-frame", (bytes.fromhex("00032193"), bytes.fromhex("08032152e6e700")), dlms_frame),
     Target("dlms-parameters", (Parameters().to_bytes(), Parameters(512, 300).to_bytes()), Parameters.from_bytes),
     Target("dlms-wrapper", (Message(1, 16, b"abc").to_bytes() * 2,), lambda octets: MessageReader().feed(octets)),
     Target(
         "dlms-session-hdlc",
-        (joined(*_HDLC_REPLIES), joined(*_HDLC_REPLIES[:2], *_SEGMENTS)),
+        (joined(*HDLC_REPLIES), joined(*HDLC_REPLIES[:2], *SEGMENTS)),
         dlms_hdlc_session,
         errors=MeterError,
     ),
@@ -519,22 +488,7 @@ TARGETS = (
         work=Work(20_000, 400),
         only_values=True,
     ),
-    Target("dlms-value", _DATA, dlms_value, work=SEALED),
-    Target(
-        "dlms-notification",
-        (
-            notification.DataNotification(0x4000_0001, SHOWN_TIMES[0], ROWS).to_bytes(),
-            notification.EventNotification(SHOWN_TIMES[0], ENERGY, NUMBERS[0]).to_bytes(),
-            bytes.fromhex("0f000000010002021601010102020001 00002a0000ff02 0903414243".replace(" ", "")),
-        ),
-        dlms_notification,
-        work=Work(4_000, 80),
-    ),
-    Target(
-        "dlms-blocks",
-        (joined(*(each.to_bytes() for each in blocks.split(get.Got(1, ROWS).to_bytes(), 40, 3))),),
-        dlms_blocks,
-    ),
+    Target("dlms-value", DATA, dlms_value, work=SEALED),
     Target("dlms-clock", (clock.to_bytes(MeterTime(900, Precision.SECOND, True, 60)),), dlms_clock, errors=MeterError),
     Target(
         "dlms-columns", (data.to_bytes(data.array(*(each.to_data() for each in COLUMNS))),), dlms_columns, work=SEALED

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import fuzz_dlms
 import fuzz_files
 import fuzz_meters
 import fuzz_sides
@@ -26,7 +27,13 @@ TAKEN = re.compile(r"\b(bytes|bytearray|Wire|Data|Frame|Telegram|Fields|Content)
 READERS = frozenset({"parse", "from_text", "from_toml", "check_configuration"})  # ... of a text or of a file
 REACHED_BY = 25  # inputs of each target
 
-TARGETS: tuple[Target, ...] = (*fuzz_meters.TARGETS, *fuzz_uplink.TARGETS, *fuzz_sides.TARGETS, *fuzz_files.TARGETS)
+TARGETS: tuple[Target, ...] = (
+    *fuzz_meters.TARGETS,
+    *fuzz_dlms.TARGETS,
+    *fuzz_uplink.TARGETS,
+    *fuzz_sides.TARGETS,
+    *fuzz_files.TARGETS,
+)
 BY_NAME = {target.name: target for target in TARGETS}
 
 OURS = "takes what we made ourselves, or checked before"
