@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocols.dlms import association, get
+from protocols.dlms import set as setting
 from protocols.dlms.association import AssociationResponse
 from protocols.dlms.faults import CutShort, ExceptionAnswer, NotSupported, ServiceError
 
@@ -60,10 +61,22 @@ class Released:
     """A RLRE: the association has ended."""
 
 
-Answer = AssociationResponse | Released | get.Got | get.Refused | get.Block | ExceptionResponse | ConfirmedServiceError
+Errors = ExceptionResponse | ConfirmedServiceError
+GetAnswer = get.Got | get.GotList | get.Refused | get.Block
+SetAnswer = setting.Set | setting.BlockTaken
+Answer = AssociationResponse | Released | GetAnswer | SetAnswer | Errors
 
 
-TAGS = frozenset({get.RESPONSE, association.AARE, association.RLRE, EXCEPTION, association.CONFIRMED_SERVICE_ERROR})
+TAGS = frozenset(
+    {
+        get.RESPONSE,
+        setting.RESPONSE,
+        association.AARE,
+        association.RLRE,
+        EXCEPTION,
+        association.CONFIRMED_SERVICE_ERROR,
+    }
+)
 
 
 def answer_from_bytes(octets: bytes) -> Answer:
@@ -77,6 +90,8 @@ def answer_from_bytes(octets: bytes) -> Answer:
     tag = octets[0]
     if tag == get.RESPONSE:
         return get.response_from_bytes(octets)
+    if tag == setting.RESPONSE:
+        return setting.response_from_bytes(octets)
     if tag == association.AARE:
         return AssociationResponse.from_bytes(octets)
     if tag == association.RLRE:
@@ -90,7 +105,7 @@ def answer_from_bytes(octets: bytes) -> Answer:
 
 def not_supported(octets: bytes) -> NotSupported:
     """The error that an APDU with another tag than `TAGS` is."""
-    return NotSupported("an answer to GET or to an association", octets[:SHOWN].hex(), "answer")
+    return NotSupported("an answer to GET, SET or an association", octets[:SHOWN].hex(), "answer")
 
 
 def _numbers(octets: bytes, count: int) -> tuple[int, ...]:

@@ -93,9 +93,15 @@ class Joiner:
 
 def split(apdu: bytes, size: int, window: int) -> list[GeneralBlock]:
     """An APDU as blocks of at most `size` octets for a side that takes `window` of them at a time."""
-    pieces = [apdu[at : at + size] for at in range(0, len(apdu), size)]
-    count = len(pieces)
+    count = -(-len(apdu) // size)
+    return [each for first in range(1, count + 1, window) for each in windowed(apdu, size, first, window)]
+
+
+def windowed(apdu: bytes, size: int, first: int, window: int, acknowledged: int = 0) -> list[GeneralBlock]:
+    """The blocks of one window, from number `first` on; empty behind the last."""
+    count = -(-len(apdu) // size)
+    end = min(count, first + window - 1)
     return [
-        GeneralBlock(number == count, number < count and number % window != 0, window, number, 0, piece)
-        for number, piece in enumerate(pieces, 1)
+        GeneralBlock(n == count, n < end, window & WINDOW_MASK, n, acknowledged, apdu[(n - 1) * size : n * size])
+        for n in range(max(1, first), end + 1)
     ]

@@ -104,8 +104,8 @@ def test_the_green_books_aare() -> None:
 
 
 def test_only_what_is_decoded_is_proposed() -> None:
-    """GET with blocks and selective access, nothing else."""
-    assert int(InitiateRequest().conformance) == 0x001014
+    """GET with blocks, lists and selective access, SET with blocks, general blocks; nothing else."""
+    assert int(InitiateRequest().conformance) == 0x201A1C
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from fuzz_meters import (
+    ACCESS,
     CLIENT_SIDE,
     DATA,
     ENERGY,
@@ -17,14 +18,24 @@ from fuzz_meters import (
     SERVER_SIDE,
     SHOWN_TIMES,
     TIMES,
+    answered,
     framed,
     joined,
     pieces,
 )
 from fuzzing import Target, Work
 
-from protocols.dlms import blocks, data, get, layout, notification
+from protocols.dlms import association, blocks, data, get, initiate, layout, notification
+from protocols.dlms import set as setting
+from protocols.dlms.access import Framing
+from protocols.dlms.apdu import answer_from_bytes
+from protocols.dlms.data import Data
 from protocols.dlms.faults import WrongBlock
+from protocols.dlms.get import AccessResult
+from protocols.dlms.objects import Attribute
+from protocols.dlms.server import Server, WrapperServer
+from protocols.dlms.services import BlockSender
+from protocols.dlms.session import Session
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
 
@@ -81,7 +92,128 @@ def dlms_blocks(octets: bytes) -> None:
         blocks.GeneralBlock.from_bytes(joiner.acknowledgement().to_bytes())
 
 
+def dlms_services_answer(octets: bytes) -> None:
+    """An answer to a list or to SET, encoded again; the other readers of it agree."""
+    found = answer_from_bytes(octets)
+    if not isinstance(found, get.GotList | setting.Set | setting.BlockTaken | get.Got):
+        return
+    assert answer_from_bytes(found.to_bytes()) == found
+    if isinstance(found, get.GotList):
+        assert get.results_from_bytes(get.results_bytes(found.results)) == found.results
+    elif isinstance(found, setting.Set):
+        raise found.error("answer")
+
+
+def dlms_services_request(octets: bytes) -> None:
+    """A GET with list or a SET, encoded again; a value as SET sends it."""
+    if octets[:1] == bytes((setting.REQUEST,)):
+        asked = setting.request_from_bytes(octets)
+        assert setting.request_from_bytes(asked.to_bytes()) == asked
+        if isinstance(asked, setting.SetNormal) and asked.selection is None:
+            pieces_of = setting.split(asked.attribute, asked.value, asked.invoke, 64)
+            assert all(setting.request_from_bytes(each) for each in pieces_of)
+        return
+    found = get.request_from_bytes(octets)
+    again = get.request_from_bytes(found.to_bytes())
+    assert again == found
+
+
+def dlms_services_session(octets: bytes) -> None:
+    """Each piece is an APDU in a right wrapper: behind an association a list, then a SET, then a GET."""
+    replies = (Message(1, 16, each).to_bytes() for each in pieces(octets))
+    session = Session(ACCESS, Framing.WRAPPER)
+    session.associate()
+    try:
+        answered(session, replies)
+        session.get_list((ENERGY, TIME))
+        answered(session, replies)
+        session.set(TEXT, data.octet_string(bytes(200)))
+        answered(session, replies)
+        session.get(ENERGY)
+        answered(session, replies)
+    finally:
+        session.release()
+        with suppress(MeterError):
+            answered(session, replies)
+        session.closed()
+
+
+class _Shown:
+    """A server's objects: one long one, one that can be set."""
+
+    def associated(self, client: int) -> None:
+        """Nothing is latched."""
+
+    def get(self, attribute: Attribute, selection: get.Selection | None, client: int) -> Data | AccessResult:
+        """Long enough to take blocks."""
+        return data.array(*[ROWS] * 8) if attribute == ENERGY else AccessResult.OBJECT_UNDEFINED
+
+    def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
+        """Whatever it is."""
+        return AccessResult.SUCCESS
+
+
+def dlms_services_server(octets: bytes) -> None:
+    """The server half with everything it can: it answers, or is silent."""
+    halves = [
+        WrapperServer(Server(_Shown(), (ACCESS,), 128, _Shown(), sender=BlockSender(60, 3)), 1),
+        WrapperServer(Server(_Shown(), (ACCESS,), 128, _Shown()), 1),
+    ]
+    for each in pieces(octets):
+        for half in halves:
+            half.received(Message(16, 1, each).to_bytes())
+
+
+TEXT, TIME = Attribute.of(1, "0-0:96.2.0"), Attribute.of(8, "0-0:1.0.0")
+LIST = get.GotList(1, (NUMBERS[0], 4, ROWS))
+SETTING = setting.split(TEXT, data.octet_string(bytes(200)), 2, 64)
+TAKEN = [setting.BlockTaken(2, n).to_bytes() for n in range(1, len(SETTING))]
+TWO = get.GotList(1, (NUMBERS[0], TIMES[0])).to_bytes()
+SMALL_AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 64)).to_bytes()
+
 TARGETS = (
+    Target(
+        "dlms-services-answer",
+        (LIST.to_bytes(), setting.Set(1, 0).to_bytes(), setting.Set(1, 3, 4).to_bytes(), TAKEN[0], CLIENT_SIDE[1]),
+        dlms_services_answer,
+    ),
+    Target(
+        "dlms-services-request",
+        (get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING[:2], setting.SetNormal(1, TEXT, ROWS).to_bytes()),
+        dlms_services_request,
+        work=Work(4_000, 80),
+    ),
+    Target(
+        "dlms-services-session",
+        (
+            joined(SMALL_AARE, TWO, *TAKEN, setting.Set(2, 0, len(SETTING)).to_bytes(), get.Got(3, ROWS).to_bytes()),
+            joined(
+                SMALL_AARE,
+                TWO,
+                *TAKEN,
+                setting.Set(2, 0, len(SETTING)).to_bytes(),
+                *(each.to_bytes() for each in blocks.split(get.Got(3, ROWS).to_bytes(), 60, 1)),
+            ),
+        ),
+        dlms_services_session,
+        work=Work(20_000, 100),
+        errors=MeterError,
+    ),
+    Target(
+        "dlms-services-server",
+        (
+            joined(SERVER_SIDE[0], get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING, SERVER_SIDE[3]),
+            joined(
+                SERVER_SIDE[0],
+                get.GetNormal(1, ENERGY).to_bytes(),
+                blocks.GeneralBlock(True, False, 4, 1, 3, b"").to_bytes(),
+                blocks.GeneralBlock(True, False, 4, 2, 5, b"").to_bytes(),
+            ),
+        ),
+        dlms_services_server,
+        work=Work(40_000, 400),
+        only_values=True,
+    ),
     Target(
         "dlms-notification",
         (

@@ -17,6 +17,7 @@ from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
 from protocols.dlms import association, binary, clock, data, get, hdlc, initiate, objects, profile
 from protocols.dlms import session as dlms_session
+from protocols.dlms import set as setting
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.data import Data, Tag
@@ -208,7 +209,7 @@ def _visited(session: ReadSession, octets: bytes) -> None:
     raise AssertionError("the session makes no progress")
 
 
-def _answered(session: Session, replies: Iterator[bytes]) -> Data | None:
+def answered(session: Session, replies: Iterator[bytes]) -> Data | None:
     """Drive a session until what was begun is done."""
     held = b""
     for _ in range(STEPS):
@@ -231,14 +232,14 @@ def _visit(framing: Framing, replies: Iterator[bytes]) -> None:
     session = Session(ACCESS, framing)
     session.associate()
     try:
-        _answered(session, replies)
+        answered(session, replies)
         session.get(ENERGY)
-        found = _answered(session, replies)
+        found = answered(session, replies)
         assert found is None or isinstance(found, Data)
     finally:
         session.release()
         with suppress(MeterError):  # the visit has ended, well or not
-            _answered(session, replies)
+            answered(session, replies)
         session.closed()
 
 
@@ -297,7 +298,7 @@ def dlms_answer(octets: bytes) -> None:
         case get.Got():
             assert data.from_bytes(data.to_bytes(found.data)) == found.data
         case _:
-            assert isinstance(found, Released | get.Block)
+            assert isinstance(found, Released | get.Block | get.GotList | setting.Set | setting.BlockTaken)
 
 
 def dlms_request(octets: bytes) -> None:
