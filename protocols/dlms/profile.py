@@ -20,7 +20,8 @@ from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute,
 from protocols.reading import MeterTime, Raw, Value
 
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
-RANGE = 1  # the selector of "rows from .. to .."
+RANGE, ENTRY = 1, 2  # the selectors of "rows from .. to .." by time, and by their place in the buffer
+ALL = 0  # the last row, or the last column, whichever it is
 MAX_COLUMNS = 64  # registers of one leaf
 NOTHING = Raw(bytes((Tag.NULL,)))  # the number of a value that was null
 STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
@@ -95,13 +96,23 @@ def columns(data: Data) -> tuple[Column, ...]:
     return tuple(_column(each) for each in listed)
 
 
-def between(first: MeterTime, last: MeterTime, with_deviation: bool = True) -> Selection:
-    """The rows with times from `first` to `last`, both included, all columns.
+def between(
+    first: MeterTime, last: MeterTime, with_deviation: bool = True, chosen: tuple[Column, ...] = ()
+) -> Selection:
+    """The rows with times from `first` to `last`, both included; the `chosen` columns, or all where none is.
 
     Some meters compare the local time only and want none of the deviation: `with_deviation` is theirs to choose.
     """
     ends = (axdr.octet_string(clocks.to_bytes(each, with_deviation)) for each in (first, last))
-    return Selection(RANGE, axdr.structure(Column(CLOCK_TIME).to_data(), *ends, axdr.array()))
+    wanted = axdr.array(*(each.to_data() for each in chosen))
+    return Selection(RANGE, axdr.structure(Column(CLOCK_TIME).to_data(), *ends, wanted))
+
+
+def entries(first: int, last: int = ALL, first_column: int = 1, last_column: int = ALL) -> Selection:
+    """The rows by their place, from 1 (the oldest, where the buffer is not sorted otherwise); columns from 1."""
+    rows_asked = (Data(Tag.DOUBLE_LONG_UNSIGNED, each) for each in (first, last))
+    columns_asked = (Data(Tag.LONG_UNSIGNED, each) for each in (first_column, last_column))
+    return Selection(ENTRY, axdr.structure(*rows_asked, *columns_asked))
 
 
 def rows(

@@ -18,6 +18,7 @@ from protocols.dlms.profile import (
     CAPTURE_OBJECTS,
     CAPTURE_PERIOD,
     ENTRIES_IN_USE,
+    ENTRY,
     PROFILE_ENTRIES,
     RANGE,
     Column,
@@ -30,6 +31,8 @@ from simulators.record import Answered, Record
 
 LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
+OWNER_ID = Attribute(DATA, bytes((0, 0, 96, 1, 1, 255)), VALUE)  # a number that the owner gives the meter
+MAX_OWNER_ID = 32  # bytes
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
 VOLTAGE = 2_300  # tenths of a volt, and how far it swings
@@ -54,6 +57,7 @@ class Meter:
             each.name: Curve(seed, f"{plate.serial}/{each.curve}", each.mean_wh) for each in plate.registers
         }
         self._snapshot: dict[Attribute, Data] = {}
+        self._owner_id = axdr.octet_string(b"")
         self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
     def associated(self, client: int) -> None:
@@ -78,8 +82,19 @@ class Meter:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
             return axdr.octet_string(attribute.name)
+        if attribute == OWNER_ID:
+            return self._owner_id
         found = self._snapshot.get(attribute) or self._fixed().get(attribute)
         return AccessResult.OBJECT_UNDEFINED if found is None else found
+
+    def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
+        """The owner's number may be set, to a text of up to 32 bytes; it is kept as long as the meter runs."""
+        if attribute != OWNER_ID:
+            return AccessResult.READ_WRITE_DENIED
+        if value.tag is not Tag.OCTET_STRING or len(axdr.octets_of(value, "owner's number")) > MAX_OWNER_ID:
+            return AccessResult.TYPE_UNMATCHED
+        self._owner_id = value
+        return AccessResult.SUCCESS
 
     def time_at(self, at_ms: int) -> MeterTime:
         """The meter's clock at an instant."""
@@ -160,14 +175,18 @@ class Meter:
         times = ((quarter * QUARTER_MS, self._row_time(quarter * QUARTER_MS)) for quarter in quarters)
         if selection is None:
             return axdr.array(*(self._row(at_ms, time) for at_ms, time in times))
-        if selection.selector != RANGE:
-            return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         try:
-            first, last = _ends(selection.parameters)
+            if selection.selector == RANGE:
+                first, last, places = _range(selection.parameters, self._columns())
+                chosen = [each for each in times if _not_before(each[1], first) and _not_before(last, each[1])]
+            elif selection.selector == ENTRY:
+                rows, places = _entries(selection.parameters, len(quarters), len(self._columns()))
+                chosen = list(times)[rows]
+            else:
+                return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         except MeterError:
             return AccessResult.TYPE_UNMATCHED
-        chosen = [self._row(at, time) for at, time in times if _not_before(time, first) and _not_before(last, time)]
-        return axdr.array(*chosen)
+        return axdr.array(*(_narrowed(self._row(at_ms, time), places) for at_ms, time in chosen))
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
         doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
@@ -185,15 +204,34 @@ def _number(register: Register, mantissa: int) -> dict[str, int | str]:
     return {"m": mantissa, "e": register.exponent, "unit": register.unit}
 
 
-def _ends(parameters: Data) -> tuple[MeterTime, MeterTime]:
-    """From and to of a range over the clock."""
-    restricting, first, last, _ = axdr.members_of(parameters, "range", 4)
+def _range(parameters: Data, captured: tuple[Column, ...]) -> tuple[MeterTime, MeterTime, list[int]]:
+    """From and to of a range over the clock, and the places of the columns that are wanted."""
+    restricting, first, last, wanted = axdr.members_of(parameters, "range", 4)
     if axdr.whole(axdr.members_of(restricting, "range", 4)[0], "range") != CLOCK:
         raise Malformed("the clock as restricting object", "another", "range")
     ends = [clocks.from_data(each, "range").time for each in (first, last)]
     if ends[0] is None or ends[1] is None:
         raise Malformed("two whole times", "less", "range")
-    return ends[0], ends[1]
+    chosen = axdr.members_of(wanted, "range")
+    places = [place for place, each in enumerate(captured) if not chosen or each.to_data() in chosen]
+    if chosen and len(places) != len(chosen):
+        raise Malformed("columns that are captured", "another", "range")
+    return ends[0], ends[1], places
+
+
+def _entries(parameters: Data, rows: int, columns: int) -> tuple[slice, list[int]]:
+    """The rows and the places of the columns that an entry selection asks for."""
+    numbers = [axdr.whole(each, "entries") for each in axdr.members_of(parameters, "entries", 4)]
+    first, last, first_column, last_column = numbers
+    if not first or not first_column:
+        raise Malformed("entries and columns from 1 on", "0", "entries")
+    return slice(first - 1, last or rows), list(range(first_column - 1, min(last_column or columns, columns)))
+
+
+def _narrowed(row: Data, places: list[int]) -> Data:
+    """A row with the columns that are wanted."""
+    cells = axdr.members_of(row, "row")
+    return axdr.structure(*(cells[place] for place in places))
 
 
 def _not_before(later: MeterTime, earlier: MeterTime) -> bool:

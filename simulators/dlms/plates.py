@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from protocols import obis
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.data import Tag
+from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import REGISTER, VALUE, Attribute
 
 PERIOD_S = 900
@@ -58,6 +59,8 @@ class Plate:
     registers: tuple[Register, ...]
     max_pdu: int  # bytes of an APDU
     frame_size: int = 0  # bytes of information of an HDLC frame
+    block_size: int = 0  # octets of a general block; 0: long answers come in the data blocks of GET
+    offered: Conformance = OURS  # what it can
     doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
 
     @property
