@@ -12,7 +12,18 @@ from protocols.dlms import data as axdr
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.dlms.get import AccessResult, Selection
-from protocols.dlms.objects import CLOCK, CLOCK_TIME, DATA, DEVICE_ID, LOGICAL_DEVICE_NAME, PROFILE, VALUE, Attribute
+from protocols.dlms.listing import OBJECT_LIST, READ, Listed, Right
+from protocols.dlms.objects import (
+    CLOCK,
+    CLOCK_TIME,
+    DATA,
+    DEVICE_ID,
+    LOGICAL_DEVICE_NAME,
+    PROFILE,
+    REGISTER,
+    VALUE,
+    Attribute,
+)
 from protocols.dlms.profile import (
     BUFFER,
     CAPTURE_OBJECTS,
@@ -33,6 +44,7 @@ LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
 OWNER_ID = Attribute(DATA, bytes((0, 0, 96, 1, 1, 255)), VALUE)  # a number that the owner gives the meter
 MAX_OWNER_ID = 32  # bytes
+UNKNOWN_OF_ROWS = (5, 6)  # attributes of a profile that this meter does not have: how it is sorted, and by what
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
 VOLTAGE = 2_300  # tenths of a volt, and how far it swings
@@ -138,18 +150,29 @@ class Meter:
 
     def _objects(self) -> tuple[Attribute, ...]:
         registers = (each.attribute for each in self.plate.registers)
-        return (CLOCK_TIME, LOGICAL_DEVICE_NAME, DEVICE_ID, *registers)
+        return (CLOCK_TIME, LOGICAL_DEVICE_NAME, DEVICE_ID, OWNER_ID, *registers)
 
     def _fixed(self) -> dict[Attribute, Data]:
         """What never changes."""
         fixed = {
             LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name),
             DEVICE_ID: axdr.octet_string(self.plate.serial.encode()),
+            OBJECT_LIST: axdr.array(*(each.to_data() for each in self._listed())),
         }
         for each in self.plate.registers:
             scaler_unit = axdr.structure(Data(Tag.INTEGER, each.exponent), Data(Tag.ENUM, each.code))
             fixed[Attribute(each.attribute.class_id, each.attribute.name, 3)] = scaler_unit
         return fixed
+
+    def _listed(self) -> tuple[Listed, ...]:
+        """What there is, readable all of it."""
+        rows = range(1, PROFILE_ENTRIES + 1)
+        numbers = {PROFILE: [each for each in rows if each not in UNKNOWN_OF_ROWS], REGISTER: [1, 2, 3]}
+        names = [(each.class_id, each.name) for each in self._objects()] + [(PROFILE, LOAD_PROFILE)]
+        return tuple(
+            Listed(kind, 0, name, tuple(Right(each, READ) for each in numbers.get(kind, [1, 2])))
+            for kind, name in names
+        )
 
     def _profile(self, number: int, selection: Selection | None) -> Data | AccessResult:
         now_ms = self._utc_ms()
@@ -174,7 +197,7 @@ class Meter:
     def _buffer(self, quarters: range, selection: Selection | None) -> Data | AccessResult:
         times = ((quarter * QUARTER_MS, self._row_time(quarter * QUARTER_MS)) for quarter in quarters)
         if selection is None:
-            return axdr.array(*(self._row(at_ms, time) for at_ms, time in times))
+            return self._shortened([self._row(at_ms, time) for at_ms, time in times])
         try:
             if selection.selector == RANGE:
                 first, last, places = _range(selection.parameters, self._columns())
@@ -186,7 +209,13 @@ class Meter:
                 return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         except MeterError:
             return AccessResult.TYPE_UNMATCHED
-        return axdr.array(*(_narrowed(self._row(at_ms, time), places) for at_ms, time in chosen))
+        return self._shortened([_narrowed(self._row(at_ms, time), places) for at_ms, time in chosen])
+
+    def _shortened(self, rows: list[Data]) -> Data:
+        """The rows as this meter sends them."""
+        if self.plate.nulls:
+            rows = [_compressed(row, before) for row, before in zip(rows, [None, *rows], strict=False)]
+        return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact else axdr.array(*rows)
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
         doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
@@ -226,6 +255,27 @@ def _entries(parameters: Data, rows: int, columns: int) -> tuple[slice, list[int
     if not first or not first_column:
         raise Malformed("entries and columns from 1 on", "0", "entries")
     return slice(first - 1, last or rows), list(range(first_column - 1, min(last_column or columns, columns)))
+
+
+def _compressed(row: Data, before: Data | None) -> Data:
+    """A row with null-data for what is as before, and for a time that is a period later."""
+    if before is None:
+        return row
+    cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
+    return axdr.structure(*(axdr.NULL if new == old or _is_next(new, old) else new for new, old in cells))
+
+
+def _is_next(new: Data, old: Data) -> bool:
+    """Whether two cells are times with the same offset and a period between them."""
+    if not isinstance(new.content, bytes) or not isinstance(old.content, bytes) or len(new.content) != clocks.SIZE:
+        return False
+    later, earlier = clocks.from_bytes(new.content).time, clocks.from_bytes(old.content).time
+    return (
+        later is not None
+        and earlier is not None
+        and later.deviation_min == earlier.deviation_min
+        and later.seconds - earlier.seconds == PERIOD_S
+    )
 
 
 def _narrowed(row: Data, places: list[int]) -> Data:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocols.dlms import data as axdr
-from protocols.dlms import profile
+from protocols.dlms import listing, profile
 from protocols.dlms.access import Framing
 from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused
@@ -141,6 +141,34 @@ async def test_registers_and_their_scalers_take_one_turn(meters: DlmsMeters, clo
     assert [each.exponent for each in scalers] == [each.exponent for each in plate.registers]
 
 
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("how", ["nulls", "compact"])
+async def test_compressed_buffers_have_the_same_rows(tmp_path: Path, clock: Clock, framing: Framing, how: str) -> None:
+    """Null-data undone with a flag for each, compact arrays as they are: fewer bytes, the same times and values."""
+    found: list[tuple[tuple[profile.Row, ...], int]] = []
+    for changed in (small, lambda plate: replace(small(plate), nulls=how == "nulls", compact=how == "compact")):
+        record = Record(tmp_path / f"{len(found)}.jsonl")
+        meters = DlmsMeters(record, clock.utc_ms, seed=7, password=PASSWORD, history_rows=40, changed=changed)
+        await meters.start()
+        plate = meters.outlet(framing).meter.plate
+        scaled = {each.attribute: ScalerUnit(each.exponent, each.unit) for each in plate.registers}
+        async with associated(HOST, port_of(meters, framing), framing, plate.access, clock) as meter:
+            captured = profile.columns((await meter.get(CAPTURED)).data)
+            got = await meter.get(BUFFER)
+        found.append((profile.rows(got.data, captured, scaled, 900, how == "nulls"), len(got.octets)))
+        await meters.stop()
+    (plain, size), (rows, shorter) = found
+    assert len(rows) == 40
+    assert [(row.utc_ms, row.status, row.values) for row in rows] == [
+        (row.utc_ms, row.status, row.values) for row in plain
+    ]
+    assert shorter < 0.95 * size
+    assert all(row.repeated for row in rows[1:]) == (how == "nulls")
+    assert all(row.status_repeated for row in rows[1:]) == (how == "nulls")
+    repeated = sum(sum(row.nulls) for row in rows)
+    assert (repeated > 0) == (how == "nulls" and framing is Framing.HDLC)  # it counts in kWh
+
+
 async def test_a_meter_without_lists_is_read_one_by_one(tmp_path: Path, clock: Clock) -> None:
     """What it does not offer it is not asked for; one that offers it and refuses is asked again one by one."""
     record = Record(tmp_path / "record.jsonl")
@@ -169,6 +197,24 @@ async def test_a_refused_register_of_a_list_is_named(meters: DlmsMeters, clock: 
         assert await meter.get(CLOCK_TIME)
         with pytest.raises(AccessRefused, match="read write denied"):
             await meter.set(CLOCK_TIME, axdr.octet_string(bytes(12)))
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_a_meter_lists_its_objects(meters: DlmsMeters, clock: Clock, framing: Framing) -> None:
+    """Class, version, name and rights; every attribute that it lists as readable can be read."""
+    plate = meters.outlet(framing).meter.plate
+    async with associated(HOST, port_of(meters, framing), framing, plate.access, clock) as meter:
+        listed = listing.objects((await meter.get(listing.OBJECT_LIST)).data)
+        names = {(each.class_id, each.name) for each in listed}
+        assert {(each.attribute.class_id, each.attribute.name) for each in plate.registers} < names
+        assert (7, LOAD_PROFILE) in names
+        readable = [
+            Attribute(each.class_id, each.name, right.number)
+            for each in listed
+            for right in each.attributes
+            if right.mode == listing.READ
+        ]
+        assert len(await meter.get_many(readable)) == len(readable) > 25
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocols.dlms import clock, data, profile
+from protocols.dlms import clock, data, listing, profile
 from protocols.dlms.data import NULL, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.objects import CLOCK_TIME, DEVICE_ID, Attribute, ScalerUnit, clock_value, value
@@ -176,6 +176,21 @@ def test_a_null_of_a_meter_that_compresses_is_the_value_before_with_a_flag() -> 
     assert [row.status for row in rest] == [None, 4, 4, 4, 0]
     assert [row.status_repeated for row in rest] == [False, False, True, True, False]
     assert all(row.repeated for row in rest)
+
+
+def test_an_object_list_is_read_with_what_meters_leave_out() -> None:
+    """Rights with selectors, methods with yes and no, none at all; another form is an error."""
+    right = data.structure(Data(Tag.INTEGER, 2), Data(Tag.ENUM, 3), data.array(Data(Tag.INTEGER, 1)))
+    method = data.structure(Data(Tag.INTEGER, 1), Data(Tag.BOOLEAN, 1))
+    head = (Data(Tag.LONG_UNSIGNED, 7), Data(Tag.UNSIGNED, 1), data.octet_string(ENERGY.name))
+    rights = data.structure(data.array(right), data.array(method))
+    found = listing.objects(data.array(data.structure(*head, rights), data.structure(*head, NULL)))
+    assert found[0] == listing.Listed(7, 1, ENERGY.name, (listing.Right(2, 3),), (listing.Right(1, 1),))
+    assert found[1] == listing.Listed(7, 1, ENERGY.name)
+    assert listing.objects(data.array(*(each.to_data() for each in found))) == found
+    for wrong in (NULL, data.array(NULL), data.array(data.structure(*head, data.structure(data.array(NULL), NULL)))):
+        with pytest.raises(Malformed):
+            listing.objects(wrong)
 
 
 def test_a_status_word_is_a_number_or_bits() -> None:

@@ -25,7 +25,7 @@ from fuzz_meters import (
 )
 from fuzzing import Target, Work
 
-from protocols.dlms import association, blocks, data, get, initiate, layout, notification
+from protocols.dlms import association, blocks, data, get, initiate, layout, listing, notification
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
 from protocols.dlms.apdu import answer_from_bytes
@@ -75,6 +75,13 @@ def dlms_explained(octets: bytes) -> None:
             assert found.error is None
     if found.error is not None:
         raise found.error
+
+
+def dlms_listing(octets: bytes) -> None:
+    """An object list, encoded again."""
+    found = listing.objects(data.from_bytes(octets))
+    with suppress(OverflowError):  # a number that fits no unsigned: it came in another type
+        assert listing.objects(data.array(*(each.to_data() for each in found))) == found
 
 
 def dlms_blocks(octets: bytes) -> None:
@@ -165,6 +172,10 @@ def dlms_services_server(octets: bytes) -> None:
 
 
 TEXT, TIME = Attribute.of(1, "0-0:96.2.0"), Attribute.of(8, "0-0:1.0.0")
+LISTED = (
+    listing.Listed(3, 0, ENERGY.name, (listing.Right(2, 1), listing.Right(3, 1)), (listing.Right(1, 1),)),
+    listing.Listed(8, 0, TIME.name),
+)
 LIST = get.GotList(1, (NUMBERS[0], 4, ROWS))
 SETTING = setting.split(TEXT, data.octet_string(bytes(200)), 2, 64)
 TAKEN = [setting.BlockTaken(2, n).to_bytes() for n in range(1, len(SETTING))]
@@ -250,6 +261,7 @@ TARGETS = (
         work=Work(20_000, 800),
         errors=MeterError,
     ),
+    Target("dlms-listing", (data.to_bytes(data.array(*(each.to_data() for each in LISTED))),), dlms_listing),
     Target(
         "dlms-blocks",
         (joined(*(each.to_bytes() for each in blocks.split(get.Got(1, ROWS).to_bytes(), 40, 3))),),
