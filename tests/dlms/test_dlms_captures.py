@@ -158,6 +158,16 @@ def test_an_event_notification_is_read_with_and_without_its_time() -> None:
         assert found.to_bytes() == octets
 
 
+def test_a_descriptor_stands_in_a_structure_of_two_alone() -> None:
+    """A null first of three is a null, whatever else in the notification has descriptors."""
+    pair, three = "0202" + "000100002a0000ff02" + "1101", "0203" + "00" + "1101" + "1102"
+    found = DataNotification.from_bytes(bytes.fromhex("0f0000000100" + "0202" + pair + three))
+    assert found.described
+    first, second = data.members_of(found.body, "body")
+    assert data.members_of(second, "three") == (data.NULL, Data(Tag.UNSIGNED, 1), Data(Tag.UNSIGNED, 2))
+    assert data.members_of(first, "pair")[1] == Data(Tag.UNSIGNED, 1)
+
+
 @pytest.mark.parametrize(
     "octets",
     [

@@ -150,6 +150,13 @@ def test_a_float32_as_float64_is_a_float32_again(number: float) -> None:
         assert bits == int.from_bytes(struct.pack(">f", number), "big")
 
 
+def test_a_float64_with_one_bit_too_many_is_no_float32() -> None:
+    """2^24 + 1 needs 25 bits, 2^24 needs one."""
+    assert binary.as_float32(2**24 + 1, 0) is None
+    assert binary.as_float32(1, 24) == 0x4B800000
+    assert binary.as_float32(1, 128) is binary.as_float32(1, -127) is None
+
+
 @pytest.mark.parametrize(
     ("tag", "octets", "shown"),
     [

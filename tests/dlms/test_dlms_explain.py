@@ -209,6 +209,11 @@ def test_an_apdu_that_is_also_data_is_called_ambiguous() -> None:
     """An error of a service, and data: 0E is no type of data, a notification of a null may be an integer and more."""
     octets = bytes.fromhex("0f00000000" + "00" + "00")
     assert layout.explained(octets).remarks == []
+    both = bytes.fromhex("010109" + "14" + "0102030405060708" + "0000065f1f0400007e1f04b0")
+    assert data.from_bytes(both).tag is Tag.ARRAY
+    found = layout.explained(both)
+    assert found.apdus[0].name == "initiate-request"
+    assert "ambiguous: these bytes are also data" in found.remarks[0]
     assert data.from_bytes(b"\x10\x00\x01").content == 1  # which begins an M-Bus frame, and is taken for one
     assert decode(b"\x10\x00\x01").stderr.startswith("PLB-M109")
 

@@ -16,7 +16,7 @@ from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, NoA
 from protocols.dlms.get import AccessResult, GetList, GotList
 from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import Attribute
-from protocols.dlms.session import Done, Failed
+from protocols.dlms.session import Done, Failed, Send
 from protocols.dlms.set import BlockTaken, Set, SetBlock, SetNormal
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
@@ -273,6 +273,18 @@ def test_a_general_block_of_another_answer_is_never_joined() -> None:
     assert wire.session.foreign == 1
     wire.session.received(wrapped(new[0].to_bytes()) + wrapped(old[1].to_bytes()) + wrapped(new[1].to_bytes()))
     assert isinstance(error_of(wire.session.next()), TooMuch)  # type: ignore[arg-type]
+
+
+def test_a_gap_at_the_end_of_a_window_is_asked_for_at_once() -> None:
+    """Without waiting for silence."""
+    wire = associated(OURS)
+    wire.session.get(LONG)
+    wire.session.next()
+    made = blocks.split(get.Got(1, VALUES[LONG]).to_bytes(), 60, 3)
+    wire.session.received(wrapped(made[0].to_bytes()) + wrapped(made[2].to_bytes()))
+    step = wire.session.next()
+    assert isinstance(step, Send)
+    assert GeneralBlock.from_bytes(step.octets[8:]).acknowledged == 1
 
 
 def test_general_blocks_that_stop_coming_end_the_session() -> None:
