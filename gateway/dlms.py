@@ -110,20 +110,21 @@ class DlmsReader:
             MeterError: the meter refuses, is another one, or does not answer.
         """
         meter = self._meters[due.device.name]
-        found: list[Got] = []
         values: list[Value] = []
         async with self._associated(meter) as association:
             identity = await _identity(association, meter.device)
-            for attribute in meter.registers:
-                scaler = await _scaler(association, attribute)
-                found.append(await association.get(attribute))
-                values.append(objects.value(attribute, found[-1].data, scaler))
-            found.append(await association.get(objects.CLOCK_TIME))
+            scalers = [each.scaler for each in meter.registers if each.scaler is not None]
+            asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
+            found = await association.get_many(asked)
+        shown = dict(zip(asked, found, strict=True))
+        for attribute in meter.registers:
+            scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
+            values.append(objects.value(attribute, shown[attribute].data, scaler))
         values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
         meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
-        shown = meter.clock if values[-1].state is State.OK else None
+        time = meter.clock if values[-1].state is State.OK else None
         made, name = self._exchange(found), meter.device.name
-        return [Reading(identity, name, None, How.READ, due.slot_ms, shown, made, None, Status.NONE, tuple(values))]
+        return [Reading(identity, name, None, How.READ, due.slot_ms, time, made, None, Status.NONE, tuple(values))]
 
     async def rows(self, device: str) -> list[Reading]:
         """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
@@ -171,11 +172,9 @@ class DlmsReader:
         period = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_PERIOD))
         meter.period_s = axdr.whole(period.data, "capture period")
         columns = profile.columns(captured.data)
-        scalers = {}
-        for column in columns:
-            scaler = await _scaler(association, column.attribute)
-            if scaler is not None:
-                scalers[column.attribute] = scaler
+        scaled = {each.attribute: each.attribute.scaler for each in columns if each.attribute.scaler is not None}
+        found = await association.get_many(list(scaled.values()))
+        scalers = {each: ScalerUnit.from_data(got.data) for each, got in zip(scaled, found, strict=True)}
         return columns, scalers
 
     def _handed_on(self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange) -> list[Reading]:
@@ -333,12 +332,6 @@ async def _identity(association: Association, device: DlmsDevice) -> Identity:
         raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
-
-
-async def _scaler(association: Association, attribute: Attribute) -> ScalerUnit | None:
-    if attribute.scaler is None:
-        return None
-    return ScalerUnit.from_data((await association.get(attribute.scaler)).data)
 
 
 def _later(time: MeterTime, seconds: int) -> MeterTime:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocols.dlms import action, association, get
+from protocols.dlms import set as setting
 from protocols.dlms.association import AssociationResponse
 from protocols.dlms.breaches import CounterRefused, ProofRefused
 from protocols.dlms.faults import CutShort, ExceptionAnswer, NotSupported, ServiceError
@@ -64,29 +66,20 @@ class Released:
     """A RLRE: the association has ended."""
 
 
-Answer = (
-    AssociationResponse
-    | Released
-    | get.Got
-    | get.Refused
-    | get.Block
-    | action.Acted
-    | action.ActionRefused
-    | ExceptionResponse
-    | ConfirmedServiceError
-)
+Errors = ExceptionResponse | ConfirmedServiceError
+GetAnswer = get.Got | get.GotList | get.Refused | get.Block
+SetAnswer = setting.Set | setting.BlockTaken
+ActionAnswer = action.Acted | action.ActionRefused
+Answer = AssociationResponse | Released | GetAnswer | SetAnswer | ActionAnswer | Errors
 
 
-TAGS = frozenset(
-    {
-        get.RESPONSE,
-        action.RESPONSE,
-        association.AARE,
-        association.RLRE,
-        EXCEPTION,
-        association.CONFIRMED_SERVICE_ERROR,
-    }
-)
+READERS: dict[int, Callable[[bytes], Answer]] = {
+    get.RESPONSE: get.response_from_bytes,
+    setting.RESPONSE: setting.response_from_bytes,
+    action.RESPONSE: action.response_from_bytes,
+    association.AARE: AssociationResponse.from_bytes,
+}
+TAGS = frozenset({*READERS, association.RLRE, EXCEPTION, association.CONFIRMED_SERVICE_ERROR})
 
 
 def answer_from_bytes(octets: bytes) -> Answer:
@@ -98,12 +91,8 @@ def answer_from_bytes(octets: bytes) -> Answer:
     if not octets:
         raise CutShort("an APDU", "nothing", "answer")
     tag = octets[0]
-    if tag == get.RESPONSE:
-        return get.response_from_bytes(octets)
-    if tag == action.RESPONSE:
-        return action.response_from_bytes(octets)
-    if tag == association.AARE:
-        return AssociationResponse.from_bytes(octets)
+    if tag in READERS:
+        return READERS[tag](octets)
     if tag == association.RLRE:
         return Released()  # some meters write a wrong length: nothing inside is needed
     if tag == EXCEPTION:
@@ -115,7 +104,7 @@ def answer_from_bytes(octets: bytes) -> Answer:
 
 def not_supported(octets: bytes) -> NotSupported:
     """The error that an APDU with another tag than `TAGS` is."""
-    return NotSupported("an answer to GET, ACTION or to an association", octets[:SHOWN].hex(), "answer")
+    return NotSupported("an answer to GET, SET, ACTION or an association", octets[:SHOWN].hex(), "answer")
 
 
 def _numbers(octets: bytes, count: int) -> tuple[int, ...]:

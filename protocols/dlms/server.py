@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from protocols.dlms import action, association, data, get, hdlc
+from protocols.dlms import action, association, blocks, data, get, hdlc
+from protocols.dlms import set as setting
 from protocols.dlms.access import Access
 from protocols.dlms.apdu import (
     OPERATION_NOT_POSSIBLE,
@@ -21,12 +22,25 @@ from protocols.dlms.association import RELEASE_RESPONSE, AssociationRequest, Ass
 from protocols.dlms.carrier import LLC_COMMAND
 from protocols.dlms.data import Data
 from protocols.dlms.faults import Babble, Malformed
-from protocols.dlms.get import AccessResult, Block, GetNext, GetNormal, Got, Refused, Selection
+from protocols.dlms.get import (
+    AccessResult,
+    Block,
+    GetList,
+    GetNext,
+    GetNormal,
+    Got,
+    GotList,
+    Refused,
+    Result,
+    Selection,
+    results_bytes,
+)
 from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Parameters, Station
 from protocols.dlms.objects import Attribute
+from protocols.dlms.services import BlockSender, SetService, Settable
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
@@ -50,10 +64,20 @@ class Server:
     """One logical device: AARQ, GET and RLRQ in, their answers out; `vault` is what its security keeps."""
 
     def __init__(
-        self, objects: Objects, accesses: tuple[Access, ...], max_pdu: int = MAX_PDU, vault: Vault | None = None
+        self,
+        objects: Objects,
+        accesses: tuple[Access, ...],
+        max_pdu: int = MAX_PDU,
+        vault: Vault | None = None,
+        settable: Settable | None = None,
+        offered: Conformance = OURS,
+        sender: BlockSender | None = None,
     ) -> None:
+        """`sender` sends what is long in general blocks, to a client that takes such."""
         self._objects, self._max_pdu = objects, max_pdu
         self._guard = Guard(accesses, vault or Vault())
+        self._set_service, self._offered = SetService(settable), offered
+        self._sender, self._sends_blocks = sender, False
         self._client: int | None = None
         self._pdu = max_pdu
         self._rest = b""  # what is left of a long answer
@@ -63,6 +87,18 @@ class Server:
         """The link is gone, and the association with it."""
         self._client, self._rest = None, b""
         self._guard.forget()
+        self._set_service.forget()
+
+    def answers(self, apdu: bytes, client: int) -> list[bytes]:
+        """The APDUs that answer `apdu`: several where general blocks follow one another, none to what needs none."""
+        if self._sender is None or not self._sends_blocks:
+            return [self.answer(apdu, client)]
+        if apdu[:1] == bytes((blocks.TAG,)) and self._client == client:
+            try:
+                return self._sender.acknowledged(apdu)
+            except MeterError:
+                return []
+        return self._sender.sent(self.answer(apdu, client))
 
     def answer(self, apdu: bytes, client: int) -> bytes:
         """The APDU that answers `apdu`, both as they travel."""
@@ -88,6 +124,8 @@ class Server:
                 return self._prove(apdu, client)
             if tag == bytes((get.REQUEST,)):
                 return self._get(apdu)
+            if tag == bytes((setting.REQUEST,)):
+                return self._set_service.answer(apdu, client)
         except MeterError:
             pass  # what cannot be read is answered as a service that is not known
         return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
@@ -102,7 +140,9 @@ class Server:
         self._client = client
         if not self._guard.pending:
             self._objects.associated(client)
-        common = Conformance(proposed.conformance & (OURS | Conformance.ACTION | Conformance.GENERAL_PROTECTION))
+        taken = self._offered | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+        common = Conformance(proposed.conformance & taken)
+        self._sends_blocks = self._sender is not None and bool(common & Conformance.GENERAL_BLOCK_TRANSFER)
         return self._guard.response(InitiateResponse(common, self._max_pdu))
 
     def _prove(self, apdu: bytes, client: int) -> bytes:
@@ -120,7 +160,22 @@ class Server:
         request = get.request_from_bytes(apdu)
         if isinstance(request, GetNext):
             return self._get_next(request)
+        if isinstance(request, GetList):
+            return self._get_list(request)
         return self._get_normal(request)
+
+    def _get_list(self, request: GetList) -> bytes:
+        self._rest = b""
+        results = tuple(self._result(each) for each in request.attributes)
+        whole = GotList(request.invoke, results).to_bytes()
+        if len(whole) <= self._pdu or self._sends_blocks:
+            return whole
+        self._rest, self._next_block = results_bytes(results), 1
+        return self._block(request.invoke)
+
+    def _result(self, attribute: Attribute) -> Result:
+        found = self._objects.get(attribute, None, self._client or 0)
+        return int(found) if isinstance(found, AccessResult) else found
 
     def _get_normal(self, request: GetNormal) -> bytes:
         self._rest = b""
@@ -128,7 +183,7 @@ class Server:
         if isinstance(found, AccessResult):
             return Refused(request.invoke, found).to_bytes()
         whole = Got(request.invoke, found).to_bytes()
-        if len(whole) <= self._pdu:
+        if len(whole) <= self._pdu or self._sends_blocks:
             return whole
         self._rest, self._next_block = data.to_bytes(found), 1
         return self._block(request.invoke)
@@ -167,8 +222,8 @@ class WrapperServer:
         return b"".join(self._answer(each) for each in messages if each.destination == self._address)
 
     def _answer(self, message: Message) -> bytes:
-        answer = self._server.answer(message.apdu, message.source)
-        return Message(self._address, message.source, answer).to_bytes()
+        answers = self._server.answers(message.apdu, message.source)
+        return b"".join(Message(self._address, message.source, each).to_bytes() for each in answers)
 
 
 class HdlcServer:
@@ -241,8 +296,8 @@ class HdlcServer:
         if whole[: len(LLC_COMMAND)] != LLC_COMMAND:
             return b""
         # A client's address is one byte: its number in the upper seven bits.
-        answer = self._server.answer(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
-        return station.send(LLC_RESPONSE + answer)
+        answers = self._server.answers(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
+        return station.send(LLC_RESPONSE + answers[0]) if answers else b""  # one APDU at a time over a link
 
     def _unnumbered(self, peer: bytes, kind: int, information: bytes = b"") -> bytes:
         return Frame(peer, self._own, kind | POLL_FINAL, information).to_bytes()

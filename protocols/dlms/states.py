@@ -7,7 +7,8 @@ from enum import Enum, auto
 from protocols.dlms.action import Acted, ActionRefused
 from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released
 from protocols.dlms.association import AssociationResponse
-from protocols.dlms.get import Block, Got, Refused
+from protocols.dlms.get import Block, Got, GotList, Refused
+from protocols.dlms.set import BlockTaken, Set
 
 
 class State(Enum):
@@ -29,7 +30,7 @@ class Event(Enum):
     """What happened."""
 
     ASSOCIATE = auto()
-    GET = auto()
+    GET = auto()  # ... or SET: a question
     RELEASE = auto()
     ABANDON = auto()  # release, while an answer is awaited on a link
     LINKED = auto()
@@ -79,6 +80,6 @@ STEPS: dict[tuple[State, Event], State] = {
 ANSWERS: dict[State, tuple[type[Answer], ...]] = {
     State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
     State.PROVING: (Acted, ActionRefused, ExceptionResponse, ConfirmedServiceError),
-    State.ASKING: (Got, Refused, Block, ExceptionResponse, ConfirmedServiceError),
+    State.ASKING: (Got, GotList, Refused, Block, Set, BlockTaken, ExceptionResponse, ConfirmedServiceError),
     State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),
 }

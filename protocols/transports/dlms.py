@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import NULL, Data
-from protocols.dlms.get import Selection
+from protocols.dlms.faults import ExceptionAnswer, ServiceError
+from protocols.dlms.get import MAX_LIST, Refused, Selection
+from protocols.dlms.initiate import Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
 from protocols.errors import LinkError, MeterError
@@ -46,6 +48,49 @@ class Association:
     def counter_seen(self) -> int | None:
         """The highest invocation counter of the meter's so far; None where nothing is ciphered."""
         return self._session.counter_seen
+
+    async def get_many(self, attributes: Sequence[Attribute]) -> list[Got]:
+        """Read several attributes, in as few questions as the meter takes; the order is that of the question.
+
+        The octets of an answer to several are with the first of them, and none with the others.
+
+        Raises:
+            MeterError: no usable answer came, or one of them is refused.
+            LinkError: the line is gone.
+        """
+        if len(attributes) < 2 or not self._session.conformance & Conformance.MULTIPLE_REFERENCES:
+            return [await self.get(each) for each in attributes]
+        found: list[Got] = []
+        for at in range(0, len(attributes), MAX_LIST):
+            piece = tuple(attributes[at : at + MAX_LIST])
+            try:
+                found += await self._get_list(piece)
+            except (ExceptionAnswer, ServiceError):  # it says that it takes lists, and does not take this one
+                found += [await self.get(each) for each in piece]
+        return found
+
+    async def set(self, attribute: Attribute, value: Data) -> None:
+        """Set an attribute.
+
+        Raises:
+            MeterError: the meter refuses, or no usable answer came: then it may be set or not.
+            LinkError: the line is gone.
+        """
+        self._session.set(attribute, value)
+        await _run(self._session, self._line, self._clock)
+
+    async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:
+        asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
+        self._session.get_list(attributes)
+        done = await _run(self._session, self._line, self._clock)
+        round_trip = self._clock.mono_ms() - asked_mono_ms
+        times = asked_utc_ms + round_trip // 2, asked_mono_ms + round_trip // 2, round_trip
+        found = []
+        for number, (attribute, result) in enumerate(zip(attributes, done.results, strict=True)):
+            if isinstance(result, int):
+                raise Refused(0, result).error(str(attribute))
+            found.append(Got(result, b"" if number else done.octets, *times))
+        return found
 
     async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
         """Read one attribute, or the part of it that `selection` names.

@@ -10,6 +10,7 @@ from protocols import obis
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.ciphering import Keys
 from protocols.dlms.data import Tag
+from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import REGISTER, VALUE, Attribute
 from protocols.dlms.protection import Security
 
@@ -66,6 +67,10 @@ class Plate:
     frame_size: int = 0  # bytes of information of an HDLC frame
     title: bytes = b""
     secured: tuple[Access, ...] = ()
+    block_size: int = 0  # octets of a general block; 0: long answers come in the data blocks of GET
+    offered: Conformance = OURS  # what it can
+    nulls: bool = False  # rows say null-data for what is as in the row before (the time: that and a period)
+    compact: bool = False  # the buffer is a compact array
     doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
 
     @property
