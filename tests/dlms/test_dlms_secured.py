@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ SECURED = [
 ]
 
 
-def started(tmp_path: Path, now: Any, keys: Keys) -> tuple[DlmsMeters, Record]:
+def started(tmp_path: Path, now: Any, keys: Keys, block_size: int = 0) -> tuple[DlmsMeters, Record]:
     record = Record(tmp_path / "record.jsonl")
-    return DlmsMeters(record, now.utc_ms, seed=7, password=PASSWORD, keys=keys), record
+    changed = partial(replace, block_size=block_size)
+    return DlmsMeters(record, now.utc_ms, seed=7, password=PASSWORD, keys=keys, changed=changed), record
 
 
 @pytest_asyncio.fixture
@@ -87,6 +89,26 @@ async def test_our_client_reads_a_ciphered_meter(
     if framing is Framing.WRAPPER:
         async with associated(HOST, port, framing, Access(), clock) as association:
             assert (await association.get(counter_of(access.client))).data.content == last
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("access", SECURED, ids=["gmac", "dedicated", "general", "sha256", "lls"])
+async def test_lists_and_general_blocks_in_a_ciphered_association(
+    tmp_path: Path, now: Any, clock: Clock, framing: Framing, access: Access
+) -> None:
+    """Several attributes with one question and one counter; a long answer in pieces of one ciphered APDU."""
+    pair, record = started(tmp_path, now, KEYS, block_size=200)
+    await pair.start()
+    meter, counters = pair._outlets[framing].meter, Block(1, 10)
+    async with associated(HOST, port_of(pair, framing), framing, access, clock, counters=counters) as association:
+        left = counters.left
+        name, again = await association.get_many([DEVICE_ID, DEVICE_ID])
+        assert name.data == again.data == data.octet_string(meter.plate.serial.encode())
+        assert counters.left == left - 1
+        assert (await association.get(BUFFER)).data == meter.get(BUFFER, None, access.client)
+        assert counters.left == left - 2
+    await pair.stop()
+    record.close()
 
 
 async def test_suite_two_over_a_socket(tmp_path: Path, now: Any, clock: Clock) -> None:
