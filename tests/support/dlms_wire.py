@@ -55,24 +55,18 @@ class Shelf:
         return AccessResult.SUCCESS
 
 
-class Wire:
-    """Carries what the session sends to the server and its answers back; `down` and `up` change them by their turn."""
+def half_of(server: Server, framing: Framing) -> WrapperServer | HdlcServer:
+    """The server behind a framing; of HDLC in small frames."""
+    return WrapperServer(server, 1) if framing is Framing.WRAPPER else HdlcServer(server, 1, size=FRAME_SIZE)
+
+
+class Conversation:
+    """Carries what a session sends to a server and its answers back; `down` and `up` change them by their turn."""
 
     def __init__(
-        self,
-        framing: Framing,
-        down: Change = unchanged,
-        up: Change = unchanged,
-        offered: Conformance = OURS & ~Conformance.GENERAL_BLOCK_TRANSFER,
+        self, session: Session, half: WrapperServer | HdlcServer, down: Change = unchanged, up: Change = unchanged
     ) -> None:
-        self.shelf = Shelf()
-        self.session = Session(ACCESS, framing)
-        sender = BlockSender(BLOCK_SIZE, 2, framing is Framing.WRAPPER)
-        blocks = sender if offered & Conformance.GENERAL_BLOCK_TRANSFER else None
-        server = Server(self.shelf, (ACCESS,), MAX_PDU, settable=self.shelf, offered=offered, sender=blocks)
-        self.half: WrapperServer | HdlcServer = WrapperServer(server, 1)
-        if framing is Framing.HDLC:
-            self.half = HdlcServer(server, 1, size=FRAME_SIZE)
+        self.session, self.half = session, half
         self.heard: list[bytes] = []  # what the server answered, in turns
         self.sent: list[bytes] = []
         self._down, self._up = down, up
@@ -107,6 +101,28 @@ class Wire:
         self.session.get(attribute)
         return self.run()
 
+    def release(self) -> Done | Failed:
+        """The end of both."""
+        self.session.release()
+        return self.run()
+
+
+class Wire(Conversation):
+    """Such a conversation with a shelf of objects."""
+
+    def __init__(
+        self,
+        framing: Framing,
+        down: Change = unchanged,
+        up: Change = unchanged,
+        offered: Conformance = OURS & ~Conformance.GENERAL_BLOCK_TRANSFER,
+    ) -> None:
+        self.shelf = Shelf()
+        sender = BlockSender(BLOCK_SIZE, 2, framing is Framing.WRAPPER)
+        blocks = sender if offered & Conformance.GENERAL_BLOCK_TRANSFER else None
+        server = Server(self.shelf, (ACCESS,), MAX_PDU, settable=self.shelf, offered=offered, sender=blocks)
+        super().__init__(Session(ACCESS, framing), half_of(server, framing), down, up)
+
     def get_list(self, *attributes: Attribute) -> Done | Failed:
         """Several."""
         self.session.get_list(attributes)
@@ -115,9 +131,4 @@ class Wire:
     def set(self, attribute: Attribute, value: Data) -> Done | Failed:
         """Set one."""
         self.session.set(attribute, value)
-        return self.run()
-
-    def release(self) -> Done | Failed:
-        """The end of both."""
-        self.session.release()
         return self.run()
