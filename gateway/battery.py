@@ -2,7 +2,8 @@
 
 A meter's model is found by what the configuration gives of its identity (manufacturer, version, medium). Where that
 fits several models, the strictest of them counts, and it is said that the model is not sure. Every visit is one
-question; repeated ones come on top.
+question. What comes on top is not foreseeable, and only said: questions repeated after a lost answer, and the one or
+two further looks at a reading that is hard to believe (`plausible`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass, replace
 from gateway.config import MbusBus, MbusDevice
 from protocols.models import mbus as models
 from protocols.models.mbus import DAY_S
+
+ON_TOP = "repeated questions and second looks at a doubtful reading come on top"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Use:
         if self.allowed_a_day is None:
             return f"{asked}; no source says how often its battery allows"
         interval = "" if self.minimum_interval_s is None else f" and {self.minimum_interval_s} s apart"
-        return f"{asked}; its battery: at most {self.allowed_a_day} times a day{interval} ({self.says})"
+        return f"{asked}; its battery: at most {self.allowed_a_day} times a day{interval} ({self.says}); {ON_TOP}"
 
 
 def uses(bus: MbusBus) -> list[Use]:

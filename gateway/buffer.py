@@ -96,7 +96,11 @@ class Buffer:
         self._disk.close()
 
     def settle_log(self) -> None:
-        """What a process before us wrote, and perhaps could not sync, is on the disk when this returns."""
+        """What a process before us wrote, and perhaps could not sync, is on the disk when this returns.
+
+        Raises:
+            WriteFailed: the disk does not take it now; nothing counts before it does.
+        """
         self._disk.settle_log()
 
     def chain(self) -> Chain:
@@ -172,8 +176,9 @@ class Buffer:
 
         Raises:
             BufferDamaged: its pages do not read, or hold what no batch holds.
-            WriteFailed: the disk does not give it.
+            WriteFailed: the disk does not give it, or has not taken yet what a process before us wrote.
         """
+        self._disk.settle_log()
         query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
         row = next(iter(self._disk.read(query, batch)), None)
         return None if row is None else content_of(row)

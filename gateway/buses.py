@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
@@ -11,6 +13,26 @@ from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader
 from gateway.schedule import Schedule
 from gateway.settled import Positions
+from gateway.writer import Writer
+
+if TYPE_CHECKING:
+    from gateway.counters import CounterStore
+
+
+class Counting:
+    """Where invocation counters are kept; the store is made, once, when a DLMS bus is there."""
+
+    def __init__(self, folder: Path, writer: Writer | None = None) -> None:
+        self._folder, self._writer = folder, writer
+        self._store: CounterStore | None = None
+
+    def store(self, clock: GatewayClock) -> CounterStore:
+        """The one store of all buses: two meters may share a key."""
+        if self._store is None:
+            from gateway.counters import CounterStore  # noqa: PLC0415
+
+            self._store = CounterStore(self._folder, clock.utc_ms, self._writer)
+        return self._store
 
 
 def pollers(
@@ -20,22 +42,36 @@ def pollers(
     clock: GatewayClock,
     sink: Sink,
     lines: Lines = MACHINE,
+    writer: Writer | None = None,
 ) -> list[BusPoller]:
-    """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`."""
+    """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
+
+    `writer` writes what must be on the disk before a meter is asked (invocation counters).
+    """
     keep = configuration.seal.keep_telegrams
+    counters = Counting(configuration.state_folder, writer)
     return [
-        BusPoller(bus.name, reader(bus, positions, clock, keep, lines), Schedule(bus.device, slots), clock, sink)
+        BusPoller(
+            bus.name, reader(bus, positions, clock, keep, lines, counters), Schedule(bus.device, slots), clock, sink
+        )
         for bus in configuration.bus
     ]
 
 
-def reader(bus: Bus, positions: Positions, clock: GatewayClock, keep: bool, lines: Lines = MACHINE) -> Reader:
-    """The reader of a bus; nothing is opened yet."""
+def reader(
+    bus: Bus,
+    positions: Positions,
+    clock: GatewayClock,
+    keep: bool,
+    lines: Lines = MACHINE,
+    counting: Counting | None = None,
+) -> Reader:
+    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`."""
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines)
+            return _dlms(bus, positions, clock, lines, counting)
         case ModbusBus():
             return _modbus(bus, clock)
 
@@ -46,11 +82,12 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader
     return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
 
 
-def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines) -> Reader:
+def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines, counting: Counting | None) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
+    counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, open_serial=on_line)
+    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

@@ -79,7 +79,10 @@ def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
 @click.argument("telegram", nargs=-1, required=True, metavar="HEX")
 @_json
 def decode(telegram: tuple[str, ...], as_json: bool) -> None:
-    """Explain an M-Bus telegram byte by byte, offline; HEX is a whole link frame, or - for one a line on stdin."""
+    """Explain an M-Bus or DLMS/COSEM telegram byte by byte, offline; HEX is whole frames, or - for one a line on stdin.
+
+    M-Bus link frames; HDLC frames, TCP wrapper messages, bare APDUs and data of DLMS/COSEM: told by how they begin.
+    """
     from gateway import cli_decode  # noqa: PLC0415
 
     if telegram == ("-",):

@@ -1,6 +1,8 @@
 """What the command `decode` does: telegrams explained offline; an explanation goes to stdout, an error to stderr.
 
-With `-` every line of standard input is a telegram and has an answer of its own on stdout, an error too.
+Of which protocol a telegram is, its first bytes say: 68, 10 and E5 begin M-Bus frames (a long one whose CI is below 20
+carries DLMS/COSEM), all else that is known is DLMS/COSEM. With `-` every line of standard input is a telegram and has
+an answer of its own on stdout, an error too.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ from dataclasses import asdict
 
 import click
 
+from protocols.dlms import frames as dlms_frames
+from protocols.dlms import layout as dlms_layout
 from protocols.errors import MeterError
 from protocols.mbus import explain, layout, link, telegram
 from protocols.mbus.link import Frame
 from protocols.mbus.telegram import Telegram
+
+MBUS_STARTS = frozenset(kind.value for kind in link.Kind)
 
 
 def decode(written: str, as_json: bool) -> None:
@@ -23,16 +29,11 @@ def decode(written: str, as_json: bool) -> None:
     Raises:
         MeterError: it does not decode; what can be said of its bytes is printed first.
     """
-    frame = link.parse(explain.octets_of(written))
-    if as_json:
-        click.echo(json.dumps(asdict(explain.in_seconds(explain.explain(frame)))))
-        return
-    try:
-        answer = _answer(frame)
-    except MeterError:
-        click.echo("\n".join(layout.lines(frame, None)))
-        raise
-    click.echo("\n".join(layout.lines(frame, answer)))
+    octets = explain.octets_of(written.lstrip("\ufeff"))
+    if dlms_frames.is_over_mbus(octets) or (octets[0] not in MBUS_STARTS and dlms_layout.is_dlms(octets)):
+        _decode_dlms(octets, as_json)
+    else:
+        _decode_mbus(octets, as_json)
 
 
 def decode_lines(telegrams: Iterable[str], as_json: bool) -> None:
@@ -46,6 +47,29 @@ def decode_lines(telegrams: Iterable[str], as_json: bool) -> None:
             click.echo(json.dumps({"error": str(error)}) if as_json else str(error))
         if not as_json:
             click.echo()
+
+
+def _decode_mbus(octets: bytes, as_json: bool) -> None:
+    frame = link.parse(octets)
+    if as_json:
+        click.echo(json.dumps(asdict(explain.in_seconds(explain.explain(frame)))))
+        return
+    try:
+        answer = _answer(frame)
+    except MeterError:
+        click.echo("\n".join(layout.lines(frame, None)))
+        raise
+    click.echo("\n".join(layout.lines(frame, answer)))
+
+
+def _decode_dlms(octets: bytes, as_json: bool) -> None:
+    found = dlms_layout.explained(octets)
+    if not as_json:
+        click.echo("\n".join(dlms_layout.lines(found)))
+    if found.error is not None:
+        raise found.error
+    if as_json:
+        click.echo(json.dumps(dlms_layout.as_json(found)))
 
 
 def _answer(frame: Frame) -> Telegram | None:

@@ -92,6 +92,8 @@ def _rows(found: Visited, parts: list[ShownTelegram]) -> Iterator[str]:
     yield f"{who} ({first.medium_name or 'not said'}), address {first.address}"
     status = ", ".join(row["status"]) or "nothing to report"
     yield f"read {row['at']}, {row['round_trip_ms']} ms, {len(parts)} telegram(s); status: {status}"
+    if row["partial"] or row["more"]:
+        yield "the answer broke off: not all that the meter has is here"
     records = [record for each in parts for record in each.records]
     width = max((len(_place(each)) for each in records), default=0)
     for each in records:

@@ -30,6 +30,7 @@ MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
 NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"  # of buses and devices; they go under the seal
 GATEWAY = r"^[a-z0-9-]{3,32}$"
+METER_SECRETS = ("password_file", "encryption_key_file", "authentication_key_file")  # paths of a DLMS meter
 
 Name = Annotated[
     str,
@@ -48,6 +49,17 @@ Obis = Annotated[
     ),
 ]
 Serial = Annotated[str, Field(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
+Credential = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
+    Wanted("a credential's name in quotes: 1 to 64 letters, digits, dots, - or _"),
+]
+SecretFile = Annotated[Path, Field(strict=False), Wanted("the path of a file in quotes")]
+Title = Annotated[
+    str,
+    Field(pattern=r"^[0-9A-Fa-f]{16}$"),
+    Wanted("a system title in quotes: 8 bytes as 16 hex digits", "three letters, then a number of your own"),
+]
 Folder = Annotated[Path, Field(strict=False), Wanted("a folder's path in quotes")]
 
 
@@ -172,7 +184,7 @@ class DlmsDevice(_Device):
     """A DLMS/COSEM meter; `client` and `server` are its addresses in the association.
 
     `registers` are read at every visit, `profile` from where the last stored row ended; when nothing was ever stored,
-    from `history_days` before the meter's clock. The password of low-level authentication is in a file or a credential.
+    from `history_days` before the meter's clock. Password and keys are in files or credentials.
     """
 
     client: int = Field(default=16, ge=1, le=0x3FFF, description="Client address: 16 is the public one.")
@@ -196,25 +208,59 @@ class DlmsDevice(_Device):
     ] = Field(
         default="", description="With mode-e, where several meters hear one head: the device address of this one."
     )
-    auth: Literal["none", "lls"] = Field(
-        default="none", description="Authentication: none, or lls (low-level, by password)."
+    auth: Literal["none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256"] = Field(
+        default="none",
+        description="Authentication: none, lls (low-level, by password), or high-level: hls-gmac with the keys, the "
+        "others with the password as their secret.",
     )
-    password_file: Annotated[Path, Field(strict=False), Wanted("the path of a file in quotes")] | None = Field(
+    password_file: SecretFile | None = Field(
         default=None,
         description="File that holds the password, readable by the daemon alone (chmod 600).",
         examples=["secrets/main-meter"],
     )
-    password_credential: (
-        Annotated[
-            str,
-            Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
-            Wanted("a credential's name in quotes: 1 to 64 letters, digits, dots, - or _"),
-        ]
-        | None
-    ) = Field(
+    password_credential: Credential | None = Field(
         default=None,
         description="systemd credential that holds the password, in place of a file.",
         examples=["main-meter"],
+    )
+    ciphering: Literal["none", "authenticated", "encrypted", "both"] = Field(
+        default="none", description="How what is said is protected, as the meter's security policy wants it."
+    )
+    suite: Literal[0, 1, 2] = Field(
+        default=0, description="Security suite: 0 and 1 have keys of 16 bytes, 2 of 32 bytes."
+    )
+    encryption_key_file: SecretFile | None = Field(
+        default=None,
+        description="File that holds the global unicast encryption key in hex digits (chmod 600).",
+        examples=["secrets/main-meter.encryption"],
+    )
+    encryption_key_credential: Credential | None = Field(
+        default=None, description="systemd credential in place of that file.", examples=["main-meter.encryption"]
+    )
+    authentication_key_file: SecretFile | None = Field(
+        default=None,
+        description="File that holds the global authentication key in hex digits (chmod 600).",
+        examples=["secrets/main-meter.authentication"],
+    )
+    authentication_key_credential: Credential | None = Field(
+        default=None, description="systemd credential in place of that file.", examples=["main-meter.authentication"]
+    )
+    system_title: Title | None = Field(
+        default=None,
+        description="Our system title, with keys and with hls-sha256: another one for each gateway.",
+        examples=["504C420000000001"],
+    )
+    meter_title: Title | None = Field(
+        default=None,
+        description="The meter's system title: checked, and used where the meter sends none.",
+        examples=["4B414D0000000002"],
+    )
+    dedicated: bool = Field(default=False, description="Use a key of its own for each association.")
+    general_ciphering: bool = Field(
+        default=False, description="Use the general form of ciphering instead of that of each service."
+    )
+    challenge_bytes: int = Field(
+        default=16, ge=8, le=64, description="Length of our challenge; some meters fail above 16."
     )
     registers: Annotated[tuple[Obis, ...], Field(max_length=63, strict=False)] = Field(
         default=("1-0:1.8.0.255", "1-0:2.8.0.255"), description="Registers that are read at every visit."
@@ -456,11 +502,12 @@ def _placed(bus: Bus, folder: Path) -> Bus:
         bus = bus.model_copy(update={"port": str(folder / bus.port)})
     if not isinstance(bus, DlmsBus):
         return bus
-    devices = tuple(
-        each if each.password_file is None else each.model_copy(update={"password_file": folder / each.password_file})
-        for each in bus.device
-    )
-    return bus.model_copy(update={"device": devices})
+    return bus.model_copy(update={"device": tuple(_secrets_placed(each, folder) for each in bus.device)})
+
+
+def _secrets_placed(device: DlmsDevice, folder: Path) -> DlmsDevice:
+    given = {key: getattr(device, key) for key in METER_SECRETS}
+    return device.model_copy(update={key: folder / path for key, path in given.items() if path is not None})
 
 
 def configuration_content(configuration: Configuration) -> bytes:

@@ -18,6 +18,7 @@ SEALING_FILES = (
     "config.py",
     "core.py",
     "dlms.py",
+    "dlms_access.py",
     "exchanges.py",
     "mbus.py",
     "modbus.py",

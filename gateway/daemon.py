@@ -81,7 +81,9 @@ class _Daemon:
             surroundings.random,
             self._sealed,
         )
-        self._pollers = pollers(configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines)
+        self._pollers = pollers(
+            configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines, self._writer
+        )
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._gaps_due = bool(known.gaps)

@@ -36,7 +36,7 @@ class Disk:
             NotDurable: it could lose commits in a power cut.
             sqlite3.DatabaseError: damaged.
         """
-        self.path, self.full = path, False
+        self.path, self.full, self._settled = path, False, False
         self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
         self._reserve = path.with_name(schema.RESERVE_FILE)
         self._database: sqlite3.Connection | None = schema.connect(path, max_bytes)
@@ -115,18 +115,28 @@ class Disk:
                     pass
 
     def settle_log(self) -> None:
-        """Make durable what is visible: a process before us may have ended after a sync that failed.
+        """Make durable what is visible; until that is done no write counts, and nothing of it may leave.
+
+        Raises:
+            WriteFailed: the disk does not take it now.
+        """
+        if not self._settled:
+            self.write(lambda database: None)
+
+    def _settle(self, database: sqlite3.Connection) -> None:
+        """What is visible may not be on the disk: a process before us may have ended after a sync that failed.
 
         It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
-        old one be played over it. Where the disk takes nothing now the first commit tells.
+        old one be played over it. What is committed behind a log that has a hole would be lost in a power cut.
         """
-        with suppress(*schema.FAULTS):
-            self.opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.opened().execute("PRAGMA user_version = 0")
+        if not self._settled:
+            schema.settle(database)
+            self._settled = True
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._faults():
             database = self.opened()
+            self._settle(database)
             database.execute("BEGIN IMMEDIATE")
             try:
                 result = work(database)

@@ -7,27 +7,30 @@ and the capture period are read in every visit: a meter whose firmware was chang
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
+from gateway.counters import CounterStore
+from gateway.dlms_access import access_of
 from gateway.dlms_lines import OpenLine, way
 from gateway.exchanges import spanning
-from gateway.faults import RowWithoutTime
+from gateway.faults import CountersUnusable, RowWithoutTime
 from gateway.lines import OpenTcp
-from gateway.password import password_of
 from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols import obis
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
-from protocols.dlms.access import Access, Auth
+from protocols.dlms.access import Access
+from protocols.dlms.breaches import CounterRefused, CounterWentBack, MeterNotProven
+from protocols.dlms.counters import Counters
 from protocols.dlms.faults import AccessRefused, PasswordRefused
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
-from protocols.errors import AnotherMeter, MeterError
+from protocols.errors import AnotherMeter, LinkError, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports import exchange
 from protocols.transports.dlms import Association, Got
@@ -35,6 +38,9 @@ from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S = 86_400
+PUBLIC = 16  # the client that may read the invocation counters of others (0-0:43.1.x)
+# Nobody seals the public client's answer: one beyond this would use up what is left of the numbers.
+MOST_HEARD = 0xF000_0000
 LOCKOUT_MS = 1_200_000  # a refused password is not tried again for so long: three times an hour locks no meter
 QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
@@ -56,7 +62,8 @@ class _Meter:
     newest: Row | None = None  # the last row that was handed on
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
     told: bool = False  # ... and was raised already: it holds up no further rows
-    refused: tuple[bytes, int, PasswordRefused] | None = None  # a password, until when it is not tried again, and why
+    # How it was entered when it refused, until when that is not tried again, and why.
+    refused: tuple[Access, int, PasswordRefused | MeterNotProven] | None = None
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
@@ -78,6 +85,7 @@ class DlmsReader:
         positions: where each device's load profile ended.
         clock: for stamps.
         open_line: connects, or raises LinkError.
+        counters: what ciphered meters are asked with.
         open_serial: opens the line of a bus that is one, or raises LinkError.
     """
 
@@ -87,10 +95,11 @@ class DlmsReader:
         positions: Positions,
         clock: GatewayClock,
         open_line: OpenTcp = TcpLine.open,
+        counters: CounterStore | None = None,
         *,
         open_serial: OpenLine | None = None,
     ) -> None:
-        self._positions, self._clock = positions, clock
+        self._positions, self._clock, self._counters = positions, clock, counters
         self._way = way(bus, open_line, open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
 
@@ -102,20 +111,21 @@ class DlmsReader:
             MeterError: the meter refuses, is another one, or does not answer.
         """
         meter = self._meters[due.device.name]
-        found: list[Got] = []
         values: list[Value] = []
         async with self._associated(meter) as association:
             identity = await _identity(association, meter.device)
-            for attribute in meter.registers:
-                scaler = await _scaler(association, attribute)
-                found.append(await association.get(attribute))
-                values.append(objects.value(attribute, found[-1].data, scaler))
-            found.append(await association.get(objects.CLOCK_TIME))
+            scalers = [each.scaler for each in meter.registers if each.scaler is not None]
+            asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
+            found = await association.get_many(asked)
+        shown = dict(zip(asked, found, strict=True))
+        for attribute in meter.registers:
+            scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
+            values.append(objects.value(attribute, shown[attribute].data, scaler))
         values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
         meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
-        shown = meter.clock if values[-1].state is State.OK else None
+        time = meter.clock if values[-1].state is State.OK else None
         made, name = self._exchange(found), meter.device.name
-        return [Reading(identity, name, None, How.READ, due.slot_ms, shown, made, None, Status.NONE, tuple(values))]
+        return [Reading(identity, name, None, How.READ, due.slot_ms, time, made, None, Status.NONE, tuple(values))]
 
     async def rows(self, device: str) -> list[Reading]:
         """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
@@ -164,11 +174,9 @@ class DlmsReader:
         period = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_PERIOD))
         meter.period_s = axdr.whole(period.data, "capture period")
         columns = profile.columns(captured.data)
-        scalers = {}
-        for column in columns:
-            scaler = await _scaler(association, column.attribute)
-            if scaler is not None:
-                scalers[column.attribute] = scaler
+        scaled = {each.attribute: each.attribute.scaler for each in columns if each.attribute.scaler is not None}
+        found = await association.get_many(list(scaled.values()))
+        scalers = {each: ScalerUnit.from_data(got.data) for each, got in zip(scaled, found, strict=True)}
         return columns, scalers
 
     def _handed_on(self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange) -> list[Reading]:
@@ -177,24 +185,79 @@ class DlmsReader:
 
     @asynccontextmanager
     async def _associated(self, meter: _Meter) -> AsyncIterator[Association]:
-        """An association; a password that was refused is tried again when it is another, or after a while.
+        """An association; a secret that was refused is tried again when it is another, or after a while.
 
         Raises:
-            PasswordRefused: it was, now or not long ago: meters lock a client that tries too often.
+            PasswordRefused, MeterNotProven: it was, now or not long ago: meters lock a client that tries too often.
+            CounterWentBack: the meter's invocation counter is lower than before.
         """
-        device, password = meter.device, password_of(meter.device) or b""
-        if meter.refused is not None and meter.refused[0] == password and self._clock.mono_ms() < meter.refused[1]:
+        access = access_of(meter.device)
+        if meter.refused is not None and meter.refused[0] == access and self._clock.mono_ms() < meter.refused[1]:
             raise meter.refused[2]
-        auth = Auth.LLS if device.auth == "lls" else Auth.NONE
-        access = Access(device.client, device.server, device.physical, auth, password, device.address_bytes)
-        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
+        counters = await self._block(access)
         try:
-            async with self._way.associated(device, access, times) as association:
+            async with self._opened(meter.device, access, counters) as association:
+                await self._check_counter(meter, access, association)
                 meter.refused = None
                 yield association
-        except PasswordRefused as error:
-            meter.refused = (password, self._clock.mono_ms() + LOCKOUT_MS, error)
+                await self._keep_counter(meter, access, association)
+        except CounterRefused as error:
+            if not await self._caught_up(meter.device, access):
+                meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
             raise
+        except (PasswordRefused, MeterNotProven) as error:
+            meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
+            raise
+
+    def _opened(
+        self, device: DlmsDevice, access: Access, counters: Counters | None
+    ) -> AbstractAsyncContextManager[Association]:
+        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
+        return self._way.associated(device, access, times, counters)
+
+    async def _block(self, access: Access) -> Counters | None:
+        """Counters that are ours alone; None where none are needed."""
+        if access.security is None:
+            return None
+        return await self._store().block(access.title, access.security.keys)
+
+    def _store(self) -> CounterStore:
+        if self._counters is None:
+            raise CountersUnusable("a state folder for invocation counters", "none", "this command")
+        return self._counters
+
+    async def _check_counter(self, meter: _Meter, access: Access, association: Association) -> None:
+        """A counter that went down is told once, where the meter has proven who it is; else it is refused for good."""
+        came = association.counter_seen
+        if access.security is None or came is None:
+            return
+        before = await self._store().seen(meter.device.name, access.security.keys)
+        if before is None or came > before:
+            return
+        if access.auth.is_high:
+            await self._store().saw(meter.device.name, access.security.keys, came)
+        raise CounterWentBack(f"an invocation counter above {before}", str(came), meter.device.name)
+
+    async def _keep_counter(self, meter: _Meter, access: Access, association: Association) -> None:
+        if access.security is not None and association.counter_seen is not None:
+            await self._store().saw(meter.device.name, access.security.keys, association.counter_seen)
+
+    async def _caught_up(self, device: DlmsDevice, access: Access) -> bool:
+        """Whether the public client says which counter the meter heard last: the next visit begins above it."""
+        if access.security is None:
+            return False
+        public = Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
+        name = bytes((0, 0, 43, 1, access.client & 0xFF, 255))
+        try:
+            async with self._opened(device, public, None) as association:
+                found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
+            heard = axdr.whole(found.data, "invocation counter")
+        except (MeterError, LinkError):
+            return False
+        if not 0 <= heard <= MOST_HEARD:
+            return False
+        await self._store().raise_to(access.title, access.security.keys, heard)
+        return True
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
@@ -273,12 +336,6 @@ async def _identity(association: Association, device: DlmsDevice) -> Identity:
         raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
-
-
-async def _scaler(association: Association, attribute: Attribute) -> ScalerUnit | None:
-    if attribute.scaler is None:
-        return None
-    return ScalerUnit.from_data((await association.get(attribute.scaler)).data)
 
 
 def _later(time: MeterTime, seconds: int) -> MeterTime:

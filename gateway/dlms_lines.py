@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.lines import Opened, OpenTcp
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.counters import Counters
 from protocols.dlms.opening import Opening
 from protocols.dlms.timing import Timing
 from protocols.transports.dlms import Association, associated, associated_on
@@ -22,7 +23,9 @@ OpenLine = Callable[[], Awaitable[Opened]]
 class Way(Protocol):
     """How the meters of a bus are reached; one association at a time."""
 
-    def associated(self, device: DlmsDevice, access: Access, times: Clock) -> AbstractAsyncContextManager[Association]:
+    def associated(
+        self, device: DlmsDevice, access: Access, times: Clock, counters: Counters | None
+    ) -> AbstractAsyncContextManager[Association]:
         """An association with one meter.
 
         Raises:
@@ -42,9 +45,11 @@ class TcpWay:
         self._host, self._port, self._open = split.hostname or "", split.port or 0, open_line
         self._framing = Framing.HDLC if split.scheme.endswith("hdlc") else Framing.WRAPPER
 
-    def associated(self, device: DlmsDevice, access: Access, times: Clock) -> AbstractAsyncContextManager[Association]:
+    def associated(
+        self, device: DlmsDevice, access: Access, times: Clock, counters: Counters | None
+    ) -> AbstractAsyncContextManager[Association]:
         """Over a connection of its own."""
-        return associated(self._host, self._port, self._framing, access, times, open_line=self._open)
+        return associated(self._host, self._port, self._framing, access, times, open_line=self._open, counters=counters)
 
     def let_go(self) -> None:
         """Nothing is held between visits."""
@@ -58,7 +63,9 @@ class SerialWay:
         self._opened: Opened | None = None
 
     @asynccontextmanager
-    async def associated(self, device: DlmsDevice, access: Access, times: Clock) -> AsyncIterator[Association]:
+    async def associated(
+        self, device: DlmsDevice, access: Access, times: Clock, counters: Counters | None
+    ) -> AsyncIterator[Association]:
         """Over the line, with a link of its own."""
         if self._opened is None:
             self._opened = await self._open()
@@ -67,7 +74,7 @@ class SerialWay:
             opening = Opening(device.opening_address, self._bus.baud)
             baud = (await opened_in_mode_e(self._opened.line, opening)).baud
         timing = Timing(baud, self._opened.slack_ms, self._bus.answer_ms)
-        async with associated_on(self._opened.line, access, times, timing) as association:
+        async with associated_on(self._opened.line, access, times, timing, counters) as association:
             yield association
 
     def let_go(self) -> None:

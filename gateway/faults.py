@@ -39,6 +39,20 @@ class PasswordUnusable(ConfigurationError):  # noqa: N818
     do = "write the password into it, give it to the daemon's user and run chmod 600 on it"
 
 
+class KeyUnusable(ConfigurationError):  # noqa: N818
+    """The file or credential with a meter's key is missing, readable by others, or no key of the meter's suite."""
+
+    code = "PLB-C227"
+    do = "write the key into it as hex digits, give it to the daemon's user and run chmod 600 on it"
+
+
+class CountersUnusable(ConfigurationError):  # noqa: N818
+    """The file of invocation counters cannot be read or written: without it a counter could be used twice."""
+
+    code = "PLB-C228"
+    do = "give the state folder to the daemon's user; remove the file where it is damaged: counters go on by the clock"
+
+
 class NotEnrolled(ConfigurationError):  # noqa: N818
     """A key or the trust document is not there yet."""
 

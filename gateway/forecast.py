@@ -1,8 +1,9 @@
 """How much of its time each bus needs for its meters: what a technician wants to know before, not after.
 
 M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of mean and of greatest length; a meter with
-a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. DLMS and
-Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
+a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. Each
+meter is asked once a slot: repeated questions, and second looks at a reading that is hard to believe, come on top. DLMS
+and Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
 DLMS on a serial line: every frame of both associations of a visit at the line's speed, and an assumed time for each
 answer, at worst the one that is configured.
 """
@@ -20,6 +21,7 @@ LONGEST_BYTES = 255  # the longest that one length byte can announce, about
 ROUND_TRIP_MS = 250  # assumed of one question over TCP: a serial server at 9600 baud behind it, or a mobile link
 SELECTED_TURNS = 3  # selection, question, deselection
 DLMS_OPENING = 4  # AARQ, release, device id, clock
+HLS_PROOF = 1
 HDLC_OPENING = 2  # SNRM, DISC
 PROFILE_TURNS = 2  # the rows of a visit in two blocks
 LINE_TURNS = 6  # of an association on a serial line: SNRM, AARQ, name, device id, RLRQ, DISC
@@ -94,6 +96,7 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
         return _line_ms(bus, device, LINE_ANSWER_MS if size == MEAN_BYTES else bus.answer_ms)
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
+        turns += HLS_PROOF if device.auth.startswith("hls") else 0
         return ROUND_TRIP_MS * (turns + (HDLC_OPENING if (bus.url or "").startswith("tcp+hdlc") else 0))
     return ROUND_TRIP_MS * (_blocks(device.model) if isinstance(device, ModbusDevice) else 1)
 
@@ -129,8 +132,10 @@ def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
 def _assumption(bus: Bus) -> str:
     if isinstance(bus, MbusBus):
         trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
+        if bus.url is not None and bus.url.startswith("tcp://"):
+            trip += ", which must be set to this speed itself"
         sizes = f"answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
-        return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}"
+        return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}; each asked once a slot"
     if isinstance(bus, DlmsBus) and bus.on_line:
         trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
         return f"HDLC at {bus.baud} baud, {LINE_ANSWER_MS} ms for each answer, at worst {bus.answer_ms} ms{trip}"

@@ -15,7 +15,7 @@ from gateway.battery import Use
 from gateway.config import Configuration, DlmsDevice, MbusBus
 from gateway.findings import Finding, Mark, failed
 from gateway.forecast import Forecast, forecast
-from gateway.password import password_of, password_path
+from gateway.password import key_paths, keys_of, password_of, password_path
 from protocols.errors import PlombaError
 from protocols.transports.keyfiles import read_box, read_signing
 from protocols.transports.tls import load_tls_key
@@ -142,7 +142,10 @@ def dated(what: str, before: str, found: x509.Certificate, now: datetime.datetim
 def _passwords(configuration: Configuration) -> Iterator[Finding]:
     for bus in configuration.bus:
         for device in bus.device:
-            if not isinstance(device, DlmsDevice) or device.auth == "none":
+            if not isinstance(device, DlmsDevice):
+                continue
+            yield from _meter_keys(device)
+            if device.password_file is None and device.password_credential is None:
                 continue
             what = f"password of {device.name}"
             try:
@@ -151,3 +154,15 @@ def _passwords(configuration: Configuration) -> Iterator[Finding]:
                 yield failed(f"{what} {error.where}", error)
             else:
                 yield Finding(Mark.OK, what, str(password_path(device)))
+
+
+def _meter_keys(device: DlmsDevice) -> Iterator[Finding]:
+    what = f"keys of {device.name}"
+    try:
+        keys = keys_of(device)
+        paths = key_paths(device)
+    except PlombaError as error:
+        yield failed(f"{what} {error.where}", error)
+        return
+    if keys is not None:
+        yield Finding(Mark.OK, what, " and ".join(map(str, paths)))

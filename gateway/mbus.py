@@ -154,6 +154,8 @@ def readings(
     status = Status.NONE
     for each in decoded:
         status |= each.status | (Status.PARTIAL if each.partial else Status.NONE)
+    if decoded[-1].more:  # what should follow did not come, or is too much
+        status |= Status.PARTIAL
     shown = meter_time(*decoded)
     parts = [found[at : at + limits.REGISTERS] for at in range(0, len(found), limits.REGISTERS)] or [()]
     return [

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from cryptography import x509
 
 from gateway import enrol
-from gateway.buses import reader
+from gateway.buses import Counting, reader
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, Device, DlmsBus, MbusBus, MbusDevice
 from gateway.findings import Finding, Mark, failed
@@ -39,9 +39,10 @@ _RESOLUTION = {Precision.SECOND: "1 s", Precision.MINUTE: "1 min", Precision.DAY
 
 async def devices(configuration: Configuration, clock: GatewayClock) -> AsyncIterator[Finding]:
     """Each device of each bus, read once."""
+    counting = Counting(configuration.state_folder)
     for bus in configuration.bus:
         try:
-            found = reader(bus, Positions({}), clock, False)
+            found = reader(bus, Positions({}), clock, False, counting=counting)
         except PlombaError as error:  # a model or a device that cannot be read as it is configured
             yield failed(f"bus {bus.name}", error)
             continue

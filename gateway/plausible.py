@@ -13,7 +13,7 @@ A doubtful reading is read again, and then once more where the two do not agree.
 opinion about each counter, show the same where one has no valid value, and between which no counter grew by more than
 a slot's worth - are taken: what the meter really shows is sealed however odd it is. Three that disagree are a fault of
 the meter, `StepNotConfirmed`; what was seen is remembered for the next try. A doubtful reading whose repetition stays
-out is never sealed.
+out is never sealed: no state of a reading says "perhaps"; it is in the log, and remembered for the next try.
 
 The first reading after a start is taken as it is: there is no step yet, and a slot that is nearly over must be read
 within it. Steps until a rate is known are read twice where the bus has the time (a forecast of at most half of what
@@ -26,6 +26,7 @@ than `UNSTEADY` times, confirmed each time, is none, and is not looked at any mo
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from fractions import Fraction
 import structlog
 
 from gateway.faults import StepNotConfirmed
+from protocols.errors import LinkError, MeterError
 from protocols.reading import Float32, Identity, NativeKey, Number, Protocol, Reading, Scaled, State, Value
 
 UNITS = frozenset({"Wh", "J", "cal", "VA.h", "var.h", "m3", "kg", "[cft_i]"})
@@ -97,7 +99,7 @@ class Plausible:
         mine = self._meters.setdefault(device, _Meter())
         earlier, visit = tuple(mine.open), list[Seen]()
         for _ in range(READS):
-            seen = self._judged(mine, await read())
+            seen = self._judged(mine, await _heard(read, visit, device))
             visit.append(seen)
             if seen.doubtful == frozenset() and len(visit) == 1:
                 return self._take(mine, seen, visit, device)
@@ -139,14 +141,21 @@ class Plausible:
 
     def _take(self, mine: _Meter, seen: Seen, visit: list[Seen], device: str) -> list[Reading]:
         if len(visit) > 1 and mine.last is not None:
-            telegrams = [each.found[0].exchange.telegram.hex() for each in visit]
-            names = [str(key) for key in _keys(visit)]
-            log.info(
-                "step-read-again", device=device, registers=names, taken=visit.index(seen) + 1, telegrams=telegrams
-            )
+            names, taken = [str(key) for key in _keys(visit)], visit.index(seen) + 1
+            log.info("step-read-again", device=device, registers=names, taken=taken, telegrams=_telegrams(visit))
         _learn(mine, seen)
         mine.last, mine.open = seen, []
         return seen.found
+
+
+async def _heard(read: Read, visit: list[Seen], device: str) -> list[Reading]:
+    """One more answer; where it stays out, what came before it in this visit is in the log: it will not be sealed."""
+    try:
+        return await read()
+    except (MeterError, LinkError, asyncio.CancelledError):  # cancelled: the poll has taken too long
+        if visit:
+            log.info("step-not-read-again", device=device, telegrams=_telegrams(visit))
+        raise
 
 
 def counters(found: Iterable[Reading]) -> dict[NativeKey, Count]:
@@ -185,14 +194,15 @@ def _exact(bits: int) -> Fraction:
 def _agree(one: Seen, other: Seen, mine: _Meter, slot_ms: int) -> bool:
     """Whether two readings of one opinion, `one` before `other`, differ by a slot's growth at most.
 
-    Where no rate is known yet the step that is to be confirmed says how much may be added meanwhile.
+    Where no rate is known yet the step that is to be confirmed says how much may be added meanwhile. Of a meter that
+    stands where another one stood nothing is known: neither rate nor step is its own.
     """
     if not _alike(one, other):
         return False
     passed_ms = max(slot_ms, other.mono_ms - one.mono_ms)
-    before = {} if mine.last is None else mine.last.counts
+    before, rates = _known(mine, one.identity)
     for key, first in one.counts.items():
-        now, rate = other.counts[key], mine.rates.get(key)
+        now, rate = other.counts[key], rates.get(key)
         if rate is not None:
             grown = GENEROUS * rate * passed_ms
         else:
@@ -200,6 +210,11 @@ def _agree(one: Seen, other: Seen, mine: _Meter, slot_ms: int) -> bool:
         if not 0 <= now.value - first.value <= max(CLOSE * now.step, grown):
             return False
     return True
+
+
+def _known(mine: _Meter, who: Identity) -> tuple[dict[NativeKey, Count], dict[NativeKey, Fraction]]:
+    """What is remembered of this very meter: its counters and their rates."""
+    return ({}, {}) if mine.last is None or mine.last.identity != who else (mine.last.counts, mine.rates)
 
 
 def _even(visit: list[Seen]) -> bool:
@@ -221,6 +236,10 @@ def _even(visit: list[Seen]) -> bool:
 def _alike(one: Seen, other: Seen) -> bool:
     same = one.identity == other.identity and one.doubtful == other.doubtful
     return same and one.counts.keys() == other.counts.keys() and one.invalid == other.invalid
+
+
+def _telegrams(visit: list[Seen]) -> list[str]:
+    return [each.found[0].exchange.telegram.hex() for each in visit]
 
 
 def _keys(visit: list[Seen]) -> list[NativeKey]:

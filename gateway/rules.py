@@ -11,12 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from gateway import rules_mbus, rules_serial
+from gateway import rules_dlms, rules_mbus, rules_serial
 from gateway.entries import Entry
 from protocols import obis
 from protocols.settings import slips
 from protocols.settings.document import Document
-from protocols.settings.locate import KeyPath
 from protocols.settings.problems import Level, Problem
 from protocols.settings.words import SIMILAR, nearest
 
@@ -24,8 +23,9 @@ DAY_S = 86_400
 PORTS = 65_535
 PROTOCOLS = ("mbus", "dlms", "modbus")
 SECRETS = (
-    "change the password if others saw the file; put it into a file of its own (chmod 600) and write"
-    ' password_file = "PATH", or name a systemd credential with password_credential'
+    "change the password or key if others saw the file; put it into a file of its own (chmod 600) and write"
+    ' password_file = "PATH" (of keys: encryption_key_file, authentication_key_file), or name a systemd credential'
+    " with password_credential"
 )
 _URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
 _SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc", "rfc2217"), "modbus": ("tcp",)}
@@ -47,7 +47,6 @@ class Keys:
     has_device: str
 
 
-_LOGIN = frozenset({"auth", "password_file", "password_credential"})
 KEYS = {
     "mbus": Keys(
         "M-Bus",
@@ -63,7 +62,7 @@ KEYS = {
         frozenset({"url", *rules_serial.WHERE, *rules_serial.LINE_KEYS}),
         frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
         | rules_serial.DEVICE_KEYS
-        | _LOGIN,
+        | rules_dlms.LOGIN,
         'a DLMS bus has url = "tcp://HOST:PORT", "tcp+hdlc://HOST:PORT" with a serial server, or port on a serial line',
         "a DLMS meter has client and server, with HDLC physical, and may have serial",
     ),
@@ -121,13 +120,22 @@ def problems(document: Document) -> list[Problem]:
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
-                found += [*_authentication(document, device), *_names(document, device), *_registers(document, device)]
-                found += [*_physical(document, bus, device), *slips.folders(document, (*device.path, "password_file"))]
+                found += [
+                    *rules_dlms.problems(document, device),
+                    *_names(document, device),
+                    *_registers(document, device),
+                ]
+                found += [*_physical(document, bus, device), *_secret_files(document, device)]
             if bus.text("protocol") == "modbus":
                 found += _model(document, device)
         for entry in (bus, *bus.entries("device")):
             found += _foreign(document, bus, entry)
     return found
+
+
+def _secret_files(document: Document, device: Entry) -> list[Problem]:
+    files = ("password_file", *(file for file, _ in rules_dlms.KEYS))
+    return [each for name in files for each in slips.folders(document, (*device.path, name))]
 
 
 def known_models() -> tuple[str, ...]:
@@ -300,30 +308,6 @@ def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
         words = "a cadence that divides the day evenly"
         path = (*device.path, "cadence_s")
         yield document.problem(path, words, str(cadence), near=str(near), do=do, level=Level.HINT)
-
-
-def _authentication(document: Document, device: Entry) -> Iterator[Problem]:
-    auth = device.table.get("auth", "none")
-    given = [key for key in ("password_file", "password_credential") if key in device.table]
-    path = (*device.path, "auth")
-    if auth == "lls" and not given:
-        file = f"secrets/{device.text('name').replace(' ', '-') or 'meter'}"
-        do = f'add to [[bus.device]]:  password_file = "{file}", and write the password into that file (chmod 600)'
-        yield document.problem(
-            (*device.path, "password_file"), 'a password for auth = "lls"', "nothing", do=do, at=path
-        )
-    if len(given) > 1:
-        second = (*device.path, max(given, key=lambda key: _line(document, (*device.path, key))))
-        words = "password_file or password_credential"
-        yield document.problem(second, words, "both", do="keep the one that holds the password")
-    elif auth == "none" and given:
-        words = f'no {given[0]} with auth = "none"'
-        do = f'add auth = "lls", or remove {given[0]}'
-        yield document.problem((*device.path, given[0]), words, "one", do=do)
-
-
-def _line(document: Document, path: KeyPath) -> int:
-    return document.places.of(path).line
 
 
 def _names(document: Document, device: Entry) -> Iterator[Problem]:

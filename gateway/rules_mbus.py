@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from gateway.entries import Entry
 from protocols.settings.document import Document
-from protocols.settings.problems import Problem
+from protocols.settings.problems import Level, Problem
 from protocols.settings.words import SIMILAR
 
 PARTS = ("manufacturer", "version", "medium")
@@ -23,6 +23,7 @@ def problems(document: Document, bus: Entry) -> Iterator[Problem]:
     """What is wrong with the line, and with how its meters are reached."""
     port = 'add port = "/dev/serial/by-id/...", or url = "tcp://HOST:PORT" for a converter in the network'
     yield from _one_of(document, bus, ("port", "url"), "a port's path, or url with the address of a converter", port)
+    yield from _ignored(document, bus)
     address = "add address = 1, or secondary with the 8 digits on the plate: 'plomba-gateway scan' shows who is there"
     words = "a whole number from 1 to 250, or secondary with the meter's number"
     devices = bus.entries("device")
@@ -62,6 +63,14 @@ def _one_of(document: Document, entry: Entry, keys: tuple[str, str], words: str,
         yield document.problem((*entry.path, second), f"{keys[0]} or {keys[1]}", "both", do=remove)
     elif not given and not any(difflib.get_close_matches(each.lower(), keys, 1, SIMILAR) for each in entry.table):
         yield document.problem((*entry.path, keys[0]), words, "nothing", do=do, at=entry.path)
+
+
+def _ignored(document: Document, bus: Entry) -> Iterator[Problem]:
+    """A parity that nobody is told; the speed is said where it is used, in the forecast."""
+    if bus.text("url").startswith("tcp://") and "parity" in bus.table:
+        path = (*bus.path, "parity")
+        do = "remove it: the converter has its own setting, which should be 8E1; rfc2217:// takes it from here"
+        yield document.problem(path, "no parity behind tcp://", document.written(path), do=do, level=Level.HINT)
 
 
 def _two_numbers(document: Document, device: Entry) -> Iterator[Problem]:

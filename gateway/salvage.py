@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gateway import schema
 from gateway.buffer import Buffer, Gap
+from gateway.faults import WriteFailed
 from gateway.files import sync_folder
 from gateway.marks import Order
 from gateway.settled import Settled, Slot
@@ -76,7 +77,8 @@ def open_or_salvage(
         pass
     else:
         if _sound(buffer):
-            buffer.settle_log()
+            with suppress(WriteFailed):  # not now: no write counts before it is done
+                buffer.settle_log()
             return buffer, None
         buffer.close()
     found = salvage(path, path.with_name(f"{path.name}.damaged-{stamp}"), keys)

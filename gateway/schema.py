@@ -78,6 +78,17 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     return database
 
 
+def settle(database: sqlite3.Connection) -> None:
+    """Write the whole log back into the database, synced, and begin it anew by a commit.
+
+    Raises:
+        sqlite3.Error: the disk does not take it, or somebody reads and does not end.
+    """
+    if database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        raise sqlite3.OperationalError("the log is in use: somebody reads for long")
+    database.execute("PRAGMA user_version = 0")
+
+
 def _raise(database: sqlite3.Connection) -> None:
     """Give a buffer of an older release what it lacks: the order in which slots were read."""
     if "n" not in {row[1] for row in database.execute("PRAGMA table_info(slot)")}:

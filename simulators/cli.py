@@ -14,10 +14,11 @@ from typing import NoReturn
 
 import click
 
+from protocols.dlms.ciphering import Keys, Suite
 from protocols.errors import PlombaError
 from simulators.cli_dlms import dlms_line
 from simulators.cli_torture import lines, torture
-from simulators.house import House, Ports
+from simulators.house import KINDS, House, Ports
 from simulators.mbus.faults import Faults
 from simulators.site import check
 from simulators.site.check import Result
@@ -50,13 +51,30 @@ main.add_command(torture)
 @click.option("--pace", is_flag=True, help="Answer at the speed of the line instead of at once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option(
-    "--faults", "written", default="", help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,echo".'
+    "--faults",
+    "written",
+    default="",
+    help='For example "noise=0.05,silent=0.05,garble=0.05,late=0.02,dead=0.2,echo,fcb".',
+)
+@click.option(
+    "--house",
+    "kind",
+    type=click.Choice(list(KINDS)),
+    default="cellar",
+    show_default=True,
+    help="Three meters, or six heat meters of six makers, one of which needs three telegrams.",
 )
 @click.option("--wrapper-port", type=_port, help="Also an electricity meter: DLMS wrapper on TCP (0: a free port).")
 @click.option("--hdlc-port", type=_port, help="... and one with HDLC over TCP and a password.")
 @click.option("--modbus-port", type=_port, help="Also a Modbus TCP meter.")
 @click.option("--converter-port", type=_port, help="The M-Bus line behind a TCP converter, too (0: a free port).")
 @click.option("--password-file", type=click.Path(path_type=Path), help="The password of the HDLC meter.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    help="Keys of both electricity meters: encryption and authentication key, each a line of 32 (64: suite 2) hex "
+    "digits. Their clients 17 (HLS-GMAC), 18 (HLS-SHA256) and 19 (LLS) are ciphered then, 16 is the public one.",
+)
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 def meters(
     *,
@@ -66,14 +84,16 @@ def meters(
     pace: bool,
     seed: int,
     written: str,
+    kind: str,
     wrapper_port: int | None,
     hdlc_port: int | None,
     modbus_port: int | None,
     converter_port: int | None,
     password_file: Path | None,
+    key_file: Path | None,
     history_rows: int,
 ) -> None:
-    """Simulated meters until SIGTERM: three on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
+    """Simulated meters until SIGTERM: some on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
     if (wrapper_port is None) != (hdlc_port is None) or (hdlc_port is None) != (password_file is None):
         raise click.UsageError("--wrapper-port, --hdlc-port and --password-file belong together")
     try:
@@ -81,13 +101,15 @@ def meters(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
     try:
-        house = House(link, record, seed, faults, baud if pace else None)
+        house = House(link, record, seed, faults, baud if pace else None, kind)
         password = b"" if password_file is None else password_file.read_bytes().strip()
+        keys = None if key_file is None else _keys(key_file)
     except OSError as error:
         raise click.ClickException(str(error)) from error
     _introduce(house, record, written, baud if pace else None)
     try:
-        asyncio.run(_run(house, Ports(wrapper_port, hdlc_port, modbus_port, converter_port), password, history_rows))
+        ports = Ports(wrapper_port, hdlc_port, modbus_port, converter_port)
+        asyncio.run(_run(house, ports, password, history_rows, keys))
     except OSError as error:
         raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
@@ -152,13 +174,24 @@ async def _told(site: Site, say: Say, pace: Pace, once: bool) -> None:
         await run_demo(site, say, pace, once)
 
 
-async def _run(house: House, ports: Ports, password: bytes, history_rows: int) -> None:
+def _keys(path: Path) -> Keys:
+    """The keys in a file; no message shows them."""
+    try:
+        encryption, authentication = (bytes.fromhex(line) for line in path.read_text().split())
+        suite = Suite.AES_256 if len(encryption) == Suite.AES_256.key_bytes else Suite.AES_128
+        return Keys(suite, encryption, authentication)
+    except ValueError:
+        words = "expected two lines of 32 or of 64 hex digits, got something else"
+        raise click.BadParameter(words, param_hint="--key-file") from None
+
+
+async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
-    await house.start(ports, password, history_rows)
+    await house.start(ports, password, history_rows, keys)
     if house.converter is not None:
         click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
     await house.serve(stop)

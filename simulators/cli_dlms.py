@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from protocols.dlms.opening import SPEEDS, Identification
-from simulators.dlms.faults import LineFaults
 from simulators.dlms.line import BAUD, DlmsLine, line_plates
+from simulators.dlms.line_faults import LineFaults
 from simulators.record import Record
 
 MAKER, MODEL = "LGZ", "ZMD3104407.B32"

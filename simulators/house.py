@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocols.dlms.ciphering import Keys
 from simulators.dlms.meters import DlmsMeters
 from simulators.mbus.bus import Bus
 from simulators.mbus.converter import Converter
 from simulators.mbus.faults import Faults
+from simulators.mbus.heat import boiler_room
 from simulators.mbus.line import Line, PtyLine, serve
-from simulators.mbus.meters import cellar
+from simulators.mbus.meters import Plate, cellar
 from simulators.modbus.meter import ModbusMeter
 from simulators.record import Record
+
+# What stands on the M-Bus line.
+KINDS: dict[str, Callable[[], tuple[Plate, ...]]] = {"cellar": cellar, "boiler-room": boiler_room}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +36,27 @@ class Ports:
 class House:
     """The meters; `freeze` makes all of them fall silent for good."""
 
-    def __init__(self, link: Path, record: Path, seed: int, faults: Faults, baud: int | None) -> None:
-        """Open the line, and the record.
+    def __init__(
+        self, link: Path, record: Path, seed: int, faults: Faults, baud: int | None, kind: str = "cellar"
+    ) -> None:
+        """Open the line, and the record; `kind` is one of `KINDS`.
 
         Raises:
             OSError: the line cannot be made.
         """
         self.record = Record(record)
-        self.bus = Bus(cellar(), self.record, _utc_ms, seed, faults)
+        self.bus = Bus(KINDS[kind](), self.record, _utc_ms, seed, faults)
         self.line = PtyLine(link)
         self.electricity: DlmsMeters | None = None
         self.modbus: ModbusMeter | None = None
         self.converter: Converter | None = None
         self._seed, self._baud = seed, baud
 
-    async def start(self, ports: Ports, password: bytes, history_rows: int) -> None:
-        """Let the meters on TCP listen."""
+    async def start(self, ports: Ports, password: bytes, history_rows: int, keys: Keys | None = None) -> None:
+        """Let the meters on TCP listen; `keys` are those of the electricity meters."""
         if ports.wrapper is not None and ports.hdlc is not None:
             self.electricity = DlmsMeters(
-                self.record, _utc_ms, self._seed, password=password, history_rows=history_rows
+                self.record, _utc_ms, self._seed, password=password, keys=keys, history_rows=history_rows
             )
             await self.electricity.start(ports.wrapper, ports.hdlc)
         if ports.modbus is not None:

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from collector.config import File  # noqa: E402 - the checkout's own packages
 from gateway import config as gateway  # noqa: E402
+from gateway import rules_dlms  # noqa: E402
 from gateway.rules import known_models  # noqa: E402
 from protocols.catalogue import WHO, Entry  # noqa: E402
 from protocols.errors import PlombaError  # noqa: E402
@@ -59,11 +60,24 @@ Paths are relative to this file. Made from the classes that load it (tools/gener
 
 # Of the JSON schema of a DLMS meter: a password where its login wants one, and only there.
 PASSWORDS = ("password_file", "password_credential")
-WITH_LOGIN = {"properties": {"auth": {"const": "lls"}}, "required": ["auth"]}
+WITH_LOGIN = {"properties": {"auth": {"enum": list(rules_dlms.WITH_PASSWORD)}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
 EITHER = (("MbusBus", "port", "url"), ("DlmsBus", "port", "url"), ("MbusDevice", "address", "secondary"))
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
+# ... and both keys and a system title where they are wanted.
+WITH_KEYS = {
+    "anyOf": [
+        {"properties": {"auth": {"const": "hls-gmac"}}, "required": ["auth"]},
+        {"properties": {"ciphering": {"not": {"const": "none"}}}, "required": ["ciphering"]},
+    ]
+}
+BOTH_KEYS = {
+    "allOf": [{"oneOf": [{"required": [each]} for each in names]} for names in rules_dlms.KEYS],
+    "required": ["system_title"],
+}
+NO_KEYS = {"properties": dict.fromkeys((each for names in rules_dlms.KEYS for each in names), False)}
+WITH_TITLE = {"properties": {"auth": {"enum": list(rules_dlms.WITH_TITLE)}}, "required": ["auth"]}
 
 # Of errors that are made from values alone: what was expected and what came.
 MESSAGES = {
@@ -214,7 +228,11 @@ def gateway_schema() -> str:
     tables["ModbusDevice"]["properties"]["model"]["enum"] = list(known_models())
     for name, *keys in EITHER:
         tables[name]["oneOf"] = [{"required": [each]} for each in keys]
-    tables["DlmsDevice"] |= {"if": WITH_LOGIN, "then": ONE_PASSWORD, "else": NO_PASSWORD}
+    tables["DlmsDevice"]["allOf"] = [
+        {"if": WITH_LOGIN, "then": ONE_PASSWORD, "else": NO_PASSWORD},
+        {"if": WITH_KEYS, "then": BOTH_KEYS, "else": NO_KEYS},
+        {"if": WITH_TITLE, "then": {"required": ["system_title"]}},
+    ]
     return _json(made)
 
 

@@ -32,6 +32,7 @@ class SqliteStore:
         self._connection = connection
         self._place, self._path = place, Path(place)
         self._version = -1
+        self._settled = False
         opened = self._path.stat()
         self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
@@ -56,7 +57,8 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous=FULL")
             found = cls(connection, str(path))
             found._prepare()
-            found._settle_log()
+            with suppress(sqlite3.OperationalError):  # a disk that takes nothing now: the next transaction tells
+                found._settle_log()
         except sqlite3.OperationalError as error:
             raise StoreFullError("a store that opens", str(error), str(path)) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a damaged page, quoted in a message
@@ -103,6 +105,7 @@ class SqliteStore:
         """
         self._still_there()
         try:
+            self._settle_log()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -187,11 +190,15 @@ class SqliteStore:
         """Make durable what is visible: a process before us may have ended after a sync that failed.
 
         It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
-        old one be played over it. A disk that is full now, or somebody who reads, is no fault: the next commit tells.
+        old one be played over it. Until that is done no transaction counts: behind a log that has a hole it would be
+        lost in a power cut.
         """
-        with suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
+        if self._settled:
+            return
+        if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("the log is in use: somebody reads for long")
+        self._connection.execute(f"PRAGMA user_version={self._versions()[1]}")
+        self._settled = True
 
     def _check_version(self) -> None:
         application, version = self._versions()

@@ -5,12 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
+from protocols.dlms.protection import Security
+
+CHALLENGE = 16  # bytes of ours where nothing else is configured: some meters fail above
+
 
 class Auth(IntEnum):
     """The authentication mechanisms, by the number at the end of their names."""
 
     NONE = 0
     LLS = 1  # a password, as it is
+    HLS = 2  # the manufacturer's own: named, not supported
+    HLS_MD5 = 3
+    HLS_SHA1 = 4
+    HLS_GMAC = 5
+    HLS_SHA256 = 6
+    HLS_ECDSA = 7  # named, not supported
+
+    @property
+    def is_high(self) -> bool:
+        """Whether both sides answer each other's challenge."""
+        return self > Auth.LLS
 
 
 class Framing(Enum):
@@ -25,7 +40,9 @@ class Framing(Enum):
 class Access:
     """One client's way into a meter: `client` is its address (SAP), `server` the logical device.
 
-    `physical` is the lower HDLC address where the meter shares its line with others; the wrapper has none.
+    `physical` is the lower HDLC address where the meter shares its line with others; the wrapper has none. `password`
+    is that of LLS, or the secret of HLS with a hash. `title` is the client's system title; the meter's is in the AARE,
+    and must be `meter_title` where that is given.
     """
 
     client: int = 16
@@ -33,4 +50,8 @@ class Access:
     physical: int | None = None
     auth: Auth = Auth.NONE
     password: bytes = field(default=b"", repr=False)
+    title: bytes = b""
+    meter_title: bytes = b""
+    security: Security | None = None
+    challenge_bytes: int = CHALLENGE
     address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it

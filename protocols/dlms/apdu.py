@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from protocols.dlms import association, get
+from protocols.dlms import action, association, get
+from protocols.dlms import set as setting
 from protocols.dlms.association import AssociationResponse
+from protocols.dlms.breaches import CounterRefused, ProofRefused
 from protocols.dlms.faults import CutShort, ExceptionAnswer, NotSupported, ServiceError
 
 EXCEPTION = 0xD8
 SHOWN = 16
 SERVICE_NOT_ALLOWED, SERVICE_UNKNOWN = 1, 2
 OPERATION_NOT_POSSIBLE, SERVICE_NOT_SUPPORTED, OTHER_REASON, PDU_TOO_LONG = 1, 2, 3, 4
+DECIPHERING_ERROR, COUNTER_ERROR = 5, 6
 
 STATE_ERRORS = {SERVICE_NOT_ALLOWED: "service not allowed", SERVICE_UNKNOWN: "service unknown"}
 SERVICE_ERRORS = {
@@ -19,8 +23,8 @@ SERVICE_ERRORS = {
     SERVICE_NOT_SUPPORTED: "service not supported",
     OTHER_REASON: "other reason",
     PDU_TOO_LONG: "PDU too long",
-    5: "deciphering error",
-    6: "invocation counter error",
+    DECIPHERING_ERROR: "deciphering error",
+    COUNTER_ERROR: "invocation counter error",
 }
 
 
@@ -35,11 +39,13 @@ class ExceptionResponse:
         """The APDU."""
         return bytes((EXCEPTION, self.state_error, self.service_error))
 
-    def error(self, where: str) -> ExceptionAnswer:
+    def error(self, where: str) -> ExceptionAnswer | ProofRefused:
         """The error that this answer is."""
         state = STATE_ERRORS.get(self.state_error, f"state-error {self.state_error}")
         service = SERVICE_ERRORS.get(self.service_error, f"service-error {self.service_error}")
-        return ExceptionAnswer("data", f"{state}, {service}", where)
+        breaches = {DECIPHERING_ERROR: ProofRefused, COUNTER_ERROR: CounterRefused}
+        kind = breaches.get(self.service_error, ExceptionAnswer)
+        return kind("data", f"{state}, {service}", where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,20 @@ class Released:
     """A RLRE: the association has ended."""
 
 
-Answer = AssociationResponse | Released | get.Got | get.Refused | get.Block | ExceptionResponse | ConfirmedServiceError
+Errors = ExceptionResponse | ConfirmedServiceError
+GetAnswer = get.Got | get.GotList | get.Refused | get.Block
+SetAnswer = setting.Set | setting.BlockTaken
+ActionAnswer = action.Acted | action.ActionRefused
+Answer = AssociationResponse | Released | GetAnswer | SetAnswer | ActionAnswer | Errors
 
 
-TAGS = frozenset({get.RESPONSE, association.AARE, association.RLRE, EXCEPTION, association.CONFIRMED_SERVICE_ERROR})
+READERS: dict[int, Callable[[bytes], Answer]] = {
+    get.RESPONSE: get.response_from_bytes,
+    setting.RESPONSE: setting.response_from_bytes,
+    action.RESPONSE: action.response_from_bytes,
+    association.AARE: AssociationResponse.from_bytes,
+}
+TAGS = frozenset({*READERS, association.RLRE, EXCEPTION, association.CONFIRMED_SERVICE_ERROR})
 
 
 def answer_from_bytes(octets: bytes) -> Answer:
@@ -75,10 +91,8 @@ def answer_from_bytes(octets: bytes) -> Answer:
     if not octets:
         raise CutShort("an APDU", "nothing", "answer")
     tag = octets[0]
-    if tag == get.RESPONSE:
-        return get.response_from_bytes(octets)
-    if tag == association.AARE:
-        return AssociationResponse.from_bytes(octets)
+    if tag in READERS:
+        return READERS[tag](octets)
     if tag == association.RLRE:
         return Released()  # some meters write a wrong length: nothing inside is needed
     if tag == EXCEPTION:
@@ -90,7 +104,7 @@ def answer_from_bytes(octets: bytes) -> Answer:
 
 def not_supported(octets: bytes) -> NotSupported:
     """The error that an APDU with another tag than `TAGS` is."""
-    return NotSupported("an answer to GET or to an association", octets[:SHOWN].hex(), "answer")
+    return NotSupported("an answer to GET, SET, ACTION or an association", octets[:SHOWN].hex(), "answer")
 
 
 def _numbers(octets: bytes, count: int) -> tuple[int, ...]:

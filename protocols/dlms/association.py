@@ -1,7 +1,8 @@
 """AARQ, AARE, RLRQ and RLRE (ACSE in BER, Green Book 9.4.2): how an association begins and ends.
 
 Tolerant in what comes: fields that are not known are passed over, user-information may be missing, a RLRE is known by
-its tag alone. Strict in what decides: no association without a result that says "accepted".
+its tag alone. Strict in what decides: no association without a result that says "accepted". User-information is held
+as it comes, plain or ciphered: who knows the keys opens it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocols.dlms import ber
-from protocols.dlms.access import Auth
+from protocols.dlms.ciphering import TAGS as CIPHERED
+from protocols.dlms.ciphering import Ciphered
 from protocols.dlms.data import SHOWN
-from protocols.dlms.faults import AssociationRefused, Malformed, NotSupported, PasswordRefused, ServiceError
+from protocols.dlms.faults import AssociationRefused, Malformed, PasswordRefused, ServiceError
 from protocols.dlms.initiate import RESPONSE, InitiateRequest, InitiateResponse
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
 CONTEXT_LN = bytes.fromhex("60857405080101")  # logical names, no ciphering
+CONTEXT_CIPHERED = bytes.fromhex("60857405080103")  # ... with ciphering
+AUTHENTICATION = b"\x07\x80"  # ACSE requirements: bit 0, authentication
 MECHANISM = bytes.fromhex("608574050802")  # ... and the number of the mechanism
 CONFIRMED_SERVICE_ERROR = 0x0E
 ACCEPTED, REJECTED, REJECTED_FOR_NOW = 0, 1, 2
@@ -50,26 +54,25 @@ ABOUT_PASSWORDS = frozenset({MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIR
 
 @dataclass(frozen=True, slots=True)
 class AssociationRequest:
-    """An AARQ; `mechanism` is None where none is named."""
+    """An AARQ; `mechanism` is None where none is named; `password` is the challenge where authentication is high.
 
-    initiate: InitiateRequest
+    `title` is the client's system title, empty where none is given.
+    """
+
+    initiate: InitiateRequest | Ciphered
     mechanism: int | None = None
     password: bytes = field(default=b"", repr=False)
     context: bytes = CONTEXT_LN
-
-    @classmethod
-    def of(cls, auth: Auth, password: bytes) -> AssociationRequest:
-        """Our request for an association with `auth`."""
-        if auth is Auth.NONE:
-            return cls(InitiateRequest())
-        return cls(InitiateRequest(), int(auth), password)
+    title: bytes = b""
 
     def to_bytes(self) -> bytes:
         """The APDU."""
         parts = [ber.wrap(0xA1, ber.wrap(0x06, self.context))]
+        if self.title:
+            parts.append(ber.wrap(0xA6, ber.wrap(0x04, self.title)))
         if self.mechanism is not None:
             parts += [
-                ber.wrap(0x8A, b"\x07\x80"),  # sender-acse-requirements: bit 0, authentication
+                ber.wrap(0x8A, AUTHENTICATION),
                 ber.wrap(0x8B, MECHANISM + bytes((self.mechanism,))),
                 ber.wrap(0xAC, ber.wrap(0x80, self.password)),
             ]
@@ -89,18 +92,27 @@ class AssociationRequest:
             raise Malformed("context name and user-information", "none", "AARQ")
         name = found.get(0x8B)
         password = _inner(found, 0xAC, 0x80, "AARQ") or b""
-        return cls(InitiateRequest.from_bytes(user), name[-1] if name else None, password, context)
+        title = _inner(found, 0xA6, 0x04, "AARQ") or b""
+        ciphered = user[:1] and user[0] in CIPHERED
+        initiate = Ciphered.from_bytes(user) if ciphered else InitiateRequest.from_bytes(user)
+        return cls(initiate, name[-1] if name else None, password, context, title)
 
 
 @dataclass(frozen=True, slots=True)
 class AssociationResponse:
-    """An AARE; `initiate` is None where the meter sent no user-information, or an error as such."""
+    """An AARE; `initiate` is None where the meter sent no user-information, or an error as such.
+
+    `title` is the meter's system title and `challenge` its challenge, each empty where none is given.
+    """
 
     result: int = ACCEPTED
     source: int = USER
     diagnostic: int = 0
-    initiate: InitiateResponse | None = None
+    initiate: InitiateResponse | Ciphered | None = None
     context: bytes = CONTEXT_LN
+    title: bytes = b""
+    mechanism: int | None = None
+    challenge: bytes = b""
 
     def to_bytes(self) -> bytes:
         """The APDU."""
@@ -109,6 +121,14 @@ class AssociationResponse:
             ber.wrap(0xA2, ber.wrap(0x02, bytes((self.result,)))),
             ber.wrap(0xA3, ber.wrap(self.source, ber.wrap(0x02, bytes((self.diagnostic,))))),
         ]
+        if self.title:
+            parts.append(ber.wrap(0xA4, ber.wrap(0x04, self.title)))
+        if self.mechanism is not None:
+            parts += [
+                ber.wrap(0x88, AUTHENTICATION),
+                ber.wrap(0x89, MECHANISM + bytes((self.mechanism,))),
+                ber.wrap(0xAA, ber.wrap(0x80, self.challenge)),
+            ]
         if self.initiate is not None:
             parts.append(ber.wrap(0xBE, ber.wrap(0x04, self.initiate.to_bytes())))
         return ber.wrap(AARE, *parts)
@@ -128,22 +148,32 @@ class AssociationResponse:
         source, diagnostic = _diagnostic(found.get(0xA3, b""))
         user = _inner(found, 0xBE, 0x04, "AARE")
         context = _inner(found, 0xA1, 0x06, "AARE") or CONTEXT_LN
-        return cls(result[-1], source, diagnostic, _initiate(user, result[-1]), context)
+        title = _inner(found, 0xA4, 0x04, "AARE") or b""
+        name = found.get(0x89)
+        challenge = _inner(found, 0xAA, 0x80, "AARE") or b""
+        mechanism = name[-1] if name else None
+        return cls(result[-1], source, diagnostic, _initiate(user, result[-1]), context, title, mechanism, challenge)
 
-    def check(self) -> None:
-        """Refuse what is not an association.
+    def check(self, high: bool = False) -> None:
+        """Refuse what is not an association; with `high` authentication what is still wanted is the proof.
 
         Raises:
             PasswordRefused: the password is wrong, or one is wanted.
             AssociationRefused: refused for another reason.
         """
-        if self.result == ACCEPTED and (self.source, self.diagnostic) != (USER, PASSWORD_REQUIRED):
+        wanted = (self.source, self.diagnostic) == (USER, PASSWORD_REQUIRED)
+        if self.result == ACCEPTED and (high or not wanted):
             return
         names = PROVIDER_DIAGNOSTICS if self.source == PROVIDER else DIAGNOSTICS
         about_passwords = self.source == USER and self.diagnostic in ABOUT_PASSWORDS
         kind = PasswordRefused if about_passwords else AssociationRefused
         said = names.get(self.diagnostic, f"diagnostic {self.diagnostic}")
         raise kind("an association", f"{RESULTS[self.result]}: {said}", "AARE")
+
+
+def release_request(user: bytes) -> bytes:
+    """A RLRQ (reason: normal) with user-information, as a ciphered association wants it."""
+    return ber.wrap(RLRQ, ber.wrap(0x80, b"\x00"), ber.wrap(0xBE, ber.wrap(0x04, user)))
 
 
 def _fields(octets: bytes, tag: int, where: str) -> dict[int, bytes]:
@@ -171,7 +201,7 @@ def _diagnostic(octets: bytes) -> tuple[int, int]:
     return USER, 0
 
 
-def _initiate(user: bytes | None, result: int) -> InitiateResponse | None:
+def _initiate(user: bytes | None, result: int) -> InitiateResponse | Ciphered | None:
     if not user:
         return None
     if user[0] == RESPONSE:
@@ -180,6 +210,8 @@ def _initiate(user: bytes | None, result: int) -> InitiateResponse | None:
         if result == ACCEPTED:
             raise ServiceError("an association", f"confirmed-service-error {user[:SHOWN].hex()}", "AARE")
         return None  # result and diagnostic say the rest
-    if result == ACCEPTED:
-        raise NotSupported("a plain InitiateResponse", f"tag {user[0]:02x} (ciphered)", "AARE")
-    return None
+    if result != ACCEPTED:
+        return None
+    if user[0] in CIPHERED:
+        return Ciphered.from_bytes(user)
+    raise Malformed("an InitiateResponse", f"tag {user[0]:02x}", "AARE")

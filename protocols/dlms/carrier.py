@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocols.dlms import hdlc
+from protocols.dlms import blocks, hdlc
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.blocks import GeneralBlock, Joiner
 from protocols.dlms.faults import (
     Babble,
     CutShort,
     FrameRejected,
     LinkEnded,
     Malformed,
+    NoAnswer,
     Unexpected,
     WrongAddress,
+    WrongBlock,
     WrongPort,
 )
+from protocols.dlms.get import INVOKE_MASK
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.link import CLIENT, OUR_SIZE, LinkState, Parameters, Station
 from protocols.dlms.wrapper import Message, MessageReader
@@ -24,6 +28,12 @@ from protocols.errors import MeterError
 
 TRIES = 2  # of a question over TCP, which loses nothing itself
 LINE_TRIES = 3  # ... on a serial line
+MAX_RESENDS = 3  # of one answer: windows that are asked for again after silence
+ANSWERED_BY = {
+    0xC0: b"\xc4",
+    0xC1: b"\xc5",
+    0xC3: b"\xc7",
+}  # plain questions and their answers, which bear an invoke-id
 LLC_COMMAND = bytes.fromhex("e6e600")
 LLC = (bytes.fromhex("e6e700"), LLC_COMMAND)  # of a response; some meters write that of a command
 
@@ -272,8 +282,96 @@ class HdlcCarrier:
         return [Lost(LinkEnded("an answer", "DM", "HDLC link"))]
 
 
+class GeneralBlocks:
+    """A carrier that joins general blocks; what is missing is asked for again, a block of another answer is foreign.
+
+    A block bears no invoke-id of its own: where the APDU inside is not ciphered its first block shows it. What comes
+    in two ways, or does not fit together, ends the link: no value is made of it.
+    """
+
+    def __init__(self, inner: Carrier) -> None:
+        self._inner = inner
+        self.tries, self.linked = inner.tries, inner.linked
+        self._joiner = Joiner()
+        self._asked = b""
+        self._held = False  # blocks came and were not acknowledged
+        self._resends = 0
+
+    @property
+    def inside(self) -> bool:
+        """As below."""
+        return self._inner.inside
+
+    def connect(self) -> bytes:
+        """As below."""
+        return self._inner.connect()
+
+    def disconnect(self) -> bytes:
+        """As below."""
+        return self._inner.disconnect()
+
+    def send(self, apdu: bytes) -> bytes:
+        """A new question: blocks of the last answer count no more."""
+        self._joiner, self._asked, self._held, self._resends = Joiner(), apdu, False, 0
+        return self._inner.send(apdu)
+
+    def again(self) -> bytes:
+        """As below."""
+        return self._inner.again()
+
+    def feed(self, octets: bytes) -> list[Heard]:
+        """What these bytes say; blocks are one APDU once the last is there."""
+        return [heard for each in self._inner.feed(octets) for heard in self._judge(each)]
+
+    def silence(self) -> list[Heard]:
+        """Nothing came: what is missing of a window is asked for again, a few times."""
+        heard = [heard for each in self._inner.silence() for heard in self._judge(each)]
+        if heard or not self._held or self.linked:  # a link repeats its frames itself
+            return heard
+        self._resends += 1
+        if self._resends > MAX_RESENDS:  # a block of it that comes later could be taken for one of another answer
+            return [Lost(NoAnswer("the rest of an answer", f"{self._joiner.have} blocks", "general block transfer"))]
+        return [self._acknowledged()]
+
+    def fault(self) -> MeterError | None:
+        """As below."""
+        return self._inner.fault()
+
+    def _judge(self, heard: Heard) -> list[Heard]:
+        if not isinstance(heard, Apdu) or heard.octets[:1] != bytes((blocks.TAG,)):
+            return [heard]
+        try:
+            block = GeneralBlock.from_bytes(heard.octets)
+            self._check(block)
+            self._joiner.take(block)
+        except WrongBlock as error:
+            return self._out_of_turn(error, heard.octets)
+        except MeterError as error:
+            return [Lost(error)]
+        self._held = True
+        if self._joiner.whole is not None:
+            self._held = False
+            return [Apdu(self._joiner.whole)]
+        return [] if block.streaming else [self._acknowledged()]
+
+    def _out_of_turn(self, error: MeterError, octets: bytes) -> list[Heard]:
+        """A block that was there already, or before which one is missing: at the end of a window that is asked for."""
+        block = GeneralBlock.from_bytes(octets)
+        missing = self._held and block.number > self._joiner.have + 1 and not block.streaming
+        return [Foreign(error), self._acknowledged()] if missing else [Foreign(error)]
+
+    def _check(self, block: GeneralBlock) -> None:
+        asked, inside = self._asked, block.octets
+        plain = block.number == 1 and len(inside) > 2 and len(asked) > 2 and inside[0] in ANSWERED_BY.get(asked[0], b"")
+        if plain and (asked[2] ^ inside[2]) & INVOKE_MASK:
+            raise WrongBlock(f"invoke-id {asked[2] & INVOKE_MASK}", str(inside[2] & INVOKE_MASK), "general block")
+
+    def _acknowledged(self) -> Reply:
+        return Reply(self._inner.send(self._joiner.acknowledgement().to_bytes()))
+
+
 def carrier(framing: Framing, access: Access) -> Carrier:
-    """The carrier for `framing`."""
+    """The carrier for `framing`; an APDU that comes in general blocks comes as one."""
     if framing is Framing.WRAPPER:
-        return WrapperCarrier(access)
-    return HdlcCarrier(access, LINE_TRIES if framing is Framing.LINE else TRIES)
+        return GeneralBlocks(WrapperCarrier(access))
+    return GeneralBlocks(HdlcCarrier(access, LINE_TRIES if framing is Framing.LINE else TRIES))

@@ -229,7 +229,7 @@ def to_bytes(data: Data) -> bytes:
         width, signed = NUMBERS[data.tag]
         return head + content.to_bytes(width, "big", signed=signed)
     if isinstance(content, tuple):
-        return head + length(len(content)) + b"".join(map(to_bytes, content))
+        return head + _members_bytes(data.tag, content)
     if data.tag in STRINGS:
         return head + length(len(content)) + content
     if data.tag is Tag.BIT_STRING:
@@ -237,6 +237,14 @@ def to_bytes(data: Data) -> bytes:
     if OCTETS.get(data.tag) != len(content):
         raise NotSupported(f"octets of {data.tag.name}", f"{len(content)} bytes", "data")
     return head + content
+
+
+def _members_bytes(tag: Tag, members: tuple[Data, ...]) -> bytes:
+    if tag is Tag.COMPACT_ARRAY:
+        from protocols.dlms import compact  # noqa: PLC0415 - it imports this module
+
+        return compact.to_bytes(members)
+    return length(len(members)) + b"".join(map(to_bytes, members))
 
 
 def length(value: int) -> bytes:
@@ -280,5 +288,7 @@ def _read_octets(code: int, octets: bytes, at: int) -> tuple[Data, int]:
         content, end = take(octets, at, (bits + 7) // 8, "BIT_STRING")
         return Data(Tag.BIT_STRING, content, bits), end
     if code == Tag.COMPACT_ARRAY:
-        raise NotSupported("data", "a compact-array", octets[at - 1 : at - 1 + SHOWN].hex())
+        from protocols.dlms import compact  # noqa: PLC0415 - it imports this module
+
+        return compact.read(octets, at)
     raise Malformed("a tag of the type Data", f"{code:02x}", "data")

@@ -1,4 +1,4 @@
-"""The GET service (Green Book 9.4.5.4): requests normal and next, responses normal and with data block."""
+"""The GET service (Green Book 9.4.5.4): requests normal, next, with list; responses normal, with block, with list."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from enum import IntEnum
 
 from protocols.dlms import data
 from protocols.dlms.data import Data, length, read_length, take
-from protocols.dlms.faults import AccessRefused, CutShort, Malformed, NotSupported
+from protocols.dlms.faults import AccessRefused, CutShort, Malformed, NotSupported, TooMuch
 from protocols.dlms.objects import Attribute
 
 REQUEST, RESPONSE = 0xC0, 0xC4
+SET_RESPONSE, ACTION_RESPONSE = 0xC5, 0xC7
+WITH_INVOKE = frozenset({RESPONSE, SET_RESPONSE, ACTION_RESPONSE})  # responses that bear an invoke-id
 NORMAL, NEXT, WITH_LIST = 1, 2, 3
 WITH_BLOCK = 2
+MAX_LIST = (
+    64  # attributes in one request: of 10 bytes each and more, what an APDU of 1,024 bytes holds with room to spare
+)
 CONFIRMED = 0x40  # service class; the priority bit stays clear, for priority is not negotiated
 INVOKE_MASK = 0x0F
 DESCRIPTOR = 9  # bytes: class 2, logical name 6, attribute 1
@@ -58,13 +63,20 @@ class GetNormal:
 
     def to_bytes(self) -> bytes:
         """The APDU."""
-        asked = self.attribute
-        number = asked.number.to_bytes(1, "big", signed=True)
-        head = bytes((REQUEST, NORMAL, CONFIRMED | self.invoke)) + asked.class_id.to_bytes(2, "big") + asked.name
-        if self.selection is None:
-            return head + number + b"\x00"
-        chosen = bytes((1, self.selection.selector)) + data.to_bytes(self.selection.parameters)
-        return head + number + chosen
+        return bytes((REQUEST, NORMAL, CONFIRMED | self.invoke)) + asked_bytes(self.attribute, self.selection)
+
+
+@dataclass(frozen=True, slots=True)
+class GetList:
+    """Asks for several attributes at once."""
+
+    invoke: int
+    attributes: tuple[Attribute, ...]
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        head = bytes((REQUEST, WITH_LIST, CONFIRMED | self.invoke)) + length(len(self.attributes))
+        return head + b"".join(asked_bytes(each, None) for each in self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,21 @@ class Refused:
         return AccessRefused("data", result_name(self.result), where)
 
 
+Result = Data | int  # the data of one attribute, or the reason why there are none
+
+
+@dataclass(frozen=True, slots=True)
+class GotList:
+    """Several attributes, in the order in which they were asked for."""
+
+    invoke: int
+    results: tuple[Result, ...]
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((RESPONSE, WITH_LIST, CONFIRMED | self.invoke)) + results_bytes(self.results)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One piece of the encoded attribute, the first with number 1; a `result` other than 0 refuses the rest."""
@@ -125,6 +152,44 @@ class Block:
         return head + bytes((GOT,)) + length(len(self.octets)) + self.octets
 
 
+def asked_bytes(attribute: Attribute, selection: Selection | None) -> bytes:
+    """An attribute descriptor with its selective access."""
+    number = attribute.number.to_bytes(1, "big", signed=True)
+    head = attribute.class_id.to_bytes(2, "big") + attribute.name + number
+    if selection is None:
+        return head + b"\x00"
+    return head + bytes((1, selection.selector)) + data.to_bytes(selection.parameters)
+
+
+def results_bytes(results: tuple[Result, ...]) -> bytes:
+    """A list of results: how many, then each with its choice."""
+    made = (
+        bytes((REFUSED, each)) if isinstance(each, int) else bytes((GOT,)) + data.to_bytes(each) for each in results
+    )
+    return length(len(results)) + b"".join(made)
+
+
+def results_from_bytes(octets: bytes, at: int = 0) -> tuple[Result, ...]:
+    """The list of results from `at` to the end.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    count, at = read_length(octets, at)
+    take(octets, at, 2 * count, "list of results")  # each takes two bytes at least
+    results: list[Result] = []
+    for _ in range(count):
+        choice, at = take(octets, at, 1, "list of results")
+        if choice[0] == GOT:
+            found, at = data.read(octets, at)
+            results.append(found)
+        else:
+            results.append(_refusal(octets, choice[0], at))
+            at += 1
+    _at_end(octets, at)
+    return tuple(results)
+
+
 def result_name(result: int) -> str:
     """A data-access-result in words."""
     try:
@@ -133,7 +198,7 @@ def result_name(result: int) -> str:
         return f"data-access-result {result}"
 
 
-def request_from_bytes(octets: bytes) -> GetNormal | GetNext:
+def request_from_bytes(octets: bytes) -> GetNormal | GetNext | GetList:
     """The GET request that `octets` are.
 
     Raises:
@@ -144,17 +209,28 @@ def request_from_bytes(octets: bytes) -> GetNormal | GetNext:
         block, end = take(octets, 3, 4, "GET request")
         _at_end(octets, end)
         return GetNext(invoke, int.from_bytes(block, "big"))
+    if kind == WITH_LIST:
+        return _list(octets, invoke)
     if kind != NORMAL:
-        raise NotSupported("GET request normal or next", str(kind), "GET request")
-    asked, at = take(octets, 3, DESCRIPTOR, "GET request")
-    number = int.from_bytes(asked[8:], "big", signed=True)
-    attribute = Attribute(int.from_bytes(asked[:2], "big"), asked[2:8], number)
-    selection, end = _selection(octets, at)
+        raise NotSupported("GET request normal, next or with list", str(kind), "GET request")
+    attribute, selection, end = read_asked(octets, 3)
     _at_end(octets, end)
     return GetNormal(invoke, attribute, selection)
 
 
-def response_from_bytes(octets: bytes) -> Got | Refused | Block:
+def read_asked(octets: bytes, at: int) -> tuple[Attribute, Selection | None, int]:
+    """The attribute descriptor at `at` with its selective access, and where that ends.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    asked, at = take(octets, at, DESCRIPTOR, "request")
+    number = int.from_bytes(asked[8:], "big", signed=True)
+    selection, end = _selection(octets, at)
+    return Attribute(int.from_bytes(asked[:2], "big"), asked[2:8], number), selection, end
+
+
+def response_from_bytes(octets: bytes) -> Got | Refused | Block | GotList:
     """The GET response that `octets` are.
 
     Raises:
@@ -165,12 +241,29 @@ def response_from_bytes(octets: bytes) -> Got | Refused | Block:
         return _normal(octets, invoke)
     if kind == WITH_BLOCK:
         return _block(octets, invoke)
-    raise NotSupported("GET response normal or with block", str(kind), "GET response")
+    if kind == WITH_LIST:
+        return GotList(invoke, results_from_bytes(octets, 3))
+    raise NotSupported("GET response normal, with block or with list", str(kind), "GET response")
+
+
+def _list(octets: bytes, invoke: int) -> GetList:
+    count, at = read_length(octets, 3)
+    take(octets, at, count * DESCRIPTOR, "GET request")
+    if count > MAX_LIST:
+        raise TooMuch(f"at most {MAX_LIST} attributes", str(count), "GET request")
+    attributes = []
+    for _ in range(count):
+        attribute, selection, at = read_asked(octets, at)
+        if selection is not None:
+            raise NotSupported("a list without selections", "one with", "GET request")
+        attributes.append(attribute)
+    _at_end(octets, at)
+    return GetList(invoke, tuple(attributes))
 
 
 def invoke_of(octets: bytes) -> int | None:
-    """The invoke-id of a GET response, whatever follows it; None where it has none."""
-    return octets[2] & INVOKE_MASK if len(octets) > 2 and octets[0] == RESPONSE else None
+    """The invoke-id of a response to a service, whatever follows it; None where it has none."""
+    return octets[2] & INVOKE_MASK if len(octets) > 2 and octets[0] in WITH_INVOKE else None
 
 
 def _head(octets: bytes, tag: int) -> tuple[int, int]:
@@ -210,10 +303,15 @@ def _block(octets: bytes, invoke: int) -> Block:
 
 
 def _result(octets: bytes, choice: int, at: int) -> int:
+    result = _refusal(octets, choice, at)
+    _at_end(octets, at + 1)
+    return result
+
+
+def _refusal(octets: bytes, choice: int, at: int) -> int:
     if choice != REFUSED:
         raise Malformed("choice data or data-access-result", f"{choice:02x}", "GET response")
-    result, end = take(octets, at, 1, "GET response")
-    _at_end(octets, end)
+    result, _ = take(octets, at, 1, "GET response")
     if result[0] == AccessResult.SUCCESS:
         raise Malformed("a data-access-result other than success", "success", "GET response")
     return result[0]

@@ -35,7 +35,15 @@ class Conformance(IntFlag):
 
 
 # What is decoded here, and no more: a meter that is told otherwise may answer what cannot be read.
-OURS = Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.SELECTIVE_ACCESS
+OURS = (
+    Conformance.GENERAL_BLOCK_TRANSFER
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.GET
+    | Conformance.SET
+    | Conformance.SELECTIVE_ACCESS
+)
 
 
 @dataclass(frozen=True, slots=True)

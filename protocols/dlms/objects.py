@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocols import obis
+from protocols.dlms import binary
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
+from protocols.dlms.binary import MAX_EXPONENT
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.dlms.units import UNITS
@@ -17,9 +19,7 @@ VALUE = 2  # the attribute that holds the value in most classes; attribute 1 is 
 SCALER_UNIT = {REGISTER: 3, EXTENDED_REGISTER: 3, DEMAND_REGISTER: 4}  # attribute, by class
 SCALED = {REGISTER: {2}, EXTENDED_REGISTER: {2}, DEMAND_REGISTER: {2, 3}}  # the attributes that it scales, by class
 MAX_TEXT, MAX_RAW = 128, 256  # bytes: what a sealed value holds (protocols.reading)
-MAX_EXPONENT = 12  # of a sealed value
 MAX_INTEGER = 2**63 - 1
-FLOAT_EXPONENT = 0x7F80_0000  # all ones: infinite, or not a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +146,13 @@ def text_of(data: Data) -> str | None:
 
 def _number(data: Data, exponent: int) -> tuple[Number, State]:
     tag, content, _ = data
-    if isinstance(content, int) and tag is not Tag.BCD:
+    if isinstance(content, int) and tag is Tag.BCD:
+        return _bcd(data, content, exponent)
+    if isinstance(content, int):
         # Wider than a sealed value (a long64-unsigned above 2^63, a scaler of 10^13): kept raw.
         if content <= MAX_INTEGER and -MAX_EXPONENT <= exponent <= MAX_EXPONENT:
             return Scaled(content, exponent), State.OK
-    elif isinstance(content, bytes) and tag is Tag.FLOAT32:
+    elif isinstance(content, bytes) and tag in binary.FORMS:
         return _float(data, content, exponent)
     elif isinstance(content, bytes) and tag in axdr.STRINGS:
         return _string(data, content)
@@ -161,13 +163,27 @@ def _raw(data: Data) -> Raw:
     return Raw(axdr.to_bytes(data)[:MAX_RAW])
 
 
+def _bcd(data: Data, content: int, exponent: int) -> tuple[Number, State]:
+    """Two digits."""
+    tens, ones = divmod(content, 16)
+    if max(tens, ones) > 9:
+        return _raw(data), State.INVALID
+    fits = -MAX_EXPONENT <= exponent <= MAX_EXPONENT
+    return (Scaled(10 * tens + ones, exponent), State.OK) if fits else (_raw(data), State.UNKNOWN)
+
+
 def _float(data: Data, content: bytes, exponent: int) -> tuple[Number, State]:
-    bits = int.from_bytes(content, "big")
-    if bits & FLOAT_EXPONENT == FLOAT_EXPONENT:
+    """A float32 as its bits; a float64 as those where they say the same, else as a decimal that says exactly that."""
+    found = binary.parts(data)
+    if found is None:
         return _raw(data), State.INVALID
     if abs(exponent) > MAX_EXPONENT:
         return _raw(data), State.UNKNOWN
-    return Float32(bits, exponent), State.OK
+    bits = int.from_bytes(content, "big") if data.tag is Tag.FLOAT32 else binary.as_float32(*found)
+    if bits is not None:
+        return Float32(bits, exponent), State.OK
+    exact = binary.scaled(*found, exponent)  # what needs more digits than a sealed value has is kept raw, never rounded
+    return (_raw(data), State.UNKNOWN) if exact is None else (exact, State.OK)
 
 
 def _string(data: Data, content: bytes) -> tuple[Number, State]:

@@ -1,7 +1,8 @@
 """Load profiles (class 7, Blue Book 4.3.6): what a row captures, which rows are asked for, and the rows themselves.
 
 A null in the clock column means "the previous time and one capture period", and is marked so. A null in any other
-column means that there is no value: INVALID, never the previous one in silence.
+column means that there is no value, INVALID; of a meter that is known to compress its buffer it means "as before": the
+previous value, marked so, and INVALID still where nothing stood before.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from protocols.dlms.data import SHOWN, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.get import Selection
 from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
-from protocols.reading import MeterTime, Value
+from protocols.reading import MeterTime, Raw, Value
 
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
-RANGE = 1  # the selector of "rows from .. to .."
+RANGE, ENTRY = 1, 2  # the selectors of "rows from .. to .." by time, and by their place in the buffer
+ALL = 0  # the last row, or the last column, whichever it is
 MAX_COLUMNS = 64  # registers of one leaf
+NOTHING = Raw(bytes((Tag.NULL,)))  # the number of a value that was null
 STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
 
 
@@ -57,7 +60,8 @@ class Row:
     """One row: its clock as sent (None where it is null and nothing stood before), status word and values.
 
     `time` is the row's time; `repeated` says that it was null and is reckoned from the row before. `invalid` says that
-    the meter calls this time wrong, or the one that it is reckoned from.
+    the meter calls this time wrong, or the one that it is reckoned from. `nulls` says of each value whether it was null
+    and is that of the row before; `status_repeated` says that of the status word.
     """
 
     clock: Clock | None
@@ -66,6 +70,8 @@ class Row:
     invalid: bool
     status: int | None
     values: tuple[Value, ...]
+    nulls: tuple[bool, ...] = ()
+    status_repeated: bool = False
 
     @property
     def utc_ms(self) -> int | None:
@@ -90,19 +96,35 @@ def columns(data: Data) -> tuple[Column, ...]:
     return tuple(_column(each) for each in listed)
 
 
-def between(first: MeterTime, last: MeterTime, with_deviation: bool = True) -> Selection:
-    """The rows with times from `first` to `last`, both included, all columns.
+def between(
+    first: MeterTime, last: MeterTime, with_deviation: bool = True, chosen: tuple[Column, ...] = ()
+) -> Selection:
+    """The rows with times from `first` to `last`, both included; the `chosen` columns, or all where none is.
 
     Some meters compare the local time only and want none of the deviation: `with_deviation` is theirs to choose.
     """
     ends = (axdr.octet_string(clocks.to_bytes(each, with_deviation)) for each in (first, last))
-    return Selection(RANGE, axdr.structure(Column(CLOCK_TIME).to_data(), *ends, axdr.array()))
+    wanted = axdr.array(*(each.to_data() for each in chosen))
+    return Selection(RANGE, axdr.structure(Column(CLOCK_TIME).to_data(), *ends, wanted))
+
+
+def entries(first: int, last: int = ALL, first_column: int = 1, last_column: int = ALL) -> Selection:
+    """The rows by their place, from 1 (the oldest, where the buffer is not sorted otherwise); columns from 1."""
+    rows_asked = (Data(Tag.DOUBLE_LONG_UNSIGNED, each) for each in (first, last))
+    columns_asked = (Data(Tag.LONG_UNSIGNED, each) for each in (first_column, last_column))
+    return Selection(ENTRY, axdr.structure(*rows_asked, *columns_asked))
 
 
 def rows(
-    data: Data, captured: tuple[Column, ...], scalers: Mapping[Attribute, ScalerUnit], period_s: int
+    data: Data,
+    captured: tuple[Column, ...],
+    scalers: Mapping[Attribute, ScalerUnit],
+    period_s: int,
+    compressed: bool = False,
 ) -> tuple[Row, ...]:
     """The rows of a buffer (attribute 2) with `captured` columns; `scalers` by the attribute whose value they scale.
+
+    `compressed` says that this meter writes null-data for what is as in the row before.
 
     Raises:
         ColumnsDiffer: a row has another number of columns.
@@ -116,6 +138,7 @@ def rows(
         if len(cells) != len(captured):
             raise ColumnsDiffer(f"{len(captured)} columns", str(len(cells)), f"row {len(found) + 1}")
         previous = _row(cells, meanings, previous, period_s)
+        previous = _undone(previous, found[-1] if compressed and found else None, cells, captured)
         found.append(previous)
     return tuple(found)
 
@@ -149,6 +172,23 @@ def _row(
         else:
             values.append(meaning.value(cell))
     return Row(clock, time, repeated, invalid, status, tuple(values))
+
+
+def _undone(row: Row, before: Row | None, cells: tuple[Data, ...], captured: tuple[Column, ...]) -> Row:
+    """A row with what is null as in the row `before`; as it is where there is none."""
+    if before is None or not any(cell.tag is Tag.NULL for cell in cells):
+        return row
+    places = [cell.tag is Tag.NULL for cell, each in zip(cells, captured, strict=True) if not _is_apart(each)]
+    repeated = tuple(null and earlier.number != NOTHING for null, earlier in zip(places, before.values, strict=True))
+    values = (old if null else new for null, old, new in zip(repeated, before.values, row.values, strict=True))
+    no_status = any(cell.tag is Tag.NULL and each.is_status for cell, each in zip(cells, captured, strict=True))
+    status = before.status if no_status else row.status
+    known = no_status and status is not None
+    return replace(row, values=tuple(values), nulls=repeated, status=status, status_repeated=known)
+
+
+def _is_apart(column: Column) -> bool:
+    return column.is_clock or column.is_status
 
 
 def _next(previous: Row | None, period_s: int) -> MeterTime | None:

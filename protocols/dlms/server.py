@@ -6,10 +6,10 @@ not answered.
 
 from __future__ import annotations
 
-import hmac
 from typing import Protocol
 
-from protocols.dlms import association, data, get, hdlc
+from protocols.dlms import action, association, blocks, data, get, hdlc
+from protocols.dlms import set as setting
 from protocols.dlms.access import Access
 from protocols.dlms.apdu import (
     OPERATION_NOT_POSSIBLE,
@@ -18,26 +18,29 @@ from protocols.dlms.apdu import (
     SERVICE_UNKNOWN,
     ExceptionResponse,
 )
-from protocols.dlms.association import (
-    CONTEXT_LN,
-    NO_SUCH_CLIENT,
-    PASSWORD_REQUIRED,
-    REJECTED,
-    RELEASE_RESPONSE,
-    WRONG_CONTEXT,
-    WRONG_MECHANISM,
-    WRONG_PASSWORD,
-    AssociationRequest,
-    AssociationResponse,
-)
+from protocols.dlms.association import RELEASE_RESPONSE, AssociationRequest, AssociationResponse
 from protocols.dlms.carrier import LLC_COMMAND
 from protocols.dlms.data import Data
 from protocols.dlms.faults import Babble, Malformed
-from protocols.dlms.get import AccessResult, Block, GetNext, GetNormal, Got, Refused, Selection
+from protocols.dlms.get import (
+    AccessResult,
+    Block,
+    GetList,
+    GetNext,
+    GetNormal,
+    Got,
+    GotList,
+    Refused,
+    Result,
+    Selection,
+    results_bytes,
+)
+from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Parameters, Station
 from protocols.dlms.objects import Attribute
+from protocols.dlms.services import BlockSender, SetService, Settable
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
@@ -58,11 +61,23 @@ class Objects(Protocol):
 
 
 class Server:
-    """One logical device: AARQ, GET and RLRQ in, their answers out."""
+    """One logical device: AARQ, GET and RLRQ in, their answers out; `vault` is what its security keeps."""
 
-    def __init__(self, objects: Objects, accesses: tuple[Access, ...], max_pdu: int = MAX_PDU) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        accesses: tuple[Access, ...],
+        max_pdu: int = MAX_PDU,
+        vault: Vault | None = None,
+        settable: Settable | None = None,
+        offered: Conformance = OURS,
+        sender: BlockSender | None = None,
+    ) -> None:
+        """`sender` sends what is long in general blocks, to a client that takes such."""
         self._objects, self._max_pdu = objects, max_pdu
-        self._accesses = {access.client: access for access in accesses}
+        self._guard = Guard(accesses, vault or Vault())
+        self._set_service, self._offered = SetService(settable), offered
+        self._sender, self._sends_blocks = sender, False
         self._client: int | None = None
         self._pdu = max_pdu
         self._rest = b""  # what is left of a long answer
@@ -71,55 +86,96 @@ class Server:
     def disconnected(self) -> None:
         """The link is gone, and the association with it."""
         self._client, self._rest = None, b""
+        self._guard.forget()
+        self._set_service.forget()
+
+    def answers(self, apdu: bytes, client: int) -> list[bytes]:
+        """The APDUs that answer `apdu`: several where general blocks follow one another, none to what needs none."""
+        if self._sender is None or not self._sends_blocks:
+            return [self.answer(apdu, client)]
+        if apdu[:1] == bytes((blocks.TAG,)) and self._client == client:
+            try:
+                return self._sender.acknowledged(apdu)
+            except MeterError:
+                return []
+        return self._sender.sent(self.answer(apdu, client))
 
     def answer(self, apdu: bytes, client: int) -> bytes:
-        """The APDU that answers `apdu`."""
+        """The APDU that answers `apdu`, both as they travel."""
+        try:
+            if apdu[:1] == bytes((association.AARQ,)):
+                return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
+            if self._client is None or self._client == client:
+                return self._guard.protect(self._answer(self._guard.open(apdu), client))
+        except MeterError as error:
+            return self._guard.refusal(error)
+        return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+
+    def _answer(self, apdu: bytes, client: int) -> bytes:
+        """The APDU that answers `apdu`, both unciphered."""
         tag = apdu[:1]
         try:
-            if tag == bytes((association.AARQ,)):
-                return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
             if tag == bytes((association.RLRQ,)):
                 self.disconnected()
                 return RELEASE_RESPONSE
             if self._client != client:
                 return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+            if self._guard.pending:
+                return self._prove(apdu, client)
             if tag == bytes((get.REQUEST,)):
                 return self._get(apdu)
+            if tag == bytes((setting.REQUEST,)):
+                return self._set_service.answer(apdu, client)
         except MeterError:
             pass  # what cannot be read is answered as a service that is not known
         return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
 
     def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
         self.disconnected()
-        refusal = self._refusal(request, client)
-        if refusal:
-            return AssociationResponse(REJECTED, diagnostic=refusal)
-        theirs = request.initiate.max_pdu or self._max_pdu
-        self._pdu = max(MIN_PDU, min(self._max_pdu, theirs))
+        proposed = self._guard.admitted(request, client)
+        if isinstance(proposed, AssociationResponse):
+            return proposed
+        theirs = proposed.max_pdu or self._max_pdu
+        self._pdu = max(MIN_PDU, min(self._max_pdu, theirs) - self._guard.overhead)
         self._client = client
-        self._objects.associated(client)
-        common = Conformance(request.initiate.conformance & OURS)
-        return AssociationResponse(initiate=InitiateResponse(common, self._max_pdu))
+        if not self._guard.pending:
+            self._objects.associated(client)
+        taken = self._offered | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+        common = Conformance(proposed.conformance & taken)
+        self._sends_blocks = self._sender is not None and bool(common & Conformance.GENERAL_BLOCK_TRANSFER)
+        return self._guard.response(InitiateResponse(common, self._max_pdu))
 
-    def _refusal(self, request: AssociationRequest, client: int) -> int:
-        """The diagnostic of a refusal; 0 where the association is accepted."""
-        access = self._accesses.get(client)
-        if access is None:
-            return NO_SUCH_CLIENT
-        if request.context != CONTEXT_LN:
-            return WRONG_CONTEXT
-        mechanism = request.mechanism or 0
-        if access.auth and not mechanism:
-            return PASSWORD_REQUIRED
-        if mechanism != access.auth:
-            return WRONG_MECHANISM
-        return 0 if hmac.compare_digest(request.password, access.password) or not access.auth else WRONG_PASSWORD
+    def _prove(self, apdu: bytes, client: int) -> bytes:
+        """Nothing is answered before the client's proof, and after a wrong one the association is over."""
+        if apdu[:1] != bytes((action.REQUEST,)):
+            return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
+        answer = self._guard.prove(apdu)
+        if self._guard.pending:
+            self._client = None
+        else:
+            self._objects.associated(client)
+        return answer
 
     def _get(self, apdu: bytes) -> bytes:
         request = get.request_from_bytes(apdu)
         if isinstance(request, GetNext):
             return self._get_next(request)
+        if isinstance(request, GetList):
+            return self._get_list(request)
         return self._get_normal(request)
+
+    def _get_list(self, request: GetList) -> bytes:
+        self._rest = b""
+        results = tuple(self._result(each) for each in request.attributes)
+        whole = GotList(request.invoke, results).to_bytes()
+        if len(whole) <= self._pdu or self._sends_blocks:
+            return whole
+        self._rest, self._next_block = results_bytes(results), 1
+        return self._block(request.invoke)
+
+    def _result(self, attribute: Attribute) -> Result:
+        found = self._objects.get(attribute, None, self._client or 0)
+        return int(found) if isinstance(found, AccessResult) else found
 
     def _get_normal(self, request: GetNormal) -> bytes:
         self._rest = b""
@@ -127,7 +183,7 @@ class Server:
         if isinstance(found, AccessResult):
             return Refused(request.invoke, found).to_bytes()
         whole = Got(request.invoke, found).to_bytes()
-        if len(whole) <= self._pdu:
+        if len(whole) <= self._pdu or self._sends_blocks:
             return whole
         self._rest, self._next_block = data.to_bytes(found), 1
         return self._block(request.invoke)
@@ -166,8 +222,8 @@ class WrapperServer:
         return b"".join(self._answer(each) for each in messages if each.destination == self._address)
 
     def _answer(self, message: Message) -> bytes:
-        answer = self._server.answer(message.apdu, message.source)
-        return Message(self._address, message.source, answer).to_bytes()
+        answers = self._server.answers(message.apdu, message.source)
+        return b"".join(Message(self._address, message.source, each).to_bytes() for each in answers)
 
 
 class HdlcServer:
@@ -252,8 +308,8 @@ class HdlcServer:
         if whole[: len(LLC_COMMAND)] != LLC_COMMAND:
             return b""
         # A client's address is one byte: its number in the upper seven bits.
-        answer = self._server.answer(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
-        return station.send(LLC_RESPONSE + answer)
+        answers = self._server.answers(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
+        return station.send(LLC_RESPONSE + answers[0]) if answers else b""  # one APDU at a time over a link
 
     def _unnumbered(self, peer: bytes, kind: int, information: bytes = b"") -> bytes:
         return Frame(peer, self._own, kind | POLL_FINAL, information).to_bytes()

@@ -7,15 +7,19 @@ takes, RLRQ and RLRE, and the link's end. Rules:
   what does not match is discarded and counted, never taken.
 * An answer that refuses leaves the association as it is; silence on a link, or a meter that ends it, ends the session.
   Over the wrapper, where nothing is repeated, another question may follow silence: its invoke-id is another.
+* A ciphered association is carried by a shield around the carrier: what is judged here was opened there.
 * Everything is bounded: repetitions, turns, blocks, bytes, foreign answers.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 
 from protocols.dlms import data as axdr
+from protocols.dlms import set as setting
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.action import Acted, ActionNormal, ActionRefused
 from protocols.dlms.apdu import (
     TAGS,
     Answer,
@@ -25,12 +29,17 @@ from protocols.dlms.apdu import (
     answer_from_bytes,
     not_supported,
 )
-from protocols.dlms.association import RELEASE_REQUEST, AssociationRequest, AssociationResponse
+from protocols.dlms.association import AssociationResponse
+from protocols.dlms.breaches import CountersSpent
 from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
+from protocols.dlms.counters import Block as CounterBlock
+from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
+from protocols.dlms.entry import REPLY_TO_HLS, Entry, Random
 from protocols.dlms.faults import (
     Babble,
     LinkEnded,
+    Malformed,
     NoAnswer,
     StreamEnded,
     TooMuch,
@@ -38,8 +47,22 @@ from protocols.dlms.faults import (
     WrongBlock,
     WrongInvokeId,
 )
-from protocols.dlms.get import Block, GetNext, GetNormal, Got, Refused, Selection, invoke_of
+from protocols.dlms.get import (
+    Block,
+    GetList,
+    GetNext,
+    GetNormal,
+    Got,
+    GotList,
+    Refused,
+    Result,
+    Selection,
+    invoke_of,
+    results_from_bytes,
+)
+from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.objects import Attribute
+from protocols.dlms.set import BlockTaken, Set
 from protocols.dlms.states import ANSWERS, STEPS, Event, State
 from protocols.errors import MeterError
 
@@ -49,6 +72,11 @@ MAX_TURNS = 1_024  # frames that only ask for more, in one answer: 64 KB in fram
 MAX_BLOCKS = 16_384  # of one answer
 MAX_BYTES = 4 * 1024 * 1024  # of one answer: a year of quarter-hours with eight columns takes 2 MB
 INVOKE_IDS = 16
+# Which answers count for which question; errors always do.
+ERRORS: tuple[type[Answer], ...] = (ExceptionResponse, ConfirmedServiceError)
+GET_ANSWERS: tuple[type[Answer], ...] = (Got, Refused, Block)
+LIST_ANSWERS: tuple[type[Answer], ...] = (GotList, Refused, Block)
+SET_ANSWERS: tuple[type[Answer], ...] = (Set, BlockTaken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +94,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was begun is done; of a `get`: the data, and the APDUs of the answer as received, one after the other."""
+    """What was begun is done; of a `get`: the data, and the APDUs of the answer as received, one after the other.
+
+    Of a `get_list`: the results in the order of the question, each the data or the number that refuses them.
+    """
 
     data: Data | None = None
     octets: bytes = b""
+    results: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +113,17 @@ class Failed:
 
 @dataclass(slots=True)
 class Question:
-    """One GET on its way: what was asked, and the blocks that came."""
+    """One GET or SET on its way: what was asked, which answers count (empty: all of the state), the blocks that came.
+
+    `wanted` is how many results a list has; `pieces` are the APDUs of a SET, of which `sent` are on their way.
+    """
 
     attribute: Attribute
     invoke: int
+    answers: tuple[type[Answer], ...] = ()
+    wanted: int = 0
+    pieces: tuple[bytes, ...] = ()
+    sent: int = 1
     blocks: int = 0
     encoded: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
@@ -94,12 +133,21 @@ class Session:
     """One association with one meter: begin with `associate`, `get` or `release`, then take `next()` and do it.
 
     Report with `received`, `timed_out` or `closed` until `next()` is `Done` or `Failed`; then begin the next thing.
-    `foreign` and `retries` count what happened on the way.
+    `foreign` and `retries` count what happened on the way. A ciphered association takes its invocation counters from
+    `counters`; where none is left what is begun raises CountersSpent.
     """
 
-    def __init__(self, access: Access, framing: Framing, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        access: Access,
+        framing: Framing,
+        timeout_ms: int = TIMEOUT_MS,
+        counters: Counters | None = None,
+        random: Random = secrets.token_bytes,
+    ) -> None:
         self.foreign = self.retries = 0
-        self._access, self._carrier = access, carrier(framing, access)
+        self._entry = Entry(access, counters or CounterBlock(), random)
+        self._carrier = self._entry.carried(carrier(framing, access))
         self._timeout_ms = max(1, timeout_ms // self._carrier.tries)
         self._state = State.IDLE
         self._invoke = 0
@@ -108,11 +156,18 @@ class Session:
         self._result: Done | Failed | None = None
         self._left = self._turns = self._strangers = 0
         self._why: MeterError | None = None  # the last reason why something was discarded
+        self.conformance = Conformance.GET  # what both sides can
+        self._max_pdu = 0  # bytes of an APDU that the meter takes; 0: as many as come
 
     @property
     def state(self) -> State:
         """Where the session stands."""
         return self._state
+
+    @property
+    def counter_seen(self) -> int | None:
+        """The highest invocation counter of the meter's that came under its global key."""
+        return None if self._entry.protection is None else self._entry.protection.seen
 
     @property
     def inside(self) -> bool:
@@ -132,22 +187,38 @@ class Session:
 
     def get(self, attribute: Attribute, selection: Selection | None = None) -> None:
         """Begin to read an attribute; a session that is not associated fails at once."""
-        if self._state is not State.ASSOCIATED:
-            self._result = Failed(LinkEnded("an association", f"none ({self._state.name.lower()})", str(attribute)))
-            return
-        self._begin(Event.GET)
-        self._invoke = (self._invoke + 1) % INVOKE_IDS
-        self._question = Question(attribute, self._invoke)
-        self._transmit(self._carrier.send(GetNormal(self._invoke, attribute, selection).to_bytes()))
+        invoke = self._next_invoke()
+        asked = GetNormal(invoke, attribute, selection).to_bytes()
+        self._ask(Question(attribute, invoke, GET_ANSWERS, pieces=(asked,)))
+
+    def get_list(self, attributes: tuple[Attribute, ...]) -> None:
+        """Begin to read several attributes with one question, of a meter that takes such (`conformance`)."""
+        invoke = self._next_invoke()
+        asked = GetList(invoke, attributes).to_bytes()
+        self._ask(Question(attributes[0], invoke, LIST_ANSWERS, wanted=len(attributes), pieces=(asked,)))
+
+    def set(self, attribute: Attribute, value: Data) -> None:
+        """Begin to set an attribute, in as many blocks as the meter's longest APDU makes necessary."""
+        invoke = self._next_invoke()
+        pieces = setting.split(attribute, value, invoke, self._max_pdu)
+        self._ask(Question(attribute, invoke, SET_ANSWERS, pieces=tuple(pieces)))
 
     def release(self) -> None:
         """Begin to end the association, where there is one, and the link."""
-        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING}
+        awaited = self._result is None and self._state in {State.ASKING, State.ASSOCIATING, State.PROVING}
         self._begin(Event.ABANDON if awaited and self._carrier.linked else Event.RELEASE)
         self._question = None
         if self._state is State.RELEASING:
-            self._transmit(self._carrier.send(RELEASE_REQUEST))
+            self._ask_release()
         else:
+            self._unlink()
+
+    def _ask_release(self) -> None:
+        """RLRQ; where no counter is left to seal it with the end of the link is that of the association."""
+        try:
+            self._transmit(self._carrier.send(self._entry.release()))
+        except CountersSpent:
+            self._state = STEPS[self._state, Event.SILENCE]
             self._unlink()
 
     def next(self) -> Send | Wait | Done | Failed:
@@ -181,6 +252,18 @@ class Session:
         """The stream has ended."""
         self._lose(StreamEnded("an answer", "the end of the stream", self._where()))
 
+    def _next_invoke(self) -> int:
+        return (self._invoke + 1) % INVOKE_IDS
+
+    def _ask(self, question: Question) -> None:
+        if self._state is not State.ASSOCIATED:
+            got = f"none ({self._state.name.lower()})"
+            self._result = Failed(LinkEnded("an association", got, str(question.attribute)))
+            return
+        self._begin(Event.GET)
+        self._invoke, self._question = question.invoke, question
+        self._transmit(self._carrier.send(question.pieces[0]))
+
     def _begin(self, event: Event) -> None:
         self._state = STEPS[self._state, event]
         self._result = None
@@ -211,8 +294,7 @@ class Session:
 
     def _linked(self) -> None:
         self._state = STEPS[self._state, Event.LINKED]
-        request = AssociationRequest.of(self._access.auth, self._access.password)
-        self._transmit(self._carrier.send(request.to_bytes()))
+        self._transmit(self._carrier.send(self._entry.request().to_bytes()))
 
     def _unlink(self) -> None:
         self._transmit(self._carrier.disconnect())
@@ -251,7 +333,8 @@ class Session:
             return
         try:
             answer = answer_from_bytes(octets)
-            if not isinstance(answer, ANSWERS.get(self._state, ())):
+            fits = question is None or not question.answers or isinstance(answer, (*question.answers, *ERRORS))
+            if not fits or not isinstance(answer, ANSWERS.get(self._state, ())):
                 self._discard(Unexpected("an answer to the question", type(answer).__name__, self._where()))
                 return
             self._take(answer, octets)
@@ -261,7 +344,11 @@ class Session:
     def _take(self, answer: Answer, octets: bytes) -> None:
         match answer:
             case AssociationResponse():
-                answer.check()
+                proof = self._entry.answered(answer)
+                self._agree(self._entry.agreed)
+                self._associated(proof)
+            case Acted() | ActionRefused():
+                self._entry.proven(answer)
                 self._finish(Event.ACCEPTED, Done())
             case Released():
                 self._state = STEPS[self._state, Event.RELEASED]
@@ -272,6 +359,51 @@ class Session:
                 self._finish(Event.ANSWERED, Done(answer.data, octets))
             case Block():
                 self._take_block(answer, octets)
+            case GotList():
+                self._take_list(answer.results, octets)
+            case Set() | BlockTaken():
+                self._take_set(answer, octets)
+
+    def _agree(self, initiate: InitiateResponse | None) -> None:
+        """What the meter takes; one that does not say it takes what is asked of it one by one."""
+        if initiate is not None:
+            self.conformance = initiate.conformance & OURS
+            self._max_pdu = max(1, initiate.max_pdu - self._entry.overhead) if initiate.max_pdu else 0
+
+    def _take_list(self, results: tuple[Result, ...], octets: bytes) -> None:
+        wanted = 0 if self._question is None else self._question.wanted
+        if len(results) != wanted:
+            raise Malformed(f"{wanted} results", str(len(results)), self._where())
+        self._finish(Event.ANSWERED, Done(None, octets, results))
+
+    def _take_set(self, answer: Set | BlockTaken, octets: bytes) -> None:
+        question = self._question
+        if question is None:
+            return
+        if isinstance(answer, Set) and answer.result:
+            raise answer.error(self._where())
+        last, in_blocks = question.sent == len(question.pieces), len(question.pieces) > 1
+        number = answer.number if isinstance(answer, BlockTaken) else answer.block
+        if number != (question.sent if in_blocks else 0) or isinstance(answer, Set) != last:
+            self._discard(WrongBlock(f"block {question.sent} taken", str(number), self._where()))
+            return
+        question.received += octets
+        if last:
+            self._finish(Event.ANSWERED, Done(None, bytes(question.received)))
+            return
+        question.sent += 1
+        self._transmit(self._carrier.send(question.pieces[question.sent - 1]))
+
+    def _associated(self, proof: bytes | None) -> None:
+        """The meter accepts; with high-level authentication it wants a proof, and shall give one."""
+        if proof is None:
+            self._finish(Event.ACCEPTED, Done())
+            return
+        self._state = STEPS[self._state, Event.CHALLENGED]
+        self._invoke = (self._invoke + 1) % INVOKE_IDS
+        method = REPLY_TO_HLS
+        self._question = Question(Attribute(method.class_id, method.name, method.number), self._invoke)
+        self._transmit(self._carrier.send(ActionNormal(self._invoke, method, axdr.octet_string(proof)).to_bytes()))
 
     def _take_block(self, block: Block, octets: bytes) -> None:
         question = self._question
@@ -285,7 +417,9 @@ class Session:
         question.blocks += 1
         question.encoded += block.octets
         question.received += octets
-        if block.last:
+        if block.last and question.wanted:
+            self._take_list(results_from_bytes(bytes(question.encoded)), bytes(question.received))
+        elif block.last:
             self._finish(Event.ANSWERED, Done(axdr.from_bytes(bytes(question.encoded)), bytes(question.received)))
         elif question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
             raise TooMuch(f"at most {MAX_BLOCKS} blocks, {MAX_BYTES} bytes, none empty", "more", self._where())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from protocols.dlms.action import Acted, ActionRefused
 from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released
 from protocols.dlms.association import AssociationResponse
-from protocols.dlms.get import Block, Got, Refused
+from protocols.dlms.get import Block, Got, GotList, Refused
+from protocols.dlms.set import BlockTaken, Set
 
 
 class State(Enum):
@@ -15,6 +17,7 @@ class State(Enum):
     IDLE = auto()
     LINKING = auto()
     ASSOCIATING = auto()
+    PROVING = auto()  # the meter's challenge is answered, its own proof is awaited
     ASSOCIATED = auto()
     ASKING = auto()
     RELEASING = auto()
@@ -27,11 +30,12 @@ class Event(Enum):
     """What happened."""
 
     ASSOCIATE = auto()
-    GET = auto()
+    GET = auto()  # ... or SET: a question
     RELEASE = auto()
     ABANDON = auto()  # release, while an answer is awaited on a link
     LINKED = auto()
     ACCEPTED = auto()
+    CHALLENGED = auto()  # accepted, and a proof is wanted
     ANSWERED = auto()
     REFUSED = auto()
     RELEASED = auto()
@@ -46,6 +50,10 @@ STEPS: dict[tuple[State, Event], State] = {
     (State.ASSOCIATING, Event.ACCEPTED): State.ASSOCIATED,
     (State.ASSOCIATING, Event.REFUSED): State.LINKED,
     (State.ASSOCIATING, Event.SILENCE): State.LINKED,
+    (State.ASSOCIATING, Event.CHALLENGED): State.PROVING,
+    (State.PROVING, Event.ACCEPTED): State.ASSOCIATED,
+    (State.PROVING, Event.REFUSED): State.LINKED,
+    (State.PROVING, Event.SILENCE): State.LINKED,
     (State.ASSOCIATED, Event.GET): State.ASKING,
     (State.ASKING, Event.ANSWERED): State.ASSOCIATED,
     (State.ASKING, Event.REFUSED): State.ASSOCIATED,
@@ -59,6 +67,8 @@ STEPS: dict[tuple[State, Event], State] = {
     (State.LINKING, Event.RELEASE): State.UNLINKING,
     (State.ASSOCIATING, Event.RELEASE): State.RELEASING,
     (State.ASSOCIATING, Event.ABANDON): State.UNLINKING,
+    (State.PROVING, Event.RELEASE): State.RELEASING,
+    (State.PROVING, Event.ABANDON): State.UNLINKING,
     (State.LINKED, Event.RELEASE): State.UNLINKING,
     (State.UNLINKING, Event.UNLINKED): State.ENDED,
     (State.UNLINKING, Event.RELEASE): State.UNLINKING,
@@ -69,6 +79,7 @@ STEPS: dict[tuple[State, Event], State] = {
 # Which answers count in which state; any other is discarded.
 ANSWERS: dict[State, tuple[type[Answer], ...]] = {
     State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
-    State.ASKING: (Got, Refused, Block, ExceptionResponse, ConfirmedServiceError),
+    State.PROVING: (Acted, ActionRefused, ExceptionResponse, ConfirmedServiceError),
+    State.ASKING: (Got, GotList, Refused, Block, Set, BlockTaken, ExceptionResponse, ConfirmedServiceError),
     State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),
 }

@@ -7,7 +7,7 @@ a guess - a float with an addition, a size that the standard leaves open - is `U
 from __future__ import annotations
 
 from protocols.mbus import dates
-from protocols.mbus.dif import ERROR_FUNCTION, Coding, DataInformation
+from protocols.mbus.dif import BINARY, ERROR_FUNCTION, Coding, DataInformation
 from protocols.mbus.faults import RecordCutShort
 from protocols.mbus.vif import Kind, Meaning
 from protocols.reading import Float32, Number, Raw, Scaled, State, Text
@@ -16,11 +16,13 @@ MAX_EXPONENT = 12
 MAX_MANTISSA = 2**63 - 1  # what every store holds as an integer
 MAX_TEXT = 128  # bytes of UTF-8
 UNSET = b"\xff\xff\xff\xff"  # what Zenner writes into a storage that has not been reached
-MINUS = 0xF
+LAST_NUMBER = 0xEF  # the last length byte of a binary number; longer binary data follow
+SIGN = 0x80
 Judged = tuple[State, Number | None]
 INVALID: Judged = (State.INVALID, None)
 NOT_KNOWN: Judged = (State.UNKNOWN, None)
 PLAIN = Meaning(Kind.NUMBER)
+UNSIGNED = Meaning(Kind.NUMBER, unsigned=True)
 
 
 def measure(coding: Coding, size: int, body: bytes, at: int) -> tuple[int, int]:
@@ -72,16 +74,18 @@ def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, hig
     return state, raw if number is None else number
 
 
-def bare(coding: Coding, octets: bytes, lvar: int) -> Number | None:
+def bare(coding: Coding, octets: bytes, lvar: int, unsigned: bool = False) -> Number | None:
     """The number or text as its coding alone says, without unit and power of ten; None where there is none.
+
+    What is known to have no sign is shown without one.
 
     `octets` are low byte first. Binary data of variable length are shown in hex. For an explanation, never a reading.
     """
     if coding is Coding.NONE:
         return None
-    if coding is Coding.VARIABLE and lvar >= 0xE0:
+    if coding is Coding.VARIABLE and lvar >= BINARY:
         return Text(octets.hex())
-    return decoded(coding, PLAIN, octets, lvar)[1]
+    return decoded(coding, UNSIGNED if unsigned else PLAIN, octets, lvar)[1]
 
 
 def decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judged:
@@ -136,15 +140,27 @@ def _scaled(meaning: Meaning, mantissa: int) -> Judged:
 
 
 def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
-    """Text (00-BF) and BCD (C0-C9, minus D0-D9); long binary data are kept raw."""
+    """Text (00-BF), BCD (C0-C9, minus D0-D9) and binary numbers (E0-EF); longer binary data are kept raw."""
     if lvar <= 0xBF:
         return _text(octets) if meaning.plain or _is_spelled(meaning) else NOT_KNOWN
-    if lvar >= 0xE0 or meaning.kind is not Kind.NUMBER:
+    if BINARY <= lvar <= LAST_NUMBER:
+        return _binary(meaning, octets)
+    if lvar > LAST_NUMBER or meaning.kind is not Kind.NUMBER:
         return NOT_KNOWN
     digits = octets[::-1].hex()
     if not digits.isdigit():
         return INVALID
     return _scaled(meaning, -int(digits) if lvar >= 0xD0 else int(digits))
+
+
+def _binary(meaning: Meaning, octets: bytes) -> Judged:
+    """A number whose sign bit is set is not known: the standard does not say whether it has one."""
+    flags = meaning.kind is Kind.BITS or meaning.unsigned
+    if not flags and meaning.kind is not Kind.NUMBER:
+        return NOT_KNOWN
+    if not octets:
+        return INVALID
+    return NOT_KNOWN if octets[-1] & SIGN and not flags else _scaled(meaning, int.from_bytes(octets, "little"))
 
 
 def _is_spelled(meaning: Meaning) -> bool:

@@ -145,6 +145,13 @@ class NotHex(MeterError):  # noqa: N818
     do = "write the bytes of the telegram as pairs of hexadecimal digits; blanks, colons, line ends and 0x are fine"
 
 
+class TelegramLost(MeterError):  # noqa: N818
+    """A telegram of an answer in several got lost, and the meter sends it no second time."""
+
+    code = "PLB-M122"
+    do = "check cabling and bus load; a meter that ignores the frame count bit cannot be read whole on a bad line"
+
+
 class NotObeyed(MeterError):  # noqa: N818
     """A meter that was given an order, and shows afterwards that it did not do it."""
 

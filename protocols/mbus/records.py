@@ -38,7 +38,9 @@ class Record:
     @property
     def bare(self) -> Number | None:
         """The number as its coding says, without unit and power of ten: for an explanation, never for a reading."""
-        return data.bare(self.info.coding, self.octets if self.lvar >= dif.BINARY else self.low_first, self.lvar)
+        octets = self.octets if self.lvar >= dif.BINARY else self.low_first
+        unsigned = self.meaning.unsigned or self.meaning.kind is vif.Kind.BITS
+        return data.bare(self.info.coding, octets, self.lvar, unsigned)
 
     @property
     def qualifiers(self) -> tuple[str, ...]:

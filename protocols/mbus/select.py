@@ -46,6 +46,7 @@ STEPS: Steps = {
     (State.ASK, Event.LAST): State.RELEASE,
     (State.ASK, Event.MORE): State.ASK,
     (State.ASK, Event.NOTHING): State.ASK,
+    (State.ASK, Event.CIRCLE): State.FIND,
     (State.ASK, Event.GIVEN_UP): State.FAILED,
     (State.ASK, Event.FLOODED): State.FAILED,
     (State.RELEASE, Event.ACK): State.DONE,

@@ -14,6 +14,12 @@ count bit, further REQ_UD2 while the meter says that more records follow. The wa
 * A telegram that equals the last one of this meter to the byte is a late repetition of the previous poll, or comes from
   a meter that counts nothing. It is taken only when asking again gives the same; of a meter that has once been found
   not to count its answers, already when nothing else comes within another first-byte timeout.
+* Of an answer in several telegrams each is taken once. One that is there already - its records equal to the byte, or,
+  once a question was repeated, the same registers - is a late copy, or comes from a meter that ignores the FCB: it is
+  not taken, and the next one is asked for again. Where only such ones come, or one may have been lost for good (the
+  first came only when asked again, the access number jumps), the answer is begun anew, once. What then still repeats
+  its records has no more to say: what is there is the answer, whose last telegram says that it is not whole.
+* After an answer in several telegrams the meter is reset: many stay at the last one until then.
 * Everything is bounded: repetitions, noise, foreign frames, telegrams.
 """
 
@@ -25,7 +31,7 @@ from enum import Enum, auto
 
 from protocols.errors import MeterError
 from protocols.mbus import link, telegram
-from protocols.mbus.faults import Babble, NoAnswer
+from protocols.mbus.faults import Babble, NoAnswer, TelegramLost
 from protocols.mbus.link import Echo, Frame, FrameReader, Kind
 from protocols.mbus.pymeterbus import req_ud2, snd_nke
 from protocols.mbus.timing import Timing
@@ -55,6 +61,7 @@ class Event(Enum):
     LAST = auto()  # a good answer, nothing follows
     MORE = auto()  # a good answer, more records follow
     NOTHING = auto()  # silence or damage, and repetitions are left
+    CIRCLE = auto()  # telegrams that are there already, or one that was lost: from the first one again
     GIVEN_UP = auto()  # silence or damage, and no repetition is left
     FLOODED = auto()  # more bytes or foreign frames than any answer has
 
@@ -68,6 +75,7 @@ STEPS: Steps = {
     (State.ASK, Event.LAST): State.DONE,
     (State.ASK, Event.MORE): State.ASK,
     (State.ASK, Event.NOTHING): State.ASK,
+    (State.ASK, Event.CIRCLE): State.RESET,
     (State.ASK, Event.GIVEN_UP): State.FAILED,
     (State.ASK, Event.FLOODED): State.FAILED,
 }
@@ -122,6 +130,8 @@ class SlaveState:
     access: int | None = None  # its access number
     counts: bool = True  # its telegrams differ, as far as is known
     proven: bool = False  # ... and as was seen: an equal telegram is never a new answer
+    several: bool = False  # its answers are several telegrams, as was seen
+    circles: bool = False  # it says that more follows and repeats itself, as was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,9 @@ class ReadSession:
         self._question = b""
         self._echo = Echo(b"")
         self._doubtful: Frame | None = None  # equals the last telegram of this meter
+        self._repeating = self._copied = False  # a telegram came that is there already, or perhaps is
+        self._again = False  # a question of this answer was repeated: late copies may come
+        self._anew = False  # the answer was begun anew
         self._reader = FrameReader(ANSWERED)
 
     def next(self) -> Send | Wait | Done | Failed:
@@ -216,6 +229,10 @@ class ReadSession:
         again = self._reader.fault() is not None or slave.proven or (slave.counts and self._left > 0)
         if self._doubtful is not None and not again:
             self._accept(self._doubtful)
+        elif self._repeating and (slave.circles or self._left == 0):
+            self._circle()
+        elif self._copied and self._left == 0:
+            self._lose()
         else:
             self._repeat()
 
@@ -223,7 +240,7 @@ class ReadSession:
         route, asking = self.route, self._state is State.ASK
         self._question = req_ud2(route.address, self._slave.fcb) if asking else route.questions[self._state]
         self._echo = Echo(self._question)
-        self._doubtful = None
+        self._doubtful, self._repeating, self._copied = None, False, False
         self._reader = FrameReader(ANSWERED if asking else ACKNOWLEDGED)
         return Send(self._question, self._timing.answered_ms(len(self._question)))
 
@@ -253,10 +270,16 @@ class ReadSession:
         except MeterError as error:
             self._discard(error)
             return
-        if frame.octets == self._slave.last:
+        if any(_records(each) == _records(frame) != b"" for each in self.telegrams):
+            self._repeating = True
+        elif self._again and any(_registers(each) == _registers(frame) != () for each in self.telegrams):
+            self._copied = True
+        elif self._left < self._allowed and self._may_skip(frame):
+            self._lose()
+        elif frame.octets == self._slave.last:
             self._doubtful = frame
-            return
-        self._accept(frame)
+        else:
+            self._accept(frame)
 
     def _accept(self, frame: Frame) -> None:
         access, more = _announced(frame)
@@ -266,10 +289,43 @@ class ReadSession:
         slave.last, slave.access = frame.octets, access
         slave.fcb = not slave.fcb
         self.telegrams.append(frame)
-        if more and len(self.telegrams) == MAX_TELEGRAMS:
-            slave.reset_due = True  # the rest is not read: begin from the first telegram next time
-            more = False
+        slave.several |= more
+        slave.circles &= more
+        slave.reset_due = len(self.telegrams) > 1
+        more = more and len(self.telegrams) < MAX_TELEGRAMS  # the rest is not read
         self._step(Event.MORE if more else Event.LAST)
+
+    def _circle(self) -> None:
+        """The meter repeats itself: from the first telegram again, or, where that was in vain, no more than it said."""
+        if self._anew or self._slave.circles:
+            self._slave.circles = self._slave.reset_due = True
+            self._step(Event.LAST)
+        else:
+            self._begin_anew()
+
+    def _may_skip(self, frame: Frame) -> bool:
+        """Whether a meter that ignores the FCB may have sent the telegram that was asked for before, in vain.
+
+        Of one that was never read it is not known whether its answer is several telegrams, unless this one says so.
+        """
+        access, more = _announced(frame)
+        if not self.telegrams:
+            return more or self._slave.several
+        last = self._slave.access
+        return last is not None and access is not None and (access - last) % 256 > 1
+
+    def _lose(self) -> None:
+        """A telegram was sent and did not arrive, and this meter may send it no second time."""
+        if not self._anew:
+            self._begin_anew()
+            return
+        got = "one that was there, or perhaps a later one"
+        self._end(Event.GIVEN_UP, TelegramLost("the next telegram of the answer", got, self.route.name))
+
+    def _begin_anew(self) -> None:
+        self.telegrams.clear()
+        self._anew, self._again, self._slave.last = True, False, b""
+        self._step(Event.CIRCLE)
 
     def _repeat(self) -> None:
         fault = self._reader.fault()
@@ -282,6 +338,7 @@ class ReadSession:
             return
         self._left -= 1
         self.retries += 1
+        self._again |= self._state is State.ASK
         self._state = self.route.steps[self._state, Event.NOTHING]
         self._question = b""
 
@@ -304,3 +361,15 @@ def _announced(frame: Frame) -> tuple[int | None, bool]:
     except MeterError:
         return None, False
     return answer.access, answer.more
+
+
+def _records(frame: Frame) -> bytes:
+    return frame.body[telegram.header_size(frame) :]
+
+
+def _registers(frame: Frame) -> tuple[object, ...]:
+    """Which registers a telegram shows, in order; nothing where it does not decode."""
+    try:
+        return tuple((record.info, record.vib) for record in telegram.recall(frame).records)
+    except MeterError:
+        return ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from protocols.mbus import fixed
+from protocols.mbus import fixed, secrecy
 from protocols.mbus.faults import AlarmReport, ApplicationFault, Encrypted, HeaderCutShort, NotSupported
 from protocols.mbus.link import Frame
 from protocols.mbus.records import Record, Split, split
@@ -33,7 +33,6 @@ APPLICATION_ERRORS = (
     "application busy",
     "too many readouts",
 )
-ENCRYPTED_MODES = frozenset({5, 7})
 APPLICATION_STATUS = {0: Status.NONE, 1: Status.BUSY, 2: Status.APPLICATION_ERROR, 3: Status.ABNORMAL}
 STATUS_BITS = ((0x04, Status.POWER_LOW), (0x08, Status.PERMANENT_ERROR), (0x10, Status.TEMPORARY_ERROR))
 MANUFACTURER_STATUS = 0xE0
@@ -80,9 +79,10 @@ def decode(frame: Frame) -> Telegram:
     header = _header(frame)
     if frame.ci in FIXED:
         return _telegram(header, fixed.split(frame.body, frame.ci == fixed.HIGH))
-    found = split(frame.body[header.size :], frame.ci == LONG_HIGH)
-    if found.partial and header.signature >> 8 & 0x1F in ENCRYPTED_MODES:
-        raise Encrypted("records", f"encryption mode {header.signature >> 8 & 0x1F}", _where(frame))
+    body = frame.body[header.size :]
+    found = split(body, frame.ci == LONG_HIGH)
+    if secrecy.hides(header.signature, body, found):
+        raise Encrypted("records", f"encryption mode {secrecy.mode(header.signature)}", _where(frame))
     return _telegram(header, found)
 
 

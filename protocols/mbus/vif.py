@@ -345,7 +345,7 @@ def _dated(meaning: Meaning, effect: Effect, before: bytes) -> Meaning:
 def _changed(meaning: Meaning, found: Vife, code: int, before: bytes) -> Meaning:
     match found.effect:
         case Effect.NONE:
-            return replace(meaning, tag=Tag.NONE)
+            return meaning if code == vife.NO_ERROR else replace(meaning, tag=Tag.NONE)
         case Effect.ERROR:
             return replace(meaning, failed=code)
         case Effect.DATE | Effect.DATE_OF:

@@ -38,6 +38,7 @@ class Vife:
     exponent: int = 0
 
 
+NO_ERROR = 0x00  # the meter says that the record is well
 NO_DATA = 0x15  # the meter says that there is no such value
 STANDARD_CONTENT = 0x1D  # on flags: they are the standard's own; on a number it is a record error
 EXTENSION = 0x7C  # the next code is one of `AFTER_FC`
@@ -79,7 +80,7 @@ PER = (
     ("per m3", "/m3"),
     ("per kg", "/kg"),
     ("per K", "/K"),
-    ("per kWh", "/kW.h"),
+    ("per kWh", "/(kW.h)"),
     ("per GJ", "/GJ"),
     ("per kW", "/kW"),
     ("per K and litre", "/(K.L)"),
@@ -125,7 +126,7 @@ def _times() -> dict[int, Vife]:
 
 
 COMBINABLE: dict[int, Vife] = {
-    0x00: Vife("record error: none"),
+    NO_ERROR: Vife("record error: none"),
     **{
         code: Vife(f"record error: {ERRORS.get(code, f'reserved code {code:02x}')}", Effect.ERROR)
         for code in range(0x01, 0x20)

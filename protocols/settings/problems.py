@@ -15,7 +15,9 @@ SHOWN = 60  # characters of a value that a message shows
 SOURCE = 110  # characters of a source line
 SECRET = re.compile(r"pass|secret|token|geheim|kennwort|(^|_)(pin|psk|ak|ek|pw|pwd)$|[a-z]_?key$", re.IGNORECASE)
 NAMES_OF_SECRETS = re.compile(r".*_(file|credential|folder)$")  # where a secret is, not what it is
-
+# A meter's key in hex where the path of its file belongs, or under a name that DLMS papers have for it.
+_KEY = re.compile(r"[0-9A-Fa-f]{32}(?:[0-9A-Fa-f]{32})?")
+_MISPLACED = re.compile(rf"""(?:key\w*|guek|gak|gbek|kek)["']?\s*=\s*["']?{_KEY.pattern}(?![0-9A-Za-z/._-])""")
 _KEYS = re.compile(r"""^\s*["']?([\w-]+)|([\w-]+)["']?\s*[=:]""", re.MULTILINE)
 _RED, _YELLOW, _BOLD, _BLUE, _OFF = "\033[31m", "\033[33m", "\033[1m", "\033[34m", "\033[0m"
 
@@ -112,9 +114,15 @@ def secret(key: str) -> bool:
     return bool(SECRET.search(key)) and not NAMES_OF_SECRETS.fullmatch(key)
 
 
+def misplaced(key: str, value: object) -> bool:
+    """Whether a key stands where the name of its file or credential belongs."""
+    named = key.endswith(("_key_file", "_key_credential"))
+    return named and isinstance(value, str) and bool(_KEY.fullmatch(value.strip()))
+
+
 def hides(line: str) -> bool:
-    """Whether a line may hold a secret: by its first word, or a word before = or :."""
-    return any(secret(first or key) for first, key in _KEYS.findall(line))
+    """Whether a line may hold a secret: by its first word, or a word before = or :, or as a misplaced key."""
+    return bool(_MISPLACED.search(line)) or any(secret(first or key) for first, key in _KEYS.findall(line))
 
 
 def source_line(line: str) -> str:

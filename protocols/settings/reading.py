@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from protocols.settings.document import Document, header
 from protocols.settings.locate import KeyPath
-from protocols.settings.problems import Problem, secret, shortened
+from protocols.settings.problems import Problem, misplaced, secret, shortened
 from protocols.settings.words import SIMILAR, Slot, choices, expected, follow, likely, nearest, tables_in
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -195,7 +195,7 @@ def _tables(value: Any) -> bool:
 def _secrets(table: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """The keys that seem to hold a secret."""
     for key, value in table.items():
-        if secret(key) and not isinstance(value, dict):
+        if misplaced(key, value) or (secret(key) and not isinstance(value, dict)):
             yield path, key
         for number, each in enumerate(value if isinstance(value, tuple) else (value,)):
             if isinstance(each, dict):

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.counters import Counters
 from protocols.dlms.data import NULL, Data
-from protocols.dlms.get import Selection
+from protocols.dlms.faults import ExceptionAnswer, ServiceError
+from protocols.dlms.get import MAX_LIST, Refused, Selection
+from protocols.dlms.initiate import Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
 from protocols.dlms.timing import Timing
@@ -46,6 +49,54 @@ class Association:
     def __init__(self, session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> None:
         self._session, self._line, self._clock, self._timing = session, line, clock, timing
 
+    @property
+    def counter_seen(self) -> int | None:
+        """The highest invocation counter of the meter's so far; None where nothing is ciphered."""
+        return self._session.counter_seen
+
+    async def get_many(self, attributes: Sequence[Attribute]) -> list[Got]:
+        """Read several attributes, in as few questions as the meter takes; the order is that of the question.
+
+        The octets of an answer to several are with the first of them, and none with the others.
+
+        Raises:
+            MeterError: no usable answer came, or one of them is refused.
+            LinkError: the line is gone.
+        """
+        if len(attributes) < 2 or not self._session.conformance & Conformance.MULTIPLE_REFERENCES:
+            return [await self.get(each) for each in attributes]
+        found: list[Got] = []
+        for at in range(0, len(attributes), MAX_LIST):
+            piece = tuple(attributes[at : at + MAX_LIST])
+            try:
+                found += await self._get_list(piece)
+            except (ExceptionAnswer, ServiceError):  # it says that it takes lists, and does not take this one
+                found += [await self.get(each) for each in piece]
+        return found
+
+    async def set(self, attribute: Attribute, value: Data) -> None:
+        """Set an attribute.
+
+        Raises:
+            MeterError: the meter refuses, or no usable answer came: then it may be set or not.
+            LinkError: the line is gone.
+        """
+        self._session.set(attribute, value)
+        await _run(self._session, self._line, self._clock, self._timing)
+
+    async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:
+        asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
+        self._session.get_list(attributes)
+        done = await _run(self._session, self._line, self._clock, self._timing)
+        round_trip = self._clock.mono_ms() - asked_mono_ms
+        times = asked_utc_ms + round_trip // 2, asked_mono_ms + round_trip // 2, round_trip
+        found = []
+        for number, (attribute, result) in enumerate(zip(attributes, done.results, strict=True)):
+            if isinstance(result, int):
+                raise Refused(0, result).error(str(attribute))
+            found.append(Got(result, b"" if number else done.octets, *times))
+        return found
+
     async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
         """Read one attribute, or the part of it that `selection` names.
 
@@ -71,15 +122,18 @@ async def associated(
     clock: Clock,
     timeout_s: float = 5.0,
     open_line: Callable[[str, int, float], Awaitable[ClosableLine]] = TcpLine.open,
+    counters: Counters | None = None,
 ) -> AsyncIterator[Association]:
     """An association with the meter at `host`, released and closed in any case; `timeout_s` is for each answer.
+
+    A ciphered one takes its invocation counters from `counters`: they are durable already.
 
     Raises:
         LinkError: no connection could be made.
         MeterError: the meter refused the association, did not answer, or ended the connection (StreamEnded).
     """
     line = await open_line(host, port, timeout_s)
-    session = Session(access, framing, round(timeout_s * 1000))
+    session = Session(access, framing, round(timeout_s * 1000), counters)
     try:
         session.associate()
         await _run(session, line, clock)
@@ -92,7 +146,9 @@ async def associated(
 
 
 @asynccontextmanager
-async def associated_on(line: Line, access: Access, clock: Clock, timing: Timing) -> AsyncIterator[Association]:
+async def associated_on(
+    line: Line, access: Access, clock: Clock, timing: Timing, counters: Counters | None = None
+) -> AsyncIterator[Association]:
     """An association with one of the meters on a serial line, over HDLC; it is released, and the line stays open.
 
     Raises:
@@ -100,7 +156,7 @@ async def associated_on(line: Line, access: Access, clock: Clock, timing: Timing
         MeterError: the meter refused the association, or did not answer.
     """
     line.flush_input()
-    session = Session(access, Framing.LINE)
+    session = Session(access, Framing.LINE, counters=counters)
     try:
         session.associate()
         await _run(session, line, clock, timing)

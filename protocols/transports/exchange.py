@@ -92,6 +92,7 @@ async def run(session: ReadSession, line: Line, clock: Clock) -> tuple[Answer, .
                 raise step.error
             case Done():
                 return tuple(answers)
+        del answers[len(session.telegrams) :]  # begun anew
         for frame in session.telegrams[len(answers) :]:
             round_trip = clock.mono_ms() - asked_mono_ms
             middle = round_trip // 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import termios
 from types import TracebackType
 
@@ -16,6 +17,7 @@ import serial
 from protocols.errors import LinkError
 
 PARITIES = {"N": serial.PARITY_NONE, "E": serial.PARITY_EVEN, "O": serial.PARITY_ODD}
+_NUMBER = re.compile(r"[\[(](?:Errno )?(\d+)[\],]")  # "[Errno 2] ...", "(25, '...')"
 READ_SIZE = 4096  # the kernel's own buffer of a terminal
 
 
@@ -80,8 +82,8 @@ class SerialLine:
                 port = _opened(path, baud, mode[0] + "N" + mode[2])
         except (serial.SerialException, OSError, termios.error) as error:
             if "lock" in str(error).lower():
-                raise PortBusy("a free port", str(error), path) from error
-            raise PortMissing("a serial port", str(error), path) from error
+                raise PortBusy("a free port", "one that another program holds", path) from error
+            raise PortMissing("a serial port", _reason(error), path) from error
         return cls(port, path, _parity_holds(port, mode[1]))
 
     def flush_input(self) -> None:
@@ -166,7 +168,15 @@ class SerialLine:
         return octets
 
     def _lost(self, error: Exception) -> LineLost:
-        return LineLost("an open port", str(error), self.path)
+        return LineLost("an open port", _reason(error), self.path)
+
+
+def _reason(error: Exception) -> str:
+    """What the system says, once: pyserial puts it into words of its own, with number and path."""
+    number = error.errno if isinstance(error, OSError) else error.args[0] if error.args else None
+    if number is None and (found := _NUMBER.search(str(error))):
+        number = int(found[1])
+    return os.strerror(number).lower() if isinstance(number, int) else str(error)
 
 
 def _parity_holds(port: serial.Serial, parity: str) -> bool:

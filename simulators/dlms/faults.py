@@ -1,76 +1,84 @@
-"""Faults of a serial line of DLMS meters, drawn by seed: each answer suffers at most one."""
+"""What goes wrong with a simulated meter's answers, by seed or at a chosen turn: the same each time."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
-KINDS = ("noise", "late", "garble", "silent", "partial", "twice", "stutter")
-ECHO, HALF_OPEN = "echo", "half_open"
-MAX_NOISE = 40  # bytes before an answer
-FALSE_START = bytes.fromhex("7ea02f")  # noise that looks like the beginning of a frame
-LATE_S = 0.3  # by how much a late answer comes later, or one behind a false start ("stutter")
+from protocols.dlms.hdlc import FLAG, FrameReader
+from protocols.dlms.wrapper import MessageReader
 
 
-@dataclass(frozen=True, slots=True)
-class LineFaults:
-    """How often each kind of fault happens (0 to 1).
+class Fault(Enum):
+    """What is done to the answer of one turn."""
 
-    `echo`: the line repeats what the master sends. `half_open`: at its start each meter still holds a link with a
-    client that is gone, and hears nobody who does not end it first. `late_s` is how late a late answer is.
-    """
-
-    odds: tuple[tuple[str, float], ...] = ()
-    echo: bool = False
-    half_open: bool = False
-    late_s: float = LATE_S
-
-    @classmethod
-    def parse(cls, written: str) -> LineFaults:
-        """`"noise=0.05,late=0.1,echo"`.
-
-        Raises:
-            ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
-        """
-        odds: list[tuple[str, float]] = []
-        flags = {ECHO: False, HALF_OPEN: False}
-        for part in filter(None, (part.strip() for part in written.split(","))):
-            kind, _, share = part.partition("=")
-            if part in flags:
-                flags[part] = True
-            elif kind in KINDS and share:
-                odds.append((kind, float(share)))
-            else:
-                words = f"{ECHO}, {HALF_OPEN} or one of {', '.join(KINDS)} with =odds"
-                raise ValueError(f"expected {words}, got {part!r} in faults")
-        if any(not 0 <= share <= 1 for _, share in odds) or sum(share for _, share in odds) > 1:
-            raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
-        return cls(tuple(odds), flags[ECHO], flags[HALF_OPEN])
-
-    def draw(self, dice: random.Random) -> str | None:
-        """The fault of one answer, or None."""
-        cast = dice.random()
-        for kind, share in self.odds:
-            if cast < share:
-                return kind
-            cast -= share
-        return None
+    DROPPED = auto()
+    TWICE = auto()
+    DELAYED = auto()  # until the answer after it, and before that one
+    FOREIGN = auto()  # the same answer from another server comes first, with another value in its last byte
+    DAMAGED = auto()  # a bit of it is another
 
 
-def spoil(answer: bytes, kind: str | None, dice: random.Random) -> bytes:
-    """What of `answer` is on the wire under a fault of this kind (a late one is whole)."""
-    match kind:
-        case "noise":
-            noise = bytes(dice.randrange(256) for _ in range(dice.randrange(1, MAX_NOISE)))
-            return noise + (FALSE_START if dice.random() < 1 / 2 else b"") + answer
-        case "silent":
-            return b""
-        case "partial":
-            return answer[: dice.randrange(1, len(answer))]
-        case "garble":
-            at = dice.randrange(1, len(answer) - 1)
-            return answer[:at] + bytes([answer[at] ^ dice.randrange(1, 256)]) + answer[at + 1 :]
-        case "twice":
-            return answer + answer
-        case _:
-            return answer
+@dataclass(slots=True)
+class Faults:
+    """Changes answers: at turn `turn` alone, or, where that is None, one of `every` by the dice of `seed`."""
+
+    kinds: tuple[Fault, ...]
+    seed: int = 0
+    turn: int | None = None
+    every: int = 5
+    turns: int = 0
+    done: list[tuple[int, Fault]] = field(default_factory=list)
+    _held: bytes = b""
+
+    def answers(self, answer: bytes) -> bytes:
+        """What is on the line in place of `answer`."""
+        number, self.turns = self.turns, self.turns + 1
+        late, self._held = self._held, b""
+        kind = self._kind(number) if answer else None
+        if kind is None:
+            return late + answer
+        self.done.append((number, kind))
+        match kind:
+            case Fault.DROPPED:
+                return late
+            case Fault.TWICE:
+                return late + answer + answer
+            case Fault.DELAYED:
+                self._held = answer
+                return late
+            case Fault.FOREIGN:
+                return late + foreign(answer) + answer
+            case Fault.DAMAGED:
+                return late + damaged(answer, self.seed + number)
+
+    def _kind(self, number: int) -> Fault | None:
+        dice = random.Random(f"{self.seed}/{number}")
+        if not self.kinds:
+            return None
+        if self.turn is not None:
+            return self.kinds[0] if number == self.turn else None
+        return dice.choice(self.kinds) if not dice.randrange(self.every) else None
+
+
+def foreign(answer: bytes) -> bytes:
+    """The answer as another server would send it."""
+    if answer[:1] == bytes((FLAG,)):
+        frames = FrameReader().feed(answer)
+        others = (replace(each, source=bytes((each.source[-1] ^ 2,))) for each in frames)
+        return b"".join(replace(each, information=_other(each.information)).to_bytes() for each in others)
+    messages = MessageReader().feed(answer)
+    return b"".join(replace(each, source=each.source + 1, apdu=_other(each.apdu)).to_bytes() for each in messages)
+
+
+def damaged(answer: bytes, seed: int) -> bytes:
+    """The answer with one bit changed."""
+    place = random.Random(seed).randrange(8 * len(answer))
+    found = bytearray(answer)
+    found[place // 8] ^= 1 << place % 8
+    return bytes(found)
+
+
+def _other(octets: bytes) -> bytes:
+    return octets[:-1] + bytes((octets[-1] ^ 1,)) if octets else octets

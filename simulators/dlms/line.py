@@ -19,7 +19,7 @@ from protocols.dlms.access import Access
 from protocols.dlms.opening import Identification
 from protocols.dlms.server import HdlcServer, Server
 from simulators.curve import QUARTER_MS
-from simulators.dlms.faults import FALSE_START, LineFaults, spoil
+from simulators.dlms.line_faults import FALSE_START, LineFaults, spoil
 from simulators.dlms.meter import Meter
 from simulators.dlms.optical import OpticalPort
 from simulators.dlms.plates import Plate, plates

@@ -1,5 +1,7 @@
 """Two simulated electricity meters on loopback TCP: one behind the wrapper, one behind HDLC with a password.
 
+With keys both also have clients that are ciphered, and a public one that reads their invocation counters.
+
 A meter takes one association, so one connection at a time: a second one is closed at once.
 """
 
@@ -10,9 +12,12 @@ import contextlib
 from collections.abc import Callable
 
 from protocols.dlms.access import Framing
+from protocols.dlms.ciphering import Keys
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
+from protocols.dlms.services import BlockSender
 from simulators import record as records
 from simulators.curve import QUARTER_MS
+from simulators.dlms.faults import Faults
 from simulators.dlms.meter import Meter
 from simulators.dlms.plates import Plate, plates
 from simulators.record import Record
@@ -23,6 +28,7 @@ PAUSE_S = 0.5  # of the client, after which a frame behind a false start is look
 IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
 STOP_S = 2.0  # for a connection that is being served to end
 READ_SIZE = 4096
+WINDOW = 4  # general blocks that are sent before the client says how many it takes
 
 
 class Outlet:
@@ -31,6 +37,7 @@ class Outlet:
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.frozen = False
+        self.faults: Faults | None = None
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -69,7 +76,10 @@ class Outlet:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plate = self.meter.plate
-        half = _half(plate, Server(self.meter, (plate.access,), plate.max_pdu))
+        sender = BlockSender(plate.block_size, WINDOW, plate.framing is Framing.WRAPPER) if plate.block_size else None
+        accesses = (*plate.secured, plate.access)
+        server = Server(self.meter, accesses, plate.max_pdu, self.meter.vault, self.meter, plate.offered, sender)
+        half = _half(plate, server)
         pauses = 0
         while not half.ended and pauses * PAUSE_S < IDLE_S:
             octets = await _heard(reader)
@@ -81,7 +91,7 @@ class Outlet:
             else:
                 pauses = 0
                 answer = half.received(octets)
-            writer.write(answer)
+            writer.write(self.faults.answers(answer) if self.faults is not None and answer else answer)
             await writer.drain()
 
 
@@ -95,12 +105,15 @@ class DlmsMeters:
         seed: int = 0,
         *,
         password: bytes,
+        keys: Keys | None = None,
         history_rows: int = HISTORY_ROWS,
+        changed: Callable[[Plate], Plate] = lambda plate: plate,
     ) -> None:
+        """`changed` says what of a plate is otherwise."""
         written = _written(record)
         self._outlets: dict[Framing, Outlet] = {}
         now = utc_ms() // QUARTER_MS
-        for plate in plates(password):
+        for plate in map(changed, plates(password, keys)):
             first, last = written.get(plate.serial, (now - history_rows + 1, None))
             self._outlets[plate.framing] = Outlet(Meter(plate, record, utc_ms, seed, first, last))
         self._utc_ms = utc_ms
@@ -119,6 +132,10 @@ class DlmsMeters:
     def plates(self) -> tuple[Plate, ...]:
         """What the meters are."""
         return tuple(outlet.meter.plate for outlet in self._outlets.values())
+
+    def outlet(self, framing: Framing) -> Outlet:
+        """The port of the meter behind this framing."""
+        return self._outlets[framing]
 
     @property
     def frozen(self) -> bool:

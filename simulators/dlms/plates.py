@@ -8,11 +8,15 @@ from zoneinfo import ZoneInfo
 
 from protocols import obis
 from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.ciphering import Keys
 from protocols.dlms.data import Tag
+from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import REGISTER, VALUE, Attribute
+from protocols.dlms.protection import Security
 
 PERIOD_S = 900
 DEPTH = 8_640  # rows that the load profile holds: 90 days
+PUBLIC, GMAC_CLIENT, HASH_CLIENT, LLS_CLIENT = 16, 17, 18, 19  # clients of a meter that has keys
 STANDARD_TIME_MIN = 60  # minutes east of UTC of a clock that knows no summer time
 
 
@@ -48,7 +52,10 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """One meter; `zone` is None where its clock keeps standard time all year."""
+    """One meter; `zone` is None where its clock keeps standard time all year.
+
+    `secured` are the accesses that it has beside `access` where it was given keys; `title` is its system title.
+    """
 
     serial: str
     logical_name: bytes
@@ -58,6 +65,12 @@ class Plate:
     registers: tuple[Register, ...]
     max_pdu: int  # bytes of an APDU
     frame_size: int = 0  # bytes of information of an HDLC frame
+    title: bytes = b""
+    secured: tuple[Access, ...] = ()
+    block_size: int = 0  # octets of a general block; 0: long answers come in the data blocks of GET
+    offered: Conformance = OURS  # what it can
+    nulls: bool = False  # rows say null-data for what is as in the row before (the time: that and a period)
+    compact: bool = False  # the buffer is a compact array
     doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
 
     @property
@@ -66,8 +79,21 @@ class Plate:
         return tuple(each for each in self.registers if each.kind is Kind.ENERGY)
 
 
-def plates(password: bytes) -> tuple[Plate, Plate]:
-    """The wrapper meter and the HDLC meter; `password` is that of the latter."""
+def secured(password: bytes, keys: Keys | None) -> tuple[Access, ...]:
+    """The ciphered accesses of a meter that has keys, and its public client, who may read and knows no secret."""
+    if keys is None:
+        return ()
+    security = Security(keys)
+    return (
+        Access(PUBLIC),
+        Access(GMAC_CLIENT, auth=Auth.HLS_GMAC, security=security),
+        Access(HASH_CLIENT, auth=Auth.HLS_SHA256, password=password, security=security),
+        Access(LLS_CLIENT, auth=Auth.LLS, password=password, security=security),
+    )
+
+
+def plates(password: bytes, keys: Keys | None = None) -> tuple[Plate, Plate]:
+    """The wrapper meter and the HDLC meter; `password` is that of the latter, and of both where they have `keys`."""
     return (
         Plate(
             serial="50012345",
@@ -84,6 +110,8 @@ def plates(password: bytes) -> tuple[Plate, Plate]:
                 Register("1-0:32.7.0.255", Kind.VOLTAGE, "U1", 600, Tag.LONG_UNSIGNED, -1, "V", 35),
             ),
             max_pdu=1_024,
+            title=b"ISK\x10\x50\x01\x23\x45",
+            secured=secured(password, keys),
         ),
         Plate(
             serial="70098765",
@@ -101,5 +129,7 @@ def plates(password: bytes) -> tuple[Plate, Plate]:
             ),
             max_pdu=600,
             frame_size=248,
+            title=b"LGZ\x10\x70\x09\x87\x65",
+            secured=secured(password, keys),
         ),
     )

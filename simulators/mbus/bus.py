@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from simulators.mbus import wire
 from simulators.mbus.encoding import ACKNOWLEDGEMENT, address_of, datetime_of, fits
 from simulators.mbus.faults import Faults, spoil, stray
-from simulators.mbus.meters import Plate, telegram
+from simulators.mbus.meters import Plate, telegrams
 from simulators.mbus.registers import Registers, calendar
 from simulators.record import Answered, Record
 
@@ -47,6 +47,7 @@ class Slave:
         self.clock_ms = 0  # by how much its clock is ahead
         self.baud: int | None = None  # None: as fast as it was installed, whatever that is
         self.stubborn = False  # write-protected: it acknowledges what it does not do
+        self._left: list[Answered] = []  # the further telegrams of the answer that was begun
         self._before: tuple[int | None, int] | None = None  # the speed to go back to, and when
 
     def hears(self, baud: int | None, utc_ms: Callable[[], int]) -> bool:
@@ -65,6 +66,7 @@ class Slave:
         if ci == APPLICATION_RESET:
             self.resets.append(data)
             self._fcb.clear()
+            self._left.clear()
         elif ci == DATA_SEND and data[:2] in (b"\x04\x6d", b"\x06\x6d"):
             shown = datetime_of(data[2:])
             self.clock_ms = round((shown - calendar(now_ms)).total_seconds()) * 1000
@@ -74,6 +76,7 @@ class Slave:
     def reset(self, selected: bool = False) -> None:
         """SND_NKE to its own address, or to FD: any frame count bit is new, and it is selected no more."""
         self._fcb.pop(selected, None)
+        self._left.clear()
         self.selected &= not selected
 
     def select(self, wanted: bytes) -> bool:
@@ -82,20 +85,30 @@ class Slave:
         own = address_of(self.plate.number, model.letters, model.version, model.medium)
         self.selected = fits(wanted, own)
         self._fcb.pop(True, None)
+        self._left.clear()
         return self.selected
 
-    def answer(self, control: int, now_ms: int, selected: bool = False) -> Answered:
-        """The telegram for a REQ_UD2: the same again for the same frame count bit, else with grown registers."""
-        fcb = control & FCB if control & FCV else None
+    def answer(self, control: int, now_ms: int, selected: bool = False, deaf: bool = False) -> Answered:
+        """The telegram for a REQ_UD2: the same again for the same frame count bit (not where it is `deaf` to that).
+
+        Else the next one of the answer, or a new answer, with grown registers.
+        """
+        fcb = control & FCB if control & FCV and not deaf else None
         if self.answered is not None and fcb is not None and fcb == self._fcb.get(selected):
             return replace(self.answered, at_ms=now_ms, repeat=True)
         self._fcb[selected] = fcb
-        self.registers = self.registers.grown(self._seed, self.plate.number, now_ms)
-        frame, shown = telegram(self.plate, self.registers, now_ms + self.clock_ms)
-        registers = asdict(self.registers)
-        plate = self.plate
-        self.answered = Answered(now_ms, plate.number, plate.address, frame.hex(), None, False, shown, registers)
+        self.answered = replace(self._left.pop(0), at_ms=now_ms) if self._left else self._grown(now_ms)
         return self.answered
+
+    def _grown(self, now_ms: int) -> Answered:
+        """The first telegram of a new answer."""
+        self.registers = self.registers.grown(self._seed, self.plate.number, now_ms)
+        registers, plate = asdict(self.registers), self.plate
+        first, *self._left = (
+            Answered(now_ms, plate.number, plate.address, frame.hex(), None, False, shown, registers)
+            for frame, shown in telegrams(plate, self.registers, now_ms + self.clock_ms)
+        )
+        return first
 
 
 class Bus:
@@ -135,6 +148,7 @@ class Bus:
         self.frozen = False
         self.baud: int | None = None  # at which the master speaks, where that is known
         self.stray, self.skew_bits = stray, skew_bits
+        self._seed = seed
         self._line_dice = random.Random(f"line/{seed}")
         self._record, self._utc_ms, self.faults = record, utc_ms, faults
         self._dice = random.Random(f"faults/{seed}/{sum(s.registers.count for s in self.slaves.values())}")
@@ -179,7 +193,7 @@ class Bus:
 
     def _data(self, slave: Slave, control: int, at_fd: bool) -> bytes:
         kind = self.faults.draw(self._dice)
-        answered = slave.answer(control, self._utc_ms(), at_fd)
+        answered = slave.answer(control, self._utc_ms(), at_fd, self.faults.deaf)
         self._record.append(replace(answered, damaged=None if kind == "noise" else kind))
         frame = spoil(bytes.fromhex(answered.telegram), kind, self._dice)
         if kind == "late":
@@ -206,7 +220,10 @@ class Bus:
 
     def _hearing(self, slaves: list[Slave]) -> list[Slave]:
         """Those that understand the speed at which the master speaks."""
-        return [slave for slave in slaves if slave.hears(self.baud, self._utc_ms)]
+        return [slave for slave in slaves if slave.hears(self.baud, self._utc_ms) and not self._is_dead(slave)]
+
+    def _is_dead(self, slave: Slave) -> bool:
+        return self.faults.dead > random.Random(f"dead/{self._seed}/{slave.plate.number}").random()
 
     def _all(self) -> list[Slave]:
         return [*self.slaves.values(), *self.others]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 KINDS = ("noise", "partial", "garble", "silent", "late", "wrong_address", "cancel", "cancel_counter")
 ECHO = "echo"
+DEAF = "fcb"
+DEAD = "dead"
 MAX_NOISE = 40  # bytes before an answer
 FIRST_RECORD = 19  # behind the link header and the long header
 COUNTERS = frozenset({"0406", "0c06", "0c13", "0414", "0c14"})  # kWh, litres and ten litres: 32 bits or 8 digits
@@ -18,31 +20,47 @@ SIZES = {0x1: 1, 0x2: 2, 0x3: 3, 0x4: 4, 0x5: 4, 0x6: 6, 0x7: 8, 0x9: 1, 0xA: 2,
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often each kind of fault happens (0 to 1), and whether the line echoes what the master sends."""
+    """How often each kind of fault happens (0 to 1), and what is wrong all the time.
+
+    Args:
+        odds: of each answer's faults.
+        echo: the line echoes what the master sends.
+        deaf: the meters ignore the frame count bit: they answer a repeated question with what comes next.
+        dead: the share of the meters that never answer.
+    """
 
     odds: tuple[tuple[str, float], ...] = ()
     echo: bool = False
+    deaf: bool = False
+    dead: float = 0.0
 
     @classmethod
     def parse(cls, written: str) -> Faults:
-        """`"noise=0.05,silent=0.1,echo"`.
+        """`"noise=0.05,silent=0.1,dead=0.1,echo,fcb"`.
 
         Raises:
             ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
         """
         odds: list[tuple[str, float]] = []
-        echo = False
+        flags = dict.fromkeys((ECHO, DEAF), False)
+        dead = 0.0
         for part in filter(None, (part.strip() for part in written.split(","))):
             kind, _, share = part.partition("=")
-            if part == ECHO:
-                echo = True
+            if part in flags:
+                flags[part] = True
+            elif kind == DEAD and share:
+                dead = float(share)
             elif kind in KINDS and share:
                 odds.append((kind, float(share)))
             else:
-                raise ValueError(f"expected {ECHO} or one of {', '.join(KINDS)} with =odds, got {part!r} in faults")
-        if any(not 0 <= share <= 1 for _, share in odds) or sum(share for _, share in odds) > 1:
+                words = f"{ECHO}, {DEAF} or one of {', '.join((*KINDS, DEAD))} with =odds"
+                raise ValueError(f"expected {words}, got {part!r} in faults")
+        if (
+            any(not 0 <= share <= 1 for share in (dead, *(share for _, share in odds)))
+            or sum(share for _, share in odds) > 1
+        ):
             raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
-        return cls(tuple(odds), echo)
+        return cls(tuple(odds), flags[ECHO], flags[DEAF], dead)
 
     def draw(self, dice: random.Random) -> str | None:
         """The fault of one answer, or None."""

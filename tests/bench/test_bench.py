@@ -11,7 +11,7 @@ import random
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,64 @@ def test_what_a_dead_collector_could_not_sync_is_on_the_disk_before_the_next_one
             for each in (first, second, third):
                 each.close()
             assert head == shown
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+async def test_what_is_written_behind_a_log_that_could_not_be_synced_counts_only_when_it_was(
+    tmp_path: Path, failing: int
+) -> None:
+    """G08: the disk fails at the next start too, and is well again: what counts then outlives the power's failure."""
+    with installed():
+        for seed in range(6):
+            disk = _disk(tmp_path, f"first-{seed}", seed)
+            rig = Rig(disk.folder)
+            await rig.seal(3)
+            disk.failing_syncs = 2
+            await rig.seal(1)
+            disk = disk.kill(tmp_path / f"second-{seed}")
+            disk.failing_syncs = failing
+            second, _ = open_or_salvage(disk.folder, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+            held = [each.id for each in second.chain().entries()]
+            counted, sent = 0, set[bytes]()
+            for _ in range(failing + 1):
+                with suppress(PlombaError):
+                    sent |= {batch for batch in held if second.content(batch) is not None}
+                with suppress(PlombaError):
+                    second.count("tries", "one")
+                    counted += 1
+            assert counted
+            disk = disk.cut(tmp_path / f"third-{seed}")
+            third = Buffer(disk.folder, 64 * 1024 * 1024, 0)
+            assert sent == set(held) == {each.id for each in third.chain().entries()}
+            assert third._disk.read("SELECT count FROM counter WHERE name = 'tries'") == [(counted,)]
+            for each in (rig.buffer, second, third):
+                each.close()
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_collector_commits_nothing_behind_a_log_that_could_not_be_synced(tmp_path: Path, failing: int) -> None:
+    """The same of the store."""
+    with installed():
+        for seed in range(6):
+            disk = _disk(tmp_path, f"first-{seed}", seed)
+            first = SqliteStore.open(disk.folder / "store")
+            disk.failing_syncs = 1
+            with pytest.raises(PlombaError, match="PLB-"), first.transaction():
+                first.cases.write("a line", 1)
+            disk = disk.kill(tmp_path / f"second-{seed}")
+            disk.failing_syncs = failing
+            second, counted = SqliteStore.open(disk.folder / "store"), 0
+            for _ in range(failing + 1):
+                with suppress(PlombaError), second.transaction():
+                    second.cases.write("another", 1)
+                    counted += 1
+            head = second.cases.head()
+            assert counted
+            disk = disk.cut(tmp_path / f"third-{seed}")
+            third = SqliteStore.open(disk.folder / "store")
+            assert third.cases.head() == head
+            for each in (first, second, third):
+                each.close()
 
 
 async def test_an_index_that_does_not_agree_with_its_table_is_damage(tmp_path: Path) -> None:

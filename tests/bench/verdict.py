@@ -116,6 +116,7 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
     if stage.waiting:
         verdict.add("stuck", f"{stage.waiting} batches are not known to be stored in the end")
     verdict.objects = stage.objects
+    verdict.counts["lives"] = sum(len(each.spans) for each in stage.nodes)
     most = OBJECTS + round(OBJECTS_A_DAY * stage.plan.gateway_days)
     if stage.objects > most:
         verdict.add("memory", f"{stage.objects} objects when all is at rest, and at most {most} are expected")

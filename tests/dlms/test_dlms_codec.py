@@ -18,7 +18,6 @@ from protocols.dlms.faults import (
     BadChecksum,
     CutShort,
     Malformed,
-    NotSupported,
     PasswordRefused,
     ServiceError,
     TooMuch,
@@ -91,6 +90,7 @@ def test_the_green_books_aarq(octets: bytes) -> None:
     found = AssociationRequest.from_bytes(octets)
     assert found.password == (b"12345678" if octets is AARQ_LLS else b"")
     assert found.mechanism == (Auth.LLS if octets is AARQ_LLS else None)
+    assert isinstance(found.initiate, InitiateRequest)
     assert found.initiate.max_pdu == 1200
     assert found.to_bytes() == octets
     assert "12345678" not in repr(found)
@@ -105,8 +105,8 @@ def test_the_green_books_aare() -> None:
 
 
 def test_only_what_is_decoded_is_proposed() -> None:
-    """GET with blocks and selective access, nothing else."""
-    assert int(InitiateRequest().conformance) == 0x001014
+    """GET with blocks, lists and selective access, SET with blocks, general blocks; nothing else."""
+    assert int(InitiateRequest().conformance) == 0x201A1C
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,19 @@ def test_noise_is_bounded() -> None:
         ("", CutShort),
         ("0000", Malformed),
         ("07", Malformed),
-        ("13060401", NotSupported),
+        ("13060401", CutShort),
+        ("1384FFFFFFFF", Malformed),
+        ("130284FFFFFFFF", CutShort),
+        ("131300", Malformed),
+        ("13000101", Malformed),
+        ("1301FFFF00020000", Malformed),
+        ("130203" + "11" + "01FFFF00" + "11" + "0401020304", TooMuch),
+        ("1301FFFF1101FF", CutShort),
+        ("130984" + "FFFFFFFF", CutShort),
+        ("130905" + "05" + "61626364", CutShort),
+        ("13" + "0201" * 5_000, TooMuch),
+        ("13" + "01FFFF" * 5_000, TooMuch),
+        ("0201" * 5_000, TooMuch),
         ("0101" * 17 + "00", TooMuch),
     ],
 )

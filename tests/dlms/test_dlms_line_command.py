@@ -20,7 +20,7 @@ from protocols.transports.exchange import Clock
 from protocols.transports.optical import opened_in_mode_e
 from protocols.transports.serial import SerialLine
 from simulators.cli import main
-from simulators.dlms.faults import KINDS, LineFaults, spoil
+from simulators.dlms.line_faults import KINDS, LineFaults, spoil
 
 START_S = 30.0  # a busy machine
 

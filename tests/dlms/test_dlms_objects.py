@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocols.dlms import clock, data, profile
+from protocols.dlms import clock, data, listing, profile
 from protocols.dlms.data import NULL, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.objects import CLOCK_TIME, DEVICE_ID, Attribute, ScalerUnit, clock_value, value
@@ -27,7 +27,14 @@ SPRING = bytes.fromhex("07ea0b1607003a1e00ffc400")  # 2026-11-22 00:58:30, UTC+1
         (Data(Tag.LONG64_UNSIGNED, 2**63), Raw(bytes.fromhex("158000000000000000")), State.UNKNOWN),
         (Data(Tag.FLOAT32, b"\x3f\x80\x00\x00"), Float32(0x3F800000, 3), State.OK),
         (Data(Tag.FLOAT32, b"\x7f\x80\x00\x00"), Raw(bytes.fromhex("177f800000")), State.INVALID),
-        (Data(Tag.FLOAT64, bytes(8)), Raw(bytes.fromhex("18") + bytes(8)), State.UNKNOWN),
+        (Data(Tag.FLOAT64, bytes(8)), Float32(0, 3), State.OK),
+        (Data(Tag.FLOAT64, bytes.fromhex("406cd00000000000")), Float32(0x43668000, 3), State.OK),  # 230.5
+        (Data(Tag.FLOAT64, bytes.fromhex("4197D78400200000")), Scaled(100_000_000_03125, -2), State.OK),  # 10^8 + 2^-5
+        (Data(Tag.FLOAT64, bytes.fromhex("3fb999999999999a")), Raw(bytes.fromhex("183fb999999999999a")), State.UNKNOWN),
+        (Data(Tag.FLOAT64, bytes.fromhex("fff0000000000000")), Raw(bytes.fromhex("18fff0000000000000")), State.INVALID),
+        (Data(Tag.BCD, 0x42), Scaled(42, 3), State.OK),
+        (Data(Tag.BCD, 0x4A), Raw(b"\x0d\x4a"), State.INVALID),
+        (Data(Tag.BIT_STRING, b"\xa0", 3), Raw(b"\x04\x03\xa0"), State.UNKNOWN),
         (NULL, Raw(b"\x00"), State.INVALID),
     ],
 )
@@ -117,9 +124,10 @@ def test_a_time_comes_back_from_its_bytes() -> None:
     assert clock.from_bytes(clock.to_bytes(time, False)).time == MeterTime(800_000_000, Precision.SECOND)
 
 
-def rows_of(*cells: tuple[Data, ...]) -> tuple[profile.Row, ...]:
+def rows_of(*cells: tuple[Data, ...], compressed: bool = False) -> tuple[profile.Row, ...]:
     captured = (Column(CLOCK_TIME), Column(STATUS), Column(ENERGY))
-    return profile.rows(data.array(*(data.structure(*each) for each in cells)), captured, {ENERGY: WH}, 900)
+    buffer = data.array(*(data.structure(*each) for each in cells))
+    return profile.rows(buffer, captured, {ENERGY: WH}, 900, compressed)
 
 
 ZERO = Data(Tag.UNSIGNED, 0)
@@ -147,6 +155,42 @@ def test_a_null_value_is_never_the_previous_one() -> None:
     _, second = rows_of((data.octet_string(SPRING), ZERO, SEVEN), (NULL, ZERO, NULL))
     assert second.values[0].state is State.INVALID
     assert second.values[0].key == ENERGY.key
+
+
+def test_a_null_of_a_meter_that_compresses_is_the_value_before_with_a_flag() -> None:
+    """Value, status word and time; each is marked, and over several rows; what stands after nothing stays invalid."""
+    eight = Data(Tag.DOUBLE_LONG_UNSIGNED, 8)
+    first, *rest = rows_of(
+        (data.octet_string(SPRING), NULL, NULL),
+        (NULL, NULL, NULL),
+        (NULL, Data(Tag.UNSIGNED, 4), SEVEN),
+        (NULL, NULL, NULL),
+        (NULL, NULL, NULL),
+        (NULL, ZERO, eight),
+        compressed=True,
+    )
+    assert (first.values[0].state, first.nulls, first.status) == (State.INVALID, (), None)
+    assert [row.values[0].state for row in rest] == [State.INVALID, *[State.OK] * 4]
+    assert [row.values[0].number for row in rest[1:]] == [*[Scaled(7, 3)] * 3, Scaled(8, 3)]
+    assert [row.nulls == (True,) for row in rest] == [False, False, True, True, False]
+    assert [row.status for row in rest] == [None, 4, 4, 4, 0]
+    assert [row.status_repeated for row in rest] == [False, False, True, True, False]
+    assert all(row.repeated for row in rest)
+
+
+def test_an_object_list_is_read_with_what_meters_leave_out() -> None:
+    """Rights with selectors, methods with yes and no, none at all; another form is an error."""
+    right = data.structure(Data(Tag.INTEGER, 2), Data(Tag.ENUM, 3), data.array(Data(Tag.INTEGER, 1)))
+    method = data.structure(Data(Tag.INTEGER, 1), Data(Tag.BOOLEAN, 1))
+    head = (Data(Tag.LONG_UNSIGNED, 7), Data(Tag.UNSIGNED, 1), data.octet_string(ENERGY.name))
+    rights = data.structure(data.array(right), data.array(method))
+    found = listing.objects(data.array(data.structure(*head, rights), data.structure(*head, NULL)))
+    assert found[0] == listing.Listed(7, 1, ENERGY.name, (listing.Right(2, 3),), (listing.Right(1, 1),))
+    assert found[1] == listing.Listed(7, 1, ENERGY.name)
+    assert listing.objects(data.array(*(each.to_data() for each in found))) == found
+    for wrong in (NULL, data.array(NULL), data.array(data.structure(*head, data.structure(data.array(NULL), NULL)))):
+        with pytest.raises(Malformed):
+            listing.objects(wrong)
 
 
 def test_a_status_word_is_a_number_or_bits() -> None:

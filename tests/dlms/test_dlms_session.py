@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from dlms_wire import ACCESS, MAX_PDU, STEPS_MAX, Change, Conversation, half_of, unchanged
 
 from protocols.dlms import data as axdr
-from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.access import Framing
 from protocols.dlms.apdu import ExceptionResponse
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import (
@@ -44,8 +44,6 @@ VALUES = {
     OTHER: Data(Tag.DOUBLE_LONG_UNSIGNED, 987),
     LONG: axdr.array(*(axdr.structure(axdr.octet_string(bytes(range(12))), Data(Tag.LONG, n)) for n in range(20))),
 }
-ACCESS = Access(client=32, auth=Auth.LLS, password=b"12345678")
-STEPS_MAX = 4_000  # of one conversation: any loop without progress ends here
 FRAMINGS = [Framing.WRAPPER, Framing.HDLC]
 
 
@@ -61,62 +59,12 @@ class Shelf:
         return VALUES.get(attribute, AccessResult.OBJECT_UNDEFINED)
 
 
-def meter(framing: Framing) -> WrapperServer | HdlcServer:
-    server = Server(Shelf(), (ACCESS,), max_pdu=100)
-    return WrapperServer(server, 1) if framing is Framing.WRAPPER else HdlcServer(server, 1, size=40)
-
-
-Change = Callable[[int, bytes], list[bytes]]
-
-
-def unchanged(turn: int, octets: bytes) -> list[bytes]:
-    return [octets]
-
-
-class Wire:
-    """Carries what the session sends to the server and its answers back, changed on the way."""
+class Wire(Conversation):
+    """A conversation with the shelf."""
 
     def __init__(self, framing: Framing, down: Change = unchanged, up: Change = unchanged) -> None:
-        self.session = Session(ACCESS, framing)
-        self.half = meter(framing)
-        self.heard: list[bytes] = []  # what the server answered, in turns
-        self.sent: list[bytes] = []
-        self._down, self._up = down, up
-
-    def run(self) -> Done | Failed:
-        """Until what was begun is done."""
-        pieces: list[bytes] = []
-        for _ in range(STEPS_MAX):
-            step = self.session.next()
-            if isinstance(step, Done | Failed):
-                return step
-            if isinstance(step, Send):
-                self.sent.append(step.octets)
-                out = b"".join(self.half.received(each) for each in self._up(len(self.sent) - 1, step.octets))
-                self.heard.append(out)
-                pieces += self._down(len(self.heard) - 1, out)
-            elif pieces:
-                self.session.received(pieces.pop(0))
-            else:
-                late = self.half.silence() if isinstance(self.half, HdlcServer) else b""
-                pieces += [late] if late else []
-                self.session.timed_out()
-        raise AssertionError("a loop without progress")
-
-    def associate(self) -> Done | Failed:
-        """Link and association."""
-        self.session.associate()
-        return self.run()
-
-    def get(self, attribute: Attribute) -> Done | Failed:
-        """One attribute."""
-        self.session.get(attribute)
-        return self.run()
-
-    def release(self) -> Done | Failed:
-        """The end of both."""
-        self.session.release()
-        return self.run()
+        half = half_of(Server(Shelf(), (ACCESS,), max_pdu=MAX_PDU), framing)
+        super().__init__(Session(ACCESS, framing), half, down, up)
 
     def whole(self) -> list[Done | Failed]:
         """All of a visit; ends at the first failure."""
@@ -288,7 +236,7 @@ def test_the_stream_ends_at_any_point(framing: Framing) -> None:
     plain.get(LONG)
     for turn, octets in enumerate(plain.heard):
         for at in range(len(octets)):
-            session, half = Session(ACCESS, framing), meter(framing)
+            session, half = Session(ACCESS, framing), half_of(Server(Shelf(), (ACCESS,), max_pdu=MAX_PDU), framing)
             session.associate()
             result = _until_closed(session, half, turn, at)
             assert isinstance(error_of(result), StreamEnded)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,15 +18,19 @@ from dlms_cosem.clients.hdlc_transport import SerialHdlcTransport
 from dlms_cosem.crc import CRCCCITT
 from dlms_cosem.hdlc import frames
 from dlms_cosem.hdlc.address import HdlcAddress
-from dlms_cosem.protocol import acse
+from dlms_cosem.protocol import acse, xdlms
+from dlms_cosem.protocol.xdlms import selective_access
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from protocols.dlms import association, data, hdlc
+from protocols.dlms import association, data, get, hdlc, notification, profile
+from protocols.dlms import set as setting
 from protocols.dlms.access import Auth
 from protocols.dlms.data import NUMBERS, Data, Tag
 from protocols.dlms.hdlc import Frame, FrameReader
+from protocols.dlms.initiate import InitiateRequest
 from protocols.dlms.objects import CLOCK_TIME, DEVICE_ID, Attribute
+from protocols.reading import MeterTime, Precision
 from simulators.dlms.meters import DlmsMeters
 
 PASSWORD = b"pw-7519-meter"
@@ -138,7 +144,7 @@ def test_its_frames_are_ours() -> None:
 
 def test_its_association_agrees() -> None:
     """Our AARQ as it reads it, and our AARE."""
-    request = association.AssociationRequest.of(Auth.LLS, b"12345678")
+    request = association.AssociationRequest(InitiateRequest(), int(Auth.LLS), b"12345678")
     read = acse.ApplicationAssociationRequest.from_bytes(request.to_bytes())
     assert read.authentication is enumerations.AuthenticationMechanism.LLS
     assert bytes(read.authentication_value) == b"12345678"
@@ -148,3 +154,71 @@ def test_its_association_agrees() -> None:
     answered = acse.ApplicationAssociationResponse.from_bytes(refused)
     assert answered.result is enumerations.AssociationResult.REJECTED_PERMANENT
     assert answered.result_source_diagnostics.name == "AUTHENTICATION_FAILED"
+
+
+def test_it_reads_our_lists() -> None:
+    """The question for several attributes, and the answer with data and a refusal; our reader takes what it writes."""
+    names = (CLOCK_TIME, Attribute.of(3, "1-0:1.8.0"))
+    asked = get.GetList(5, names).to_bytes()
+    read = xdlms.GetRequestWithList.from_bytes(asked)
+    found = [each.attribute for each in read.cosem_attributes_with_selection]
+    assert found == [theirs(each) for each in names]
+    assert get.request_from_bytes(read.to_bytes()) == get.GetList(5, names)
+    answered = get.GotList(5, (Data(Tag.DOUBLE_LONG_UNSIGNED, 77), get.AccessResult.OBJECT_UNDEFINED))
+    response = xdlms.GetResponseWithList.from_bytes(answered.to_bytes())
+    assert response.invoke_id_and_priority.invoke_id == 5
+    assert [getattr(each, "value", each) for each in response.response_data] == [
+        77,
+        enumerations.DataAccessResult.OBJECT_UNDEFINED,
+    ]
+
+
+def test_it_reads_our_set_and_our_push() -> None:
+    """A value that is set, what came of it, and a notification without a time; and the other way round."""
+    value = data.octet_string(b"owner")
+    asked = setting.SetNormal(3, DEVICE_ID, value)
+    read = xdlms.SetRequestNormal.from_bytes(asked.to_bytes())
+    assert (read.cosem_attribute, bytes(read.data)) == (theirs(DEVICE_ID), data.to_bytes(value))
+    assert setting.request_from_bytes(read.to_bytes()) == asked
+    done = xdlms.SetResponseNormal.from_bytes(setting.Set(3, 3).to_bytes())
+    assert done.result is enumerations.DataAccessResult.READ_WRITE_DENIED
+    assert setting.response_from_bytes(done.to_bytes()) == setting.Set(3, 3)
+    push = notification.DataNotification(7, b"", value)
+    found = xdlms.DataNotification.from_bytes(push.to_bytes())
+    assert (found.long_invoke_id_and_priority.long_invoke_id, bytes(found.body)) == (7, data.to_bytes(value))
+    assert notification.DataNotification.from_bytes(found.to_bytes()).body == value
+
+
+def test_it_asks_for_rows_by_time_as_we_do() -> None:
+    """The same structure; it writes no entry selection (NotImplementedError)."""
+    start, end = (datetime.datetime(2026, 11, day, tzinfo=datetime.UTC) for day in (21, 22))
+    clock_object = selective_access.CaptureObject(theirs(CLOCK_TIME))
+    by_time = selective_access.RangeDescriptor(clock_object, start, end).to_bytes()
+    first, last = (MeterTime.from_calendar(each.replace(tzinfo=None), Precision.SECOND) for each in (start, end))
+    ours = profile.between(replace(first, deviation_min=0), replace(last, deviation_min=0))
+    made = bytes((ours.selector,)) + data.to_bytes(ours.parameters)
+    assert len(by_time) == len(made)
+    read, _ = data.read(by_time, 1)
+    assert [each.tag for each in data.members_of(read, "range")] == [
+        each.tag for each in data.members_of(ours.parameters, "range")
+    ]
+    assert data.members_of(read, "range")[0] == data.members_of(ours.parameters, "range")[0]
+
+
+async def test_its_client_asks_our_meter_for_a_list_and_sets(meters: DlmsMeters) -> None:
+    """What the meter says to several at once is what it says one by one; what was set is read."""
+    plate = meters.plates[0]
+    names = [each.attribute for each in plate.registers]
+    owner = Attribute.of(1, "0-0:96.1.1")
+
+    def read() -> tuple[list[Any], list[Any], bytes]:
+        with wrapper_client(meters.wrapper_port) as client:
+            singles = [utils.parse_as_dlms_data(client.get(theirs(each))) for each in names]
+            asked = [cosem.CosemAttributeWithSelection(theirs(each), None) for each in names]
+            many = client.get_many(asked)
+            client.set(theirs(owner), data.to_bytes(data.octet_string(b"number 7")))
+            return singles, [each.value for each in many.response_data], bytes(client.get(theirs(owner)))
+
+    singles, many, text = await asyncio.to_thread(read)
+    assert [bytes(each) if isinstance(each, bytearray) else each for each in many] == singles
+    assert data.from_bytes(text) == data.octet_string(b"number 7")

@@ -65,6 +65,7 @@ def test_a_cadence_that_is_shorter_than_the_batterys_is_a_hint_with_the_right_on
         "hint meter meter 1: Kamstrup MULTICAL 302, asked 96 times a day; its battery: at most 24"
     )
     assert "24 times a day and 3600 s apart (MULTICAL 302: asking down to once an hour" in lines[1]
+    assert lines[1].endswith("; repeated questions and second looks at a doubtful reading come on top")
     assert lines[2].strip().startswith("set cadence_s to 3600 or more; a meter with mains supply may be")
 
 

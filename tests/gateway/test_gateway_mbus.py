@@ -39,3 +39,11 @@ def test_an_answer_that_broke_off_keeps_its_records_and_says_so() -> None:
     assert found.status & Status.PARTIAL
     assert len(found.values) == 18
     assert all(value.state is not State.INVALID for value in found.values)
+
+
+def test_an_answer_whose_last_telegram_says_that_more_follows_broke_off() -> None:
+    """It is too long, or the meter repeats itself instead."""
+    whole = answer()
+    (found,) = read(encoding.long_frame(whole[5], whole[6], whole[7:-2] + b"\x1f"))
+    assert found.status & Status.PARTIAL
+    assert len(found.values) == 19

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gateway_parts import NOW_MS, Time
+from structlog.testing import capture_logs
 
 from gateway import buses
 from gateway.clock import GatewayClock
@@ -21,10 +22,11 @@ from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols.errors import MeterError
 from protocols.mbus import link, meaning, telegram
-from protocols.reading import NativeKey, Reading, Scaled
+from protocols.reading import NativeKey, Reading, Scaled, Status
 from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.faults import Faults
-from simulators.mbus.meters import cellar
+from simulators.mbus.heat import boiler_room
+from simulators.mbus.meters import Plate, cellar
 from simulators.mbus.registers import Registers
 from simulators.record import Record
 
@@ -34,14 +36,18 @@ Spoil = Callable[[bytes], bytes]
 
 
 class Site:
-    """The cellar's meters behind one reader; what was asked is counted, what is heard can be spoilt."""
+    """Meters behind one reader; what was asked is counted, what is heard can be spoilt."""
 
-    def __init__(self, folder: Path, seed: int = 1, cadence_s: int = 900) -> None:
+    def __init__(
+        self, folder: Path, seed: int = 1, cadence_s: int = 900, plates: tuple[Plate, ...] | None = None
+    ) -> None:
         self.time, self.asked, self.spoil, self.held = Time(NOW_MS // CADENCE_MS * CADENCE_MS), 0, list[Spoil](), b""
         self.cadence_ms = cadence_s * 1000
         self.path = folder / f"record-{seed}.jsonl"
-        self.bus = Bus(cellar(), Record(self.path), lambda: self.time.wall_ms, seed)
-        self.devices = tuple(MbusDevice(name=str(n), address=n, cadence_s=cadence_s) for n in (1, 2, 3))
+        plates = plates or cellar()
+        self.bus = Bus(plates, Record(self.path), lambda: self.time.wall_ms, seed)
+        addresses = (plate.address for plate in plates)
+        self.devices = tuple(MbusDevice(name=str(n), address=n, cadence_s=cadence_s) for n in addresses)
         config = MbusBus(protocol="mbus", name="cellar", port="line", device=self.devices)
         lines = replace(MACHINE, serial=lambda *_: self)
         self.reader = buses.reader(config, Positions({}), GatewayClock(self.time.sources()), True, lines)
@@ -250,10 +256,11 @@ async def test_a_doubtful_reading_whose_repetition_stays_out_waits_for_the_next_
     site = Site(tmp_path)
     await site.learn()
     site.set(energy=7)
-    site.spoil = [same, silent, silent, silent]
+    site.spoil, before = [same, silent, silent, silent], len(site.answered())
     site.time.pass_ms(CADENCE_MS)
-    with pytest.raises(MeterError):
+    with capture_logs() as told, pytest.raises(MeterError):
         await site.read()
+    assert [(each["event"], each["telegrams"]) for each in told] == [("step-not-read-again", [site.answered()[before]])]
     site.spoil, before = [same, silent, silent, silent], site.asked
     assert energy(await site.read()) < 20
     assert site.asked - before == 1
@@ -294,6 +301,25 @@ async def test_another_meter_in_its_place_is_confirmed_and_begins_anew(tmp_path:
     found = await site.slot()
     assert found is not None
     assert found.meter.id == "60300009"
+
+
+@pytest.mark.parametrize("growth", [0, 300])
+async def test_what_the_meter_before_showed_confirms_nothing_of_the_one_in_its_place(
+    tmp_path: Path, growth: int
+) -> None:
+    """No identity is configured; its first answer has errors that cancel out, its second is right."""
+    site = Site(tmp_path)
+    await site.read()
+    for _ in range(4 if growth else 0):
+        site.set(energy=site.bus.slaves[1].registers.energy + growth)
+        await site.slot()
+    old = site.bus.slaves[1]
+    site.bus.slaves[1] = Slave(replace(old.plate, number="60300009"), Registers(energy=200_000), 5)
+    site.spoil, before = [DOWN], site.asked
+    found = await site.slot()
+    assert found is not None
+    assert found.exchange.telegram.hex() in site.answered()
+    assert site.asked - before == 3
 
 
 async def test_a_counter_that_goes_back_again_and_again_is_none(tmp_path: Path) -> None:
@@ -362,6 +388,21 @@ async def test_errors_that_cancel_out_anywhere_move_no_sealed_counter_by_more_th
             got = counters([found])
             assert got.keys() == true.keys()
             assert all(abs(got[key].value - value) < CLOSE * got[key].step for key, value in true.items())
+
+
+@pytest.mark.parametrize("habit", ["", ",fcb"])
+async def test_a_meter_of_three_telegrams_is_sealed_whole_on_a_bad_line(tmp_path: Path, habit: str) -> None:
+    """Each telegram as the meter made it, in order; no register twice."""
+    site = Site(tmp_path, plates=boiler_room())
+    await site.learn(5)
+    site.bus.faults, sealed = Faults.parse("garble=0.05,silent=0.05,late=0.05,noise=0.05" + habit), 0
+    for _ in range(40):
+        if (found := await site.slot(5)) is None or found.status & Status.PARTIAL:
+            continue
+        sealed += 1
+        assert len({value.key for value in found.values}) == 16
+        assert found.exchange.telegram.hex() in "".join(dict.fromkeys(site.answered()))
+    assert sealed > 30
 
 
 def shown(octets: str) -> dict[NativeKey, Fraction]:

@@ -154,7 +154,9 @@ def test_the_forecast_counts_selections_and_the_way_to_a_converter() -> None:
     assert forecast(bus_at("/dev/x", BROKEN, WATER)).round_ms == by_address + by_number
     behind = forecast(bus_at("tcp://h:1", BROKEN, WATER))
     assert behind.round_ms == by_address + by_number + 4 * ROUND_TRIP_MS
-    assert str(behind).endswith("250 ms to the converter and back")
+    told = "250 ms to the converter and back"
+    assert str(behind).endswith(f"{told}, which must be set to this speed itself; each asked once a slot")
+    assert str(forecast(bus_at("rfc2217://h:1", BROKEN, WATER))).endswith(f"{told}; each asked once a slot")
 
 
 async def test_the_slack_of_a_converter_is_the_way_to_it_and_a_constant() -> None:

@@ -25,8 +25,9 @@ from protocols.mbus.select import Secondary
 from protocols.reading import MeterTime, Precision
 from protocols.transports.exchange import ClosableLine
 from simulators.mbus.bus import Bus, Slave
-from simulators.mbus.meters import NOW, Line, Model, cellar
+from simulators.mbus.meters import Model, cellar
 from simulators.mbus.registers import Registers
+from simulators.mbus.rows import NOW, Line
 from simulators.record import Record
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import MeterError
-from protocols.mbus import link, telegram
+from protocols.mbus import faults, link, telegram
 from protocols.mbus.meaning import meter_time, values
 from protocols.reading import Float32, MeterTime, Raw, Scaled, State, Text, Value
 
@@ -240,3 +240,19 @@ def test_any_body_gives_values_or_a_named_error(ci: int, body: bytes) -> None:
 def test_any_record_gives_values_or_a_partial_telegram(dib: str, vib: list[int], data: bytes) -> None:
     answer = telegram.decode(framed(0x78, bytes.fromhex(dib) + bytes(vib) + data))
     assert len(values(answer)) == len(answer.records)
+
+
+def test_what_real_meters_send_is_taken_for_encrypted_only_where_it_says_nothing(telegrams: dict[str, bytes]) -> None:
+    """Each with a configuration word that claims two encrypted blocks: a wired meter may leave it so."""
+    refused = []
+    for name, octets in telegrams.items():
+        if octets[6] != telegram.LONG_LOW:
+            continue
+        claimed = bytearray(octets)
+        claimed[17:19] = b"\x20\x05"
+        claimed[-2] = sum(claimed[4:-2]) & 0xFF
+        try:
+            telegram.decode(link.parse(bytes(claimed)))
+        except faults.Encrypted:
+            refused.append(name)
+    assert refused == ["frame1", "siemens_rvd235"]  # no record at all; reserved codes

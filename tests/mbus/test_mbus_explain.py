@@ -209,6 +209,8 @@ def test_a_recurring_date_is_a_pattern(record: str, pattern: str) -> None:
         ("04 7b 39300000", "unknown", "12345", ""),
         ("04 933d 39300000", "unknown", "12345", ""),  # never m3
         ("02 fdd070 0a00", "unknown", "10", ""),  # too small to be carried: not ten ampere
+        ("07 fd17 ffffffffffffffff", "unknown", None, ""),  # flags have no sign, and 64 of them do not fit
+        ("0d 13 e1 ff", "unknown", "ff", ""),
         ("0d 7f f0 000102030405060708090a0b0c0d0e0f", "unknown", "000102030405060708090a0b0c0d0e0f", ""),
     ],
 )

@@ -182,9 +182,23 @@ async def test_a_missing_port_and_a_file_are_refused_with_advice(tmp_path: Path)
             SerialLine.open(str(path))
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/dev/not-there", "no such file or directory"),
+        ("/dev/null", "inappropriate ioctl for device"),
+        ("/", "is a directory"),
+    ],
+)
+async def test_why_a_port_cannot_be_opened_is_said_once_and_without_a_number(path: str, says: str) -> None:
+    with pytest.raises(PortMissing) as caught:
+        SerialLine.open(path)
+    assert str(caught.value).startswith(f"PLB-L101: expected a serial port, got {says} in {path}; check")
+
+
 async def test_a_port_that_is_open_already_is_refused(tmp_path: Path) -> None:
     async with house(tmp_path):
-        with pytest.raises(PortBusy):
+        with pytest.raises(PortBusy, match="expected a free port, got one that another program holds in"):
             SerialLine.open(str(tmp_path / "bus0"))
 
 

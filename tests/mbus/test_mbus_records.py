@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from protocols.errors import AnotherMeter, MeterError
@@ -43,6 +45,9 @@ def only(records: str) -> Value:
         ("0dfd11 04 e9666163", "", Text("café")),
         ("0d78 c2 3412", "", Scaled(1234)),
         ("0d13 d2 3412", "m3", Scaled(-1234, -3)),
+        ("0d13 e3 393000", "m3", Scaled(12345, -3)),
+        ("0dfd17 e2 0080", "", Scaled(0x8000)),
+        ("0d93fc11 e1 ff", "m3", Scaled(255, -3)),  # the meter says: no sign
         ("0493bb74 39300000", "m3", Scaled(12345, -5)),
         ("04937b 39300000", "m3", Scaled(13345, -3)),
         ("02fdd071 0000", "A", Scaled(0, -12)),
@@ -76,7 +81,10 @@ def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
         ("0593 7b 00004841", State.UNKNOWN),  # no exact bits for an addition
         ("0d06 02 3132", State.UNKNOWN),  # an energy is not a text
         ("0dfd11 03 610062", State.UNKNOWN),  # a NUL inside
-        ("0d78 e4 01020304", State.UNKNOWN),
+        ("0d13 e2 3480", State.UNKNOWN),  # negative, or without a sign: nobody says
+        ("0d13 e0", State.INVALID),
+        ("0d13 f0" + "01" * 16, State.UNKNOWN),
+        ("0d6d e4 1a0ecd13", State.UNKNOWN),
         ("08 7e", State.INVALID),
         ("07fb89fd7d ffffffffffffff7f", State.UNKNOWN),  # beyond 64 bits
         ("02fdd070 0a00", State.UNKNOWN),  # 1e-17 A: below what a value may carry
@@ -152,8 +160,10 @@ def test_a_stored_value_of_another_subunit_has_no_borrowed_time() -> None:
     assert value.time is None
 
 
-def test_a_storage_with_an_invalid_date_is_invalid() -> None:
-    value, date = values(decoded("4406 00000000 426c ffff"))
+@pytest.mark.parametrize("date_record", ["426c ffff", "42ec00 ffff", "42ec15 1f3c"])
+def test_a_storage_with_an_invalid_date_is_invalid(date_record: str) -> None:
+    """Also where the date says of itself that it has no error, or that there is none."""
+    value, date = values(decoded(f"4406 00000000 {date_record}"))
     assert value.state is date.state is State.INVALID
     assert value.number == Raw(bytes(4))
 
@@ -235,6 +245,31 @@ def test_the_status_byte_is_mapped(word: int, mapped: Status) -> None:
 def test_what_carries_no_records_has_a_named_error(ci: int, body: str, error: type[MeterError]) -> None:
     with pytest.raises(error):
         telegram.decode(frame(bytes.fromhex(body), ci))
+
+
+PLAIN = "0c78 33227107 0406 e7910000 0414 2cdb0000 0459 b9270000 04ff22 00000000 426c 5f1c"
+WORDS = {"mode 5, two blocks": "2005", "mode 7, one block": "1007", "mode 5, no block": "0005"}
+
+
+@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS.keys())
+@pytest.mark.parametrize("records", [PLAIN, "2f2f 0406 e7910000" + "2f" * 32, PLAIN + "0f 0102030405"])
+def test_records_in_the_clear_are_taken_whatever_the_configuration_word_says(word: str, records: str) -> None:
+    body = bytes.fromhex(f"785634122d2c08045500{word}{records}")
+    assert telegram.decode(frame(body)).records == decoded(records).records
+
+
+@pytest.mark.parametrize(("blocks", "most"), [(1, 40), (2, 15), (3, 6), (8, 3)])
+def test_encrypted_records_are_refused_also_where_they_seem_to_decode(blocks: int, most: int) -> None:
+    """Of 2,000 telegrams of random bytes some 200 do; what looks like a meter's answer nobody can tell."""
+    dice, taken = random.Random(5), 0
+    for _ in range(2_000):
+        body = bytes.fromhex("785634122d2c08045500") + bytes([blocks << 4, 5]) + dice.randbytes(16 * blocks)
+        try:
+            telegram.decode(frame(body))
+            taken += 1
+        except faults.Encrypted:
+            pass
+    assert taken <= most
 
 
 def test_another_meter_at_the_configured_address_is_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from protocols.mbus.timing import Timing
 from simulators.mbus.bus import Bus
 from simulators.mbus.encoding import header, long_frame
 from simulators.mbus.faults import Faults
+from simulators.mbus.heat import boiler_room
 from simulators.mbus.meters import cellar
 from simulators.record import Record
 
@@ -219,7 +220,11 @@ class Log:
         if (fcb := octets[1] & 0x20) != self.fcb:
             self.at, self.fcb = self.at + 1, fcb
         more = b"\x1f" if self.at < self.parts else b""
-        body = header("12345678", "SON", 1, 4, access=self.at, status=0) + bytes([0x01, 0x13, self.at]) + more
+        body = (
+            header("12345678", "SON", 1, 4, access=self.at, status=0)
+            + bytes([0x81, self.at & 0x3F, 0x13, self.at])
+            + more
+        )
         return long_frame(octets[2], 0x72, body)
 
 
@@ -235,6 +240,115 @@ def test_an_answer_without_end_is_capped_and_begins_anew_next_time() -> None:
     assert len(frames) == MAX_TELEGRAMS
     assert telegram.decode(frames[-1]).more
     assert slave.reset_due
+
+
+class Circling:
+    """A slave that ignores the frame count bit: each question has the next telegram, whether it was heard or not.
+
+    `lost` are the answers, counted from 1, that do not arrive; `stays` says that it waits at its last telegram until it
+    is reset, `only_first` that it knows no second one.
+    """
+
+    def __init__(self, parts: int, lost: Container[int] = (), stays: bool = False, only_first: bool = False) -> None:
+        self.parts, self.lost, self.stays, self.only_first = parts, lost, stays, only_first
+        self.at = self.answers = 0
+
+    def hear(self, octets: bytes) -> bytes:
+        """What is on the wire for a request."""
+        if octets[1] == 0x40:
+            self.at = 0
+            return b"\xe5"
+        self.answers += 1
+        last = self.parts if self.stays else 0
+        self.at = 1 if self.only_first else self.at + 1 if self.at < self.parts else last or 1
+        more = b"\x1f" if self.at < self.parts else b""
+        head = header("12345678", "SON", 1, 4, access=self.answers % 256, status=0)
+        frame = long_frame(octets[2], 0x72, head + bytes([0x81, self.at, 0x13, self.answers % 100 // 2]) + more)
+        return b"" if self.answers in self.lost else frame
+
+
+def places(frames: Iterable[link.Frame]) -> list[int]:
+    """Which of its telegrams a meter of the kind above gave: storage 2 is of the first."""
+    return [record.info.storage // 2 for frame in frames for record in telegram.decode(frame).records]
+
+
+@pytest.mark.parametrize("lost", [(), (1,), (2,), (3,), (4,), (2, 3), (1, 2)])
+def test_a_meter_that_ignores_the_frame_count_bit_is_read_whole_and_once(lost: tuple[int, ...]) -> None:
+    """What was lost it never sends again; behind its last telegram comes the first."""
+    assert places(read(Circling(4, lost).hear)) == [1, 2, 3, 4]
+
+
+def test_what_such_a_meter_sends_twice_in_vain_is_a_named_fault_and_never_a_gap() -> None:
+    outcome = Line(Circling(4, lost=(2, 5)).hear).drive(ReadSession(1, SlaveState(), Timing()))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, faults.TelegramLost)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_on_a_bad_line_such_a_meter_gives_its_telegrams_in_order_each_once(seed: int) -> None:
+    dice, slave, whole = random.Random(seed), SlaveState(), 0
+    meter = Circling(4, {n for n in range(1, 5_000) if dice.random() < 0.05})
+    for _ in range(50):
+        outcome = Line(meter.hear).drive(ReadSession(1, slave, Timing()))
+        if isinstance(outcome, Done):
+            assert places(outcome.telegrams) == [1, 2, 3, 4]
+            whole += 1
+    assert whole > 25
+
+
+def test_a_meter_that_stays_at_its_last_telegram_is_reset_before_each_read() -> None:
+    meter, slave = Circling(3, stays=True), SlaveState()
+    assert [places(read(meter.hear, slave=slave)) for _ in range(3)] == [[1, 2, 3]] * 3
+
+
+def test_a_meter_that_only_repeats_itself_has_one_telegram_and_says_that_more_follows() -> None:
+    frame = long_frame(1, 0x72, header("12345678", "SON", 1, 4, access=0, status=0) + b"\x01\x13\x05\x1f")
+    line, slave = Line(lambda octets: b"\xe5" if octets[1] == 0x40 else frame), SlaveState()
+    for most in (10, 6):  # it is known then
+        line.sent.clear()
+        outcome = line.drive(ReadSession(1, slave, Timing()))
+        assert isinstance(outcome, Done)
+        assert [each.octets for each in outcome.telegrams] == [frame]
+        assert telegram.decode(outcome.telegrams[-1]).more
+        assert len(line.sent) <= most
+
+
+def test_a_late_copy_of_a_telegram_is_not_the_next_one() -> None:
+    """The answer to the second question is lost; asked again, the first telegram comes once more, counted anew."""
+    meter = Log(3)
+    copy = long_frame(1, 0x72, header("12345678", "SON", 1, 4, access=9, status=0) + b"\x81\x01\x13\x05\x1f")
+    instead = iter([None, None, b"", copy])
+
+    def hear(octets: bytes) -> bytes:
+        answer, other = meter.hear(octets), next(instead, None)
+        return answer if other is None else other
+
+    assert [telegram.decode(frame).access for frame in read(hear)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("habit", ["", ",fcb", ",echo"])
+def test_on_a_bad_line_an_answer_in_several_telegrams_is_whole_and_of_one_moment(
+    tmp_path: Path, seed: int, habit: str
+) -> None:
+    """Nothing is lost, nothing twice, nothing of the answer before; what is not whole says so.
+
+    It was read once on a good line: that it answers in several telegrams is known.
+    """
+    slaves = Bus(boiler_room(), Record(tmp_path / "r"), lambda: NOW_MS, seed)
+    slave, whole = SlaveState(), 0
+    read(slaves.hear, 5, slave)
+    slaves.faults = Faults.parse("noise=0.05,partial=0.05,garble=0.1,silent=0.1,late=0.05" + habit)
+    for _ in range(30):
+        outcome = Line(slaves.hear).drive(ReadSession(5, slave, Timing()))
+        if not isinstance(outcome, Done):
+            continue
+        answers = [telegram.decode(frame) for frame in outcome.telegrams]
+        assert [len(answer.records) for answer in answers] == [6, 6, 4][: len(answers)]
+        assert answers[-1].more == (len(answers) < 3)
+        assert [answer.access for answer in answers] == [(answers[0].access or 0) + n for n in range(len(answers))]
+        whole += len(answers) == 3
+    assert whole > 8
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -13,14 +13,21 @@ import pytest
 
 from protocols.mbus import link, telegram
 from protocols.mbus.meaning import values
+from protocols.models import mbus as models
 from protocols.reading import Float32, MeterTime, Raw, Scaled, State, Text, Value
 from simulators.mbus.bus import Bus
 from simulators.mbus.faults import KINDS, Faults
+from simulators.mbus.heat import boiler_room
 from simulators.mbus.meters import cellar
 from simulators.record import Answered, Record, read
 
 NOW_MS = 1_793_000_000_000
-STATES = {"error-state": State.ERROR_STATE, "invalid": State.INVALID, "unknown": State.UNKNOWN}
+STATES = {
+    "error-state": State.ERROR_STATE,
+    "invalid": State.INVALID,
+    "unknown": State.UNKNOWN,
+    "recurring": State.RECURRING,
+}
 
 
 def ask(bus: Bus, address: int, fcb: int) -> bytes:
@@ -120,6 +127,55 @@ def test_the_same_frame_count_bit_gets_the_same_telegram_again(tmp_path: Path) -
     assert [answered.repeat for answered in read(tmp_path / "r")] == [False, True, False]
 
 
+@pytest.fixture
+def boilers(tmp_path: Path) -> list[Answered]:
+    """Eight questions to each of six heat meters, a quarter of an hour apart."""
+    times = clock()
+    bus = Bus(boiler_room(), Record(tmp_path / "record.jsonl"), lambda: next(times), seed=4)
+    for turn in range(8):
+        for address in bus.slaves:
+            ask(bus, address, 0x20 * (turn % 2))
+    return list(read(tmp_path / "record.jsonl"))
+
+
+def test_heat_meters_of_six_makers_are_decoded_as_they_show(boilers: list[Answered]) -> None:
+    assert len({answered.meter for answered in boilers}) == 6
+    for answered in boilers:
+        answer = telegram.decode(link.parse(bytes.fromhex(answered.telegram)))
+        assert {name_of(value): shown(value) for value in values(answer)} == answered.values
+
+
+def test_the_models_of_the_product_know_all_six(boilers: list[Answered]) -> None:
+    identities = [telegram.decode(link.parse(bytes.fromhex(each.telegram))).identity for each in boilers[:6]]
+    assert all(models.candidates(each) for each in identities)
+
+
+def test_an_answer_of_three_telegrams_begins_again_after_the_last_one_and_after_a_reset(tmp_path: Path) -> None:
+    bus = Bus(boiler_room(), Record(tmp_path / "r"), lambda: NOW_MS)
+
+    def energies(*fcbs: int) -> list[tuple[bool, int]]:
+        answers = [telegram.decode(link.parse(ask(bus, 5, fcb))) for fcb in fcbs]
+        return [(answer.more, len(answer.records)) for answer in answers]
+
+    assert energies(0x20, 0, 0, 0x20, 0) == [(True, 6), (True, 6), (True, 6), (False, 4), (True, 6)]
+    assert bus.hear(bytes.fromhex("1040054516")) == b"\xe5"
+    assert energies(0x20) == [(True, 6)]
+
+
+def test_meters_that_ignore_the_frame_count_bit_never_repeat(tmp_path: Path) -> None:
+    bus = Bus(cellar(), Record(tmp_path / "r"), lambda: NOW_MS, faults=Faults.parse("fcb"))
+    assert ask(bus, 1, 0x20) != ask(bus, 1, 0x20)
+
+
+def test_some_meters_are_dead_and_the_same_ones_for_the_same_seed(tmp_path: Path) -> None:
+    def alive(seed: int) -> list[bool]:
+        bus = Bus(boiler_room(), Record(tmp_path / "r"), lambda: NOW_MS, seed, Faults.parse("dead=0.5"))
+        return [bool(ask(bus, address, 0)) for address in sorted(bus.slaves)]
+
+    assert [alive(seed) for seed in range(5)] == [alive(seed) for seed in range(5)]
+    assert 5 < sum(sum(alive(seed)) for seed in range(5)) < 25
+
+
 def test_a_reset_forgets_the_frame_count_bit(tmp_path: Path) -> None:
     bus = Bus(cellar(), Record(tmp_path / "r"), lambda: NOW_MS)
     first = ask(bus, 1, 0x20)
@@ -189,7 +245,9 @@ def test_faults_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("written", ["nois=0.1", "noise", "noise=2", "noise=0.6,late=0.6", "noise=x"])
+@pytest.mark.parametrize(
+    "written", ["nois=0.1", "noise", "dead", "dead=2", "fcb=1", "noise=2", "noise=0.6,late=0.6", "noise=x"]
+)
 def test_faults_that_make_no_sense_are_refused(written: str) -> None:
     with pytest.raises(ValueError, match=r"expected|could not"):
         Faults.parse(written)

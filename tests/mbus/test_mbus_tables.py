@@ -130,7 +130,7 @@ SAID = [
     ("9300", ("record error: none",), "m3", -3),
     ("9320", ("per second",), "m3/s", -3),
     ("9329", ("increment per pulse of input 1",), "m3/{pulse-in-1}", -3),
-    ("8630", ("per kWh",), "Wh/kW.h", 3),
+    ("8630", ("per kWh",), "Wh/(kW.h)", 3),
     ("9338", ("times s per A",), "m3.s/A", -3),
     ("933a", ("uncorrected",), "m3", -3),
     ("933b", ("accumulation of positive contributions",), "m3", -3),

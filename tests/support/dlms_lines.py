@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from simulators.dlms.faults import LineFaults
 from simulators.dlms.line import DlmsLine
+from simulators.dlms.line_faults import LineFaults
 from simulators.dlms.plates import Plate
 from simulators.record import Record
 

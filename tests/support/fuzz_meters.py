@@ -15,8 +15,9 @@ from fuzzing import MIB, Target, Work
 
 from gateway import mbus as mbus_reader
 from gateway import modbus as modbus_reader
-from protocols.dlms import association, clock, data, get, hdlc, initiate, objects, profile
+from protocols.dlms import association, binary, clock, data, get, hdlc, initiate, objects, profile
 from protocols.dlms import session as dlms_session
+from protocols.dlms import set as setting
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.data import Data, Tag
@@ -68,13 +69,14 @@ ANSWER = bytes.fromhex("000700000007010404e2400001")
 AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 1_024)).to_bytes()
 NUMBERS = (Data(Tag.DOUBLE_LONG_UNSIGNED, 77), Data(Tag.LONG64, -1), Data(Tag.FLOAT32, b"\x7f\x80\0\0"))
 CELLS = (*NUMBERS, Data(Tag.BCD, 5), data.NULL, data.octet_string(b"abc"), Data(Tag.UTF8_STRING, "ä".encode()))
-TIMES = tuple(data.octet_string(clock.to_bytes(MeterTime(900 * n, Precision.SECOND, False, 60))) for n in range(3))
+SHOWN_TIMES = tuple(clock.to_bytes(MeterTime(900 * n, Precision.SECOND, False, 60)) for n in range(3))
+TIMES = tuple(map(data.octet_string, SHOWN_TIMES))
 BITS = Data(Tag.BIT_STRING, b"\x80", 8)
 ROWS = data.array(*(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in (*TIMES, data.NULL)))
 COLUMNS = (profile.Column(CLOCK_TIME), profile.Column(Attribute.of(1, "0-0:96.10.1")), profile.Column(ENERGY))
 SCALER = data.structure(Data(Tag.INTEGER, 3), Data(Tag.ENUM, 30))
 SERVER_SIDE = (
-    association.AssociationRequest.of(Auth.LLS, ACCESS.password).to_bytes(),
+    association.AssociationRequest(initiate.InitiateRequest(), int(Auth.LLS), ACCESS.password).to_bytes(),
     get.GetNormal(
         1, ENERGY, profile.between(MeterTime(0, Precision.SECOND), MeterTime(9, Precision.SECOND))
     ).to_bytes(),
@@ -207,7 +209,7 @@ def _visited(session: ReadSession, octets: bytes) -> None:
     raise AssertionError("the session makes no progress")
 
 
-def _answered(session: Session, replies: Iterator[bytes]) -> Data | None:
+def answered(session: Session, replies: Iterator[bytes]) -> Data | None:
     """Drive a session until what was begun is done."""
     held = b""
     for _ in range(STEPS):
@@ -230,14 +232,14 @@ def _visit(framing: Framing, replies: Iterator[bytes]) -> None:
     session = Session(ACCESS, framing)
     session.associate()
     try:
-        _answered(session, replies)
+        answered(session, replies)
         session.get(ENERGY)
-        found = _answered(session, replies)
+        found = answered(session, replies)
         assert found is None or isinstance(found, Data)
     finally:
         session.release()
         with suppress(MeterError):  # the visit has ended, well or not
-            _answered(session, replies)
+            answered(session, replies)
         session.closed()
 
 
@@ -247,7 +249,7 @@ def dlms_wrapper_session(octets: bytes) -> None:
     _visit(Framing.WRAPPER, made)
 
 
-def _framed(part: bytes, to_meter: bool) -> bytes:
+def framed(part: bytes, to_meter: bool) -> bytes:
     """The first byte is the control field; segmented where the piece ends in FF."""
     ends = (hdlc.server_address(1, 17), hdlc.client_address(16))
     destination, source = ends if to_meter else ends[::-1]
@@ -257,7 +259,7 @@ def _framed(part: bytes, to_meter: bool) -> bytes:
 
 def dlms_hdlc_session(octets: bytes) -> None:
     """Each piece is control field and information in a frame whose check sequences hold."""
-    _visit(Framing.HDLC, (_framed(each, to_meter=False) for each in pieces(octets)))
+    _visit(Framing.HDLC, (framed(each, to_meter=False) for each in pieces(octets)))
 
 
 class _Shown:
@@ -275,11 +277,11 @@ def dlms_server(octets: bytes) -> None:
     """The server half behind both carriers: it answers, or is silent; nobody is told more than the protocol says."""
     half = WrapperServer(Server(_Shown(), (ACCESS,), 128), 1)
     over_hdlc = HdlcServer(Server(_Shown(), (ACCESS,), 128), 1, 17)
-    over_hdlc.received(_framed(bytes((hdlc.SNRM | POLL_FINAL,)), to_meter=True))
+    over_hdlc.received(framed(bytes((hdlc.SNRM | POLL_FINAL,)), to_meter=True))
     for n, part in enumerate(pieces(octets)):
         half.received(Message(16, 1, part).to_bytes())
-        over_hdlc.received(_framed(bytes((0x10 | (n % 8) << 1 | (n % 8) << 5,)) + part, to_meter=True))
-        over_hdlc.received(_framed(part, to_meter=True))
+        over_hdlc.received(framed(bytes((0x10 | (n % 8) << 1 | (n % 8) << 5,)) + part, to_meter=True))
+        over_hdlc.received(framed(part, to_meter=True))
         over_hdlc.silence()
     half.received(octets)
     over_hdlc.received(octets)
@@ -296,7 +298,7 @@ def dlms_answer(octets: bytes) -> None:
         case get.Got():
             assert data.from_bytes(data.to_bytes(found.data)) == found.data
         case _:
-            assert isinstance(found, Released | get.Block)
+            assert isinstance(found, Released | get.Block | get.GotList | setting.Set | setting.BlockTaken)
 
 
 def dlms_request(octets: bytes) -> None:
@@ -334,6 +336,8 @@ def dlms_value(octets: bytes) -> None:
     """Data as a register, as a clock, as a text, as a scaler; and its value under a seal."""
     found = data.from_bytes(octets)
     assert data.from_bytes(data.to_bytes(found)) == found
+    if found.tag in binary.FORMS:
+        binary.shown(found)
     shown = [objects.value(ENERGY, found, ScalerUnit(3, "Wh")), objects.value(CLOCK_TIME, found)]
     objects.text_of(found)
     objects.time_of(shown[1])
@@ -354,6 +358,8 @@ def dlms_rows(octets: bytes) -> None:
         str(row.time)
         assert row.utc_ms is None or row.time is not None
         _sealed_row(row.time, row.status, row.values)
+    for row in profile.rows(data.from_bytes(octets), captured, {ENERGY: ScalerUnit(3, "Wh")}, 900, True):
+        assert row.nulls in {(), *((one, two) for one in (True, False) for two in (True, False))}
 
 
 def dlms_columns(octets: bytes) -> None:
@@ -402,18 +408,23 @@ def modbus_registers(octets: bytes) -> None:
     assert meter.fabrication is None or (meter.fabrication.isprintable() and meter.fabrication.strip())
 
 
-_HDLC_REPLIES = (
+HDLC_REPLIES = (
     bytes((hdlc.UA | POLL_FINAL,)) + Parameters().to_bytes(),
     b"\x30\xe6\xe7\x00" + AARE,
     b"\x52\xe6\xe7\x00" + get.Got(1, TIMES[0]).to_bytes(),
     b"\x74\xe6\xe7\x00\x63\x00",
     bytes((hdlc.UA | POLL_FINAL,)),
 )
-_SEGMENTS = (
+SEGMENTS = (
     b"\x40\xe6\xe7\x00" + get.Got(1, ROWS).to_bytes()[:40] + b"\xff",
     b"\x52" + get.Got(1, ROWS).to_bytes()[41:],
 )
-_DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS))))
+FLOAT64 = Data(Tag.FLOAT64, bytes.fromhex("406cd00000000000"))
+COMPACT = (
+    Data(Tag.COMPACT_ARRAY, tuple(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in TIMES)),
+    Data(Tag.COMPACT_ARRAY, (data.structure(data.array(BITS, BITS), data.NULL, data.octet_string(b"ab"), FLOAT64),)),
+)
+DATA = tuple(map(data.to_bytes, (ROWS, SCALER, BITS, *CELLS, data.structure(*CELLS), FLOAT64, *COMPACT)))
 _MBUS_BODIES = (*(b"\x72" + frame[7:-2] for frame in FRAMES), *(b"\x78" + each for each in CONSTRUCTED))
 
 TARGETS = (
@@ -456,15 +467,13 @@ TARGETS = (
         work=Work(400_000, 400),
         memory=4 * MIB,
     ),
-    Target(
-        "dlms-frames", tuple(_framed(each, to_meter=False) for each in _HDLC_REPLIES), dlms_frames, errors=MeterError
-    ),
+    Target("dlms-frames", tuple(framed(each, to_meter=False) for each in HDLC_REPLIES), dlms_frames, errors=MeterError),
     Target("dlms-frame", (bytes.fromhex("00032193"), bytes.fromhex("08032152e6e700")), dlms_frame),
     Target("dlms-parameters", (Parameters().to_bytes(), Parameters(512, 300).to_bytes()), Parameters.from_bytes),
     Target("dlms-wrapper", (Message(1, 16, b"abc").to_bytes() * 2,), lambda octets: MessageReader().feed(octets)),
     Target(
         "dlms-session-hdlc",
-        (joined(*_HDLC_REPLIES), joined(*_HDLC_REPLIES[:2], *_SEGMENTS)),
+        (joined(*HDLC_REPLIES), joined(*HDLC_REPLIES[:2], *SEGMENTS)),
         dlms_hdlc_session,
         errors=MeterError,
     ),
@@ -480,12 +489,12 @@ TARGETS = (
         work=Work(20_000, 400),
         only_values=True,
     ),
-    Target("dlms-value", _DATA, dlms_value, work=SEALED),
+    Target("dlms-value", DATA, dlms_value, work=SEALED),
     Target("dlms-clock", (clock.to_bytes(MeterTime(900, Precision.SECOND, True, 60)),), dlms_clock, errors=MeterError),
     Target(
         "dlms-columns", (data.to_bytes(data.array(*(each.to_data() for each in COLUMNS))),), dlms_columns, work=SEALED
     ),
-    Target("dlms-rows", (data.to_bytes(ROWS),), dlms_rows, work=SEALED),
+    Target("dlms-rows", (data.to_bytes(ROWS), data.to_bytes(COMPACT[0])), dlms_rows, work=SEALED),
     Target(
         "modbus-answer",
         (ANSWER, bytes.fromhex("000700000003018402")),

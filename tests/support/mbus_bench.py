@@ -11,9 +11,10 @@ from protocols.errors import MeterError
 from protocols.mbus.listen import Search
 from protocols.mbus.session import Done, Failed, ReadSession, Send, Wait
 from simulators.mbus import encoding
-from simulators.mbus.meters import NOW, Model, Plate
-from simulators.mbus.meters import Line as Row
+from simulators.mbus.meters import Model, Plate
 from simulators.mbus.registers import Registers
+from simulators.mbus.rows import NOW
+from simulators.mbus.rows import Line as Row
 
 Hear = Callable[[bytes], bytes]
 
