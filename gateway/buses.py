@@ -86,7 +86,8 @@ def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines,
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
-    return DlmsReader(bus, positions, clock, lines.tcp, counters)
+    on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
+    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

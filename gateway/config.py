@@ -190,7 +190,23 @@ class DlmsDevice(_Device):
     client: int = Field(default=16, ge=1, le=0x3FFF, description="Client address: 16 is the public one.")
     server: int = Field(default=1, ge=0, le=0x3FFF, description="Logical device: 1 is the management one.")
     physical: int | None = Field(
-        default=None, ge=0, le=0x3FFF, description="Physical address, with HDLC only.", examples=[17]
+        default=None,
+        ge=0,
+        le=0x3FFF,
+        description="Physical address, with HDLC only: it tells the meters of one line apart.",
+        examples=[17],
+    )
+    address_bytes: Literal[1, 2, 4] | None = Field(
+        default=None,
+        description="Length of the meter's HDLC address, where it takes one length only; by itself the shortest.",
+        examples=[4],
+    )
+    opening_address: Annotated[
+        str,
+        Field(pattern=r"^[0-9A-Za-z ]{0,32}$"),
+        Wanted("up to 32 digits, letters and blanks in quotes", "it is mostly the number on the meter's plate"),
+    ] = Field(
+        default="", description="With mode-e, where several meters hear one head: the device address of this one."
     )
     auth: Literal["none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256"] = Field(
         default="none",
@@ -318,19 +334,55 @@ class MbusBus(_Table):
 
 
 class DlmsBus(_Table):
-    """DLMS/COSEM meters behind one TCP address."""
+    """DLMS/COSEM meters behind one TCP address, or on one serial line."""
 
     protocol: Literal["dlms"] = Field(description="What is spoken on this bus.", examples=["dlms"])
     name: Name = Field(description="Our name of the bus.", examples=["main supply"])
-    url: Annotated[
-        str,
-        Field(pattern=r"^tcp(\+hdlc)?://[^/:\s]+:[0-9]{1,5}$"),
-        Wanted("tcp://HOST:PORT or tcp+hdlc://HOST:PORT in quotes"),
-    ] = Field(
-        description="tcp://HOST:PORT for the TCP wrapper, tcp+hdlc://HOST:PORT for HDLC frames (serial servers).",
+    url: (
+        Annotated[
+            str,
+            Field(pattern=r"^(tcp(\+hdlc)?|rfc2217)://[^/:\s]+:[0-9]{1,5}$"),
+            Wanted("tcp://HOST:PORT, tcp+hdlc://HOST:PORT or rfc2217://HOST:PORT in quotes"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="tcp://HOST:PORT for the TCP wrapper, tcp+hdlc://HOST:PORT for HDLC frames (serial servers with "
+        "settings of their own), rfc2217://HOST:PORT where the server takes speed and parity from here.",
         examples=["tcp://192.0.2.10:4059"],
     )
+    port: Annotated[str, Field(min_length=1, max_length=4096), Wanted("a port's path in quotes")] | None = Field(
+        default=None,
+        description="In place of url: the serial port of an RS-485 line, by its stable path "
+        "(ls -l /dev/serial/by-id shows it).",
+        examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port1"],
+    )
+    baud: Literal[300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200] = Field(
+        default=9600, description="Speed of the serial line, in baud."
+    )
+    parity: Literal["none", "even", "odd"] = Field(default="none", description="Parity of the serial line.")
+    answer_ms: int = Field(
+        default=2_000,
+        ge=100,
+        le=10_000,
+        description="Milliseconds that a meter on the serial line may take from our frame to its own; some take 4000.",
+    )
+    opening: Literal["none", "mode-e"] = Field(
+        default="none",
+        description="How HDLC begins on the serial line: at once (RS-485), or mode-e: an optical head, opened at 300 "
+        "baud (IEC 62056-21); baud is then the highest speed of the head.",
+    )
     device: tuple[DlmsDevice, ...] = Field(min_length=1, max_length=32, description="The meters behind the address.")
+
+    @property
+    def mode(self) -> str:
+        """Data bits, parity and stop bits, as `SerialLine.open` takes them."""
+        return f"8{self.parity[0].upper()}1"
+
+    @property
+    def on_line(self) -> bool:
+        """Whether its meters share a serial line whose speed is set here."""
+        return self.url is None or self.url.startswith("rfc2217:")
 
 
 class ModbusBus(_Table):
@@ -446,8 +498,8 @@ def _absolute(found: Configuration, folder: Path) -> Configuration:
 
 def _placed(bus: Bus, folder: Path) -> Bus:
     """The bus with its paths relative to the file's folder: a port is one too, but of a device."""
-    if isinstance(bus, MbusBus) and bus.port is not None:
-        return bus.model_copy(update={"port": str(folder / bus.port)})
+    if isinstance(bus, MbusBus | DlmsBus) and bus.port is not None:
+        bus = bus.model_copy(update={"port": str(folder / bus.port)})
     if not isinstance(bus, DlmsBus):
         return bus
     return bus.model_copy(update={"device": tuple(_secrets_placed(each, folder) for each in bus.device)})
@@ -478,7 +530,7 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
         identity = [wanted.manufacturer, wanted.id, wanted.version, wanted.medium]
         reached = device.address if device.secondary is None else device.secondary.upper()
         return [device.name, int(Protocol.MBUS), reached, identity, MBUS_DECODER]
-    url = "" if isinstance(bus, MbusBus) else bus.url
+    url = "" if isinstance(bus, MbusBus) else bus.url or ""  # a port's path is the machine's, not the meter's
     if isinstance(device, DlmsDevice):
         at = [url, device.client, device.server, device.physical]
         return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]

@@ -1,4 +1,4 @@
-"""Reads DLMS/COSEM meters over TCP: what they show now, and the rows of their load profile from where the last ended.
+"""Reads DLMS/COSEM meters: what they show now, and the rows of their load profile from where the last ended.
 
 One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers, columns
 and the capture period are read in every visit: a meter whose firmware was changed must not be read with the old ones.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_access import access_of
+from gateway.dlms_lines import OpenLine, way
 from gateway.exchanges import spanning
 from gateway.faults import CountersUnusable, RowWithoutTime
 from gateway.lines import OpenTcp
@@ -24,7 +24,7 @@ from protocols import obis
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
-from protocols.dlms.access import Access, Framing
+from protocols.dlms.access import Access
 from protocols.dlms.breaches import CounterRefused, CounterWentBack, MeterNotProven
 from protocols.dlms.counters import Counters
 from protocols.dlms.faults import AccessRefused, PasswordRefused
@@ -33,7 +33,7 @@ from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, LinkError, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports import exchange
-from protocols.transports.dlms import Association, Got, associated
+from protocols.transports.dlms import Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
@@ -78,14 +78,15 @@ class _Meter:
 
 
 class DlmsReader:
-    """The reader of the meters behind one TCP address.
+    """The reader of the meters behind one TCP address, or on one serial line.
 
     Args:
-        bus: the address and its devices.
+        bus: the address or line and its devices.
         positions: where each device's load profile ended.
         clock: for stamps.
         open_line: connects, or raises LinkError.
         counters: what ciphered meters are asked with.
+        open_serial: opens the line of a bus that is one, or raises LinkError.
     """
 
     def __init__(
@@ -95,12 +96,12 @@ class DlmsReader:
         clock: GatewayClock,
         open_line: OpenTcp = TcpLine.open,
         counters: CounterStore | None = None,
+        *,
+        open_serial: OpenLine | None = None,
     ) -> None:
-        self._positions, self._clock, self._open, self._counters = positions, clock, open_line, counters
+        self._positions, self._clock, self._counters = positions, clock, counters
+        self._way = way(bus, open_line, open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
-        split = urlsplit(bus.url)
-        self._host, self._port = split.hostname or "", split.port or 0
-        self._framing = Framing.HDLC if split.scheme.endswith("hdlc") else Framing.WRAPPER
 
     async def read(self, due: Due) -> list[Reading]:
         """The registers of a device and its clock, in one reading.
@@ -162,7 +163,8 @@ class DlmsReader:
         return self._handed_on(meter, identity, timed, self._exchange([got]))
 
     def let_go(self) -> None:
-        """Nothing is held between visits."""
+        """Close the line, where there is one: nothing else is held between visits."""
+        self._way.let_go()
 
     async def _columns(
         self, association: Association, meter: _Meter, name: bytes
@@ -194,22 +196,24 @@ class DlmsReader:
             raise meter.refused[2]
         counters = await self._block(access)
         try:
-            async with self._opened(access, counters) as association:
+            async with self._opened(meter.device, access, counters) as association:
                 await self._check_counter(meter, access, association)
                 meter.refused = None
                 yield association
                 await self._keep_counter(meter, access, association)
         except CounterRefused as error:
-            if not await self._caught_up(access):
+            if not await self._caught_up(meter.device, access):
                 meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
             raise
         except (PasswordRefused, MeterNotProven) as error:
             meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
             raise
 
-    def _opened(self, access: Access, counters: Counters | None) -> AbstractAsyncContextManager[Association]:
+    def _opened(
+        self, device: DlmsDevice, access: Access, counters: Counters | None
+    ) -> AbstractAsyncContextManager[Association]:
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
-        return associated(self._host, self._port, self._framing, access, times, open_line=self._open, counters=counters)
+        return self._way.associated(device, access, times, counters)
 
     async def _block(self, access: Access) -> Counters | None:
         """Counters that are ours alone; None where none are needed."""
@@ -238,14 +242,14 @@ class DlmsReader:
         if access.security is not None and association.counter_seen is not None:
             await self._store().saw(meter.device.name, access.security.keys, association.counter_seen)
 
-    async def _caught_up(self, access: Access) -> bool:
+    async def _caught_up(self, device: DlmsDevice, access: Access) -> bool:
         """Whether the public client says which counter the meter heard last: the next visit begins above it."""
         if access.security is None:
             return False
-        public = Access(PUBLIC, access.server, access.physical)
+        public = Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
         name = bytes((0, 0, 43, 1, access.client & 0xFF, 255))
         try:
-            async with self._opened(public, None) as association:
+            async with self._opened(device, public, None) as association:
                 found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
             heard = axdr.whole(found.data, "invocation counter")
         except (MeterError, LinkError):

@@ -43,4 +43,5 @@ def access_of(device: DlmsDevice) -> Access:
         bytes.fromhex(device.meter_title or ""),
         security,
         device.challenge_bytes,
+        device.address_bytes,
     )

@@ -4,6 +4,8 @@ M-Bus: `protocols/mbus/timing` with the slowest legal meter, for an answer of me
 a secondary address is selected before and deselected after it. Over TCP every question has a round trip, too. Each
 meter is asked once a slot: repeated questions, and second looks at a reading that is hard to believe, come on top. DLMS
 and Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
+DLMS on a serial line: every frame of both associations of a visit at the line's speed, and an assumed time for each
+answer, at worst the one that is configured.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, MbusDevice, ModbusDevice
+from protocols.dlms.timing import Timing as LineTiming
 from protocols.mbus.timing import Timing
 
 MEAN_BYTES = 98  # of an M-Bus answer, over the corpus (FACTS 2)
@@ -21,6 +24,14 @@ DLMS_OPENING = 4  # AARQ, release, device id, clock
 HLS_PROOF = 1
 HDLC_OPENING = 2  # SNRM, DISC
 PROFILE_TURNS = 2  # the rows of a visit in two blocks
+LINE_TURNS = 6  # of an association on a serial line: SNRM, AARQ, name, device id, RLRQ, DISC
+LINE_PROFILE_TURNS = 3  # columns, capture period, rows
+LINE_COLUMNS = 4  # registers that a load profile captures, each with a scaler
+LINE_QUESTION, LINE_ANSWER = 30, 30  # characters of a frame, about
+ROW_BYTES, COLUMNS_BYTES = 50, 120  # of one row, and of the list of columns
+ROW_S = 900
+OPENING_MS, SLOW_OPENING_MS = 3_000, 7_000  # mode E: 36 characters at 300 baud, three answers, the change of speed
+LINE_ANSWER_MS = 100  # assumed from our frame to the meter's
 MODBUS_IDENTITY = 2  # serial number and identification code
 FULL_PERMILLE = 1_000
 BUSY_PERMILLE = 800  # above it one repeated question makes a slot late
@@ -81,11 +92,27 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
         selected = isinstance(device, MbusDevice) and device.secondary is not None
         trips_ms = 0 if bus.url is None else ROUND_TRIP_MS * (SELECTED_TURNS if selected else 1)
         return Timing(bus.baud).slowest_ms(size, reset=selected, select=selected) + trips_ms
+    if isinstance(bus, DlmsBus) and bus.on_line and isinstance(device, DlmsDevice):
+        return _line_ms(bus, device, LINE_ANSWER_MS if size == MEAN_BYTES else bus.answer_ms)
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
         turns += HLS_PROOF if device.auth.startswith("hls") else 0
-        return ROUND_TRIP_MS * (turns + (HDLC_OPENING if bus.url.startswith("tcp+hdlc") else 0))
+        return ROUND_TRIP_MS * (turns + (HDLC_OPENING if (bus.url or "").startswith("tcp+hdlc") else 0))
     return ROUND_TRIP_MS * (_blocks(device.model) if isinstance(device, ModbusDevice) else 1)
+
+
+def _line_ms(bus: DlmsBus, device: DlmsDevice, answer_ms: int) -> int:
+    """A visit to a meter on a serial line: what it shows, then its rows in an association of their own."""
+    turns, octets = LINE_TURNS + 1 + 2 * len(device.registers), 0
+    if device.profile:
+        turns += LINE_TURNS + LINE_PROFILE_TURNS + LINE_COLUMNS
+        octets = COLUMNS_BYTES + ROW_BYTES * max(1, device.cadence_s // ROW_S)
+    octets += turns * (LINE_QUESTION + LINE_ANSWER)
+    trip_ms = answer_ms + (ROUND_TRIP_MS if bus.url else 0)
+    openings_ms = 0
+    if bus.opening == "mode-e":
+        openings_ms = (2 if device.profile else 1) * (OPENING_MS if answer_ms == LINE_ANSWER_MS else SLOW_OPENING_MS)
+    return LineTiming(bus.baud).characters_ms(octets) + turns * trip_ms + openings_ms
 
 
 def _blocks(model: str) -> int:
@@ -109,6 +136,9 @@ def _assumption(bus: Bus) -> str:
             trip += ", which must be set to this speed itself"
         sizes = f"answers of {MEAN_BYTES} bytes, at worst {LONGEST_BYTES}"
         return f"M-Bus at {bus.baud} baud, slowest legal meter, {sizes}{trip}; each asked once a slot"
+    if isinstance(bus, DlmsBus) and bus.on_line:
+        trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
+        return f"HDLC at {bus.baud} baud, {LINE_ANSWER_MS} ms for each answer, at worst {bus.answer_ms} ms{trip}"
     return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
 
 

@@ -1,7 +1,7 @@
 """How lines to meters are opened; the library behind one is imported when it is first needed.
 
-An M-Bus line is a serial port here, or the address of a converter (`Place`): tcp:// where it passes every byte on with
-settings of its own, rfc2217:// where it takes the line's speed and parity from us.
+An M-Bus or DLMS line is a serial port here, or the address of a converter (`Place`): tcp:// where it passes every byte
+on with settings of its own, rfc2217:// where it takes the line's speed and parity from us.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.config import MbusBus
+from gateway.config import DlmsBus, MbusBus
 from protocols.mbus.timing import TCP_SLACK_MS, USB_SLACK_MS
 from protocols.transports.exchange import ClosableLine
 
@@ -27,7 +27,7 @@ _URL = re.compile(r"(?P<scheme>tcp|rfc2217)://(?P<host>[^/:\s]+):(?P<port>[0-9]{
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an M-Bus line is: `at` is a port's path or a converter's url; `mode` is data bits, parity and stop bits."""
+    """Where a line is: `at` is a port's path or a converter's url; `mode` is data bits, parity and stop bits."""
 
     at: str
     baud: int = 2400
@@ -39,7 +39,7 @@ class Place:
             raise ValueError(f"expected {words}, got {self.at!r}")
 
     @classmethod
-    def of(cls, bus: MbusBus) -> Place:
+    def of(cls, bus: MbusBus | DlmsBus) -> Place:
         """Where a configured line is."""
         return cls(bus.url or bus.port or "", bus.baud, bus.mode)
 
@@ -65,7 +65,7 @@ class Opened:
 
 
 async def opened(place: Place, lines: Lines) -> Opened:
-    """Open an M-Bus line; a connection that takes its time shows how long bytes are on their way.
+    """Open a line; a connection that takes its time shows how long bytes are on their way.
 
     Raises:
         LinkError: it cannot be opened.

@@ -104,7 +104,9 @@ async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: Gat
         except LinkError as error:
             found.let_go()
             yield failed(what, error, _link_step(configuration, bus, error))
-            if isinstance(bus, MbusBus):  # one line: the others would fail by the same cause
+            if isinstance(bus, MbusBus) or (
+                isinstance(bus, DlmsBus) and bus.on_line
+            ):  # one line: the others would fail by the same cause
                 return
         except PlombaError as error:
             yield failed(what, error, meter_step(bus, device, error))
@@ -138,8 +140,10 @@ def meter_step(bus: Bus, device: Device, error: PlombaError) -> str:
         return f"correct {key} of {device.name} in the file, or see whether this is the meter you mean"
     if isinstance(bus, MbusBus) and isinstance(error, faults.NoAnswer):
         return f"{error.do}; 'plomba-gateway scan \"{bus.name}\" --config FILE' shows who answers"
+    if isinstance(bus, DlmsBus) and bus.on_line and isinstance(error, NoAnswer):
+        return f"{error.do}; and that the line has {bus.baud} baud and parity {bus.parity}, as its meters"
     if isinstance(bus, DlmsBus) and isinstance(error, NoAnswer | StreamEnded):
-        other, at = ("tcp", "tcp+hdlc") if bus.url.startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
+        other, at = ("tcp", "tcp+hdlc") if (bus.url or "").startswith("tcp+hdlc:") else ("tcp+hdlc", "tcp")
         return f"{error.do}; or try {other}:// instead of {at}:// in the url of {bus.name}"
     return error.do
 
@@ -189,7 +193,7 @@ def _apart(shown: MeterTime, ours: datetime.datetime, grain_s: int) -> str:
 
 def _link_step(configuration: Configuration, bus: Bus, error: LinkError) -> str:
     running = daemon_of(configuration.state_folder)
-    if isinstance(error, PortBusy) and isinstance(bus, MbusBus) and bus.port is not None:
+    if isinstance(error, PortBusy) and isinstance(bus, MbusBus | DlmsBus) and bus.port is not None:
         return port_step(running, holder(bus.port))
     if running:
         return f"{error.do}; the daemon is running (process {running}) and may hold the meter: stop it first"

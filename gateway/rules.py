@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from gateway import rules_dlms, rules_mbus
+from gateway import rules_dlms, rules_mbus, rules_serial
 from gateway.entries import Entry
 from protocols import obis
 from protocols.settings import slips
@@ -28,7 +28,7 @@ SECRETS = (
     " with password_credential"
 )
 _URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
-_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc"), "modbus": ("tcp",)}
+_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc", "rfc2217"), "modbus": ("tcp",)}
 _USUAL_PORT = {"mbus": 10001, "dlms": 4059, "modbus": 502}
 _PROTOCOL_WORDS = {"mbus": "M-Bus converters", "dlms": "dlms", "modbus": "modbus"}
 _PROFILES = (98, 99)  # OBIS group C of monthly and load profiles
@@ -59,10 +59,11 @@ KEYS = {
     "dlms": Keys(
         "DLMS",
         "a DLMS meter",
-        frozenset({"url"}),
+        frozenset({"url", *rules_serial.WHERE, *rules_serial.LINE_KEYS}),
         frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
+        | rules_serial.DEVICE_KEYS
         | rules_dlms.LOGIN,
-        'a DLMS bus has url = "tcp://HOST:PORT", or "tcp+hdlc://HOST:PORT" with a serial server',
+        'a DLMS bus has url = "tcp://HOST:PORT", "tcp+hdlc://HOST:PORT" with a serial server, or port on a serial line',
         "a DLMS meter has client and server, with HDLC physical, and may have serial",
     ),
     "modbus": Keys(
@@ -114,6 +115,8 @@ def problems(document: Document) -> list[Problem]:
         found += [*_address(document, bus), *_port(document, bus)]
         if bus.text("protocol") == "mbus":
             found += rules_mbus.problems(document, bus)
+        if bus.text("protocol") == "dlms":
+            found += rules_serial.problems(document, bus)
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
@@ -153,7 +156,8 @@ def _misspelt(bus: Entry) -> str | None:
 def _protocol(bus: Entry) -> str:
     """What a bus without a usable protocol probably speaks."""
     keys = {key for device in bus.entries("device") for key in device.table}
-    if {"port", "baud", "parity"} & set(bus.table) or {"address", "secondary"} & keys:
+    of_dlms = KEYS["dlms"].device - KEYS["mbus"].device - KEYS["modbus"].device
+    if {"address", "secondary"} & keys or ({"port", "baud", "parity"} & set(bus.table) and not of_dlms & keys):
         return "mbus"
     return "modbus" if {"model", "unit"} & keys else "dlms"
 
@@ -267,7 +271,7 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
 
 def _port(document: Document, bus: Entry) -> Iterator[Problem]:
     port = bus.text("port")
-    if not port.isprintable() or not port or bus.text("protocol") != "mbus":
+    if not port.isprintable() or not port or bus.text("protocol") not in ("mbus", "dlms"):
         return
     path, got = (*bus.path, "port"), document.written((*bus.path, "port"))
     words, do = "", "ls -l /dev/serial/by-id shows the paths that stay"

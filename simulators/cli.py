@@ -16,6 +16,7 @@ import click
 
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.errors import PlombaError
+from simulators.cli_dlms import dlms_line
 from simulators.cli_torture import lines, torture
 from simulators.house import KINDS, House, Ports
 from simulators.mbus.faults import Faults
@@ -36,6 +37,7 @@ def main() -> None:
     """Simulated meters on real terminals, with their own record of what they answered."""
 
 
+main.add_command(dlms_line)
 main.add_command(lines)
 main.add_command(torture)
 

@@ -63,7 +63,7 @@ PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"enum": list(rules_dlms.WITH_PASSWORD)}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
-EITHER = (("MbusBus", "port", "url"), ("MbusDevice", "address", "secondary"))
+EITHER = (("MbusBus", "port", "url"), ("DlmsBus", "port", "url"), ("MbusDevice", "address", "secondary"))
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 # ... and both keys and a system title where they are wanted.
 WITH_KEYS = {

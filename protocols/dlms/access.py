@@ -29,10 +29,11 @@ class Auth(IntEnum):
 
 
 class Framing(Enum):
-    """What carries the APDUs over TCP."""
+    """What carries the APDUs: over TCP the wrapper or HDLC, on a serial line HDLC, whose frames are lost more often."""
 
     WRAPPER = "wrapper"
     HDLC = "hdlc"
+    LINE = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,4 @@ class Access:
     meter_title: bytes = b""
     security: Security | None = None
     challenge_bytes: int = CHALLENGE
+    address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it

@@ -26,6 +26,8 @@ from protocols.dlms.link import CLIENT, OUR_SIZE, LinkState, Parameters, Station
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
+TRIES = 2  # of a question over TCP, which loses nothing itself
+LINE_TRIES = 3  # ... on a serial line
 MAX_RESENDS = 3  # of one answer: windows that are asked for again after silence
 ANSWERED_BY = {
     0xC0: b"\xc4",
@@ -83,6 +85,10 @@ class Carrier(Protocol):
     tries: int  # how often a question is sent before it counts as not answered
     linked: bool  # whether there is a link below, with numbers of its own
 
+    @property
+    def inside(self) -> bool:
+        """Whether an answer has begun that is not whole yet."""
+
     def connect(self) -> bytes:
         """What opens the link; empty where none is needed."""
 
@@ -114,6 +120,11 @@ class WrapperCarrier:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._reader = MessageReader()
+
+    @property
+    def inside(self) -> bool:
+        """Whether a message has begun."""
+        return self._reader.inside
 
     def connect(self) -> bytes:
         """Nothing is needed."""
@@ -155,18 +166,26 @@ class WrapperCarrier:
 
 
 class HdlcCarrier:
-    """APDUs over an HDLC link; a question is sent twice, for the line behind a converter may lose bytes."""
+    """APDUs over an HDLC link; a question is sent `tries` times: the line behind a converter may lose bytes.
 
-    tries = 2
+    A converter on a two-wire line may hear what it sends: our own last frame is no answer, and nothing wrong.
+    """
+
     linked = True
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, tries: int = TRIES) -> None:
+        self.tries = tries
         self._own = hdlc.client_address(access.client)
-        self._peer = hdlc.server_address(access.server, access.physical)
+        self._peer = hdlc.server_address(access.server, access.physical, access.address_bytes)
         self._state = LinkState.DISCONNECTED
         self._reader = FrameReader()
         self._station = Station(self._own, self._peer)
         self._last = b""
+
+    @property
+    def inside(self) -> bool:
+        """Whether a frame has begun."""
+        return self._reader.inside
 
     def connect(self) -> bytes:
         """SNRM with the sizes that we take."""
@@ -211,6 +230,8 @@ class HdlcCarrier:
         return self._reader.fault
 
     def _judge(self, frame: Frame) -> list[Heard]:
+        if (frame.destination, frame.source) == (self._peer, self._own):
+            return []  # the echo of our own
         if (frame.destination, frame.source) != (self._own, self._peer):
             wanted = f"{self._peer.hex()} to {self._own.hex()}"
             error = WrongAddress(wanted, f"{frame.source.hex()} to {frame.destination.hex()}", "HDLC frame")
@@ -275,6 +296,11 @@ class GeneralBlocks:
         self._asked = b""
         self._held = False  # blocks came and were not acknowledged
         self._resends = 0
+
+    @property
+    def inside(self) -> bool:
+        """As below."""
+        return self._inner.inside
 
     def connect(self) -> bytes:
         """As below."""
@@ -346,4 +372,6 @@ class GeneralBlocks:
 
 def carrier(framing: Framing, access: Access) -> Carrier:
     """The carrier for `framing`; an APDU that comes in general blocks comes as one."""
-    return GeneralBlocks(WrapperCarrier(access) if framing is Framing.WRAPPER else HdlcCarrier(access))
+    if framing is Framing.WRAPPER:
+        return GeneralBlocks(WrapperCarrier(access))
+    return GeneralBlocks(HdlcCarrier(access, LINE_TRIES if framing is Framing.LINE else TRIES))

@@ -79,15 +79,21 @@ def client_address(client: int) -> bytes:
     return server_address(client, None)
 
 
-def server_address(logical: int, physical: int | None) -> bytes:
-    """The address of a server: the shortest of 1 byte (logical only), 2 (7 bits each) and 4 (14 bits each).
+def server_address(logical: int, physical: int | None, size: int | None = None) -> bytes:
+    """The address of a server in 1 byte (logical only), 2 (7 bits each) or 4 (14 bits each); the shortest by itself.
+
+    Some meters know their address in one length only: `size` is that.
 
     Raises:
-        BadLength: it needs more than 14 bits.
+        BadLength: it needs more than 14 bits, or more than `size` bytes have.
     """
     largest = max(logical, physical or 0)
-    if largest < 0x80:
-        numbers = [logical] if physical is None else [logical, physical]
+    shortest = 4 if largest >= 0x80 else 1 if physical is None else 2
+    size = shortest if size is None else size
+    if size < shortest:
+        raise BadLength(f"an address that fits {size} bytes", f"{logical} and {physical}", "HDLC address")
+    if size < 4:
+        numbers = [logical] if size == 1 else [logical, physical or 0]
     elif largest < 0x4000:
         lower = 0 if physical is None else physical
         numbers = [logical >> 7, logical & 0x7F, lower >> 7, lower & 0x7F]
@@ -131,6 +137,11 @@ class FrameReader:
         self._held = bytearray()
         self.noise = 0
         self.fault: MeterError | None = None  # the first reason why something was no frame
+
+    @property
+    def inside(self) -> bool:
+        """Whether a frame has begun, or something that looks like one."""
+        return len(self._held) > 1  # a flag alone may be the end of the last frame
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that are complete with `chunk`.

@@ -229,14 +229,26 @@ class WrapperServer:
 class HdlcServer:
     """A server behind an HDLC link: one client's bytes in, the answer's bytes out; `ended` closes the connection."""
 
-    def __init__(self, server: Server, address: int, physical: int | None = None, size: int = MAX_SIZE) -> None:
+    def __init__(
+        self,
+        server: Server,
+        address: int,
+        physical: int | None = None,
+        size: int = MAX_SIZE,
+        address_bytes: int | None = None,
+    ) -> None:
         """`size` is how many bytes of information one frame may carry, either way."""
         self._server, self._size = server, size
-        self._own = hdlc.server_address(address, physical)
+        self._own = hdlc.server_address(address, physical, address_bytes)
         self._reader = FrameReader()
         self._peer = b""
         self._station: Station | None = None
         self.ended = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client has the link."""
+        return self._station is not None
 
     def received(self, octets: bytes) -> bytes:
         """What is answered to these bytes, in whatever pieces they come."""

@@ -169,6 +169,15 @@ class Session:
         """The highest invocation counter of the meter's that came under its global key."""
         return None if self._entry.protection is None else self._entry.protection.seen
 
+    @property
+    def inside(self) -> bool:
+        """Whether an answer has begun that is not whole yet: its bytes follow each other closely."""
+        return self._carrier.inside
+
+    def paused(self) -> None:
+        """The bytes of an answer stopped in its middle: what looked like its beginning was none."""
+        self._hear(self._carrier.silence())
+
     def associate(self) -> None:
         """Begin: the link, then the association."""
         self._begin(Event.ASSOCIATE)

@@ -14,6 +14,11 @@ class Shield:
         self._carrier, self._protection = carrier, protection
         self.tries, self.linked = carrier.tries, carrier.linked
 
+    @property
+    def inside(self) -> bool:
+        """As the carrier."""
+        return self._carrier.inside
+
     def connect(self) -> bytes:
         """As the carrier."""
         return self._carrier.connect()

@@ -1,4 +1,8 @@
-"""Drives a DLMS/COSEM session over TCP: connects, associates, asks, and always releases and closes."""
+"""Drives a DLMS/COSEM session over TCP or on a serial line: associates, asks, and always releases.
+
+A TCP connection is made for one association and closed behind it. A serial line belongs to its owner and stays open;
+there the waits follow from its speed (`Timing`), and what breaks off in its middle is no answer.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from protocols.dlms.get import MAX_LIST, Refused, Selection
 from protocols.dlms.initiate import Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
+from protocols.dlms.timing import Timing
 from protocols.errors import LinkError, MeterError
 from protocols.transports.exchange import Clock, ClosableLine, Line
 from protocols.transports.tcp import ConnectionGone, TcpLine
@@ -41,8 +46,8 @@ class Got:
 class Association:
     """An open association with one meter; one question at a time."""
 
-    def __init__(self, session: Session, line: Line, clock: Clock) -> None:
-        self._session, self._line, self._clock = session, line, clock
+    def __init__(self, session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> None:
+        self._session, self._line, self._clock, self._timing = session, line, clock, timing
 
     @property
     def counter_seen(self) -> int | None:
@@ -77,12 +82,12 @@ class Association:
             LinkError: the line is gone.
         """
         self._session.set(attribute, value)
-        await _run(self._session, self._line, self._clock)
+        await _run(self._session, self._line, self._clock, self._timing)
 
     async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:
         asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
         self._session.get_list(attributes)
-        done = await _run(self._session, self._line, self._clock)
+        done = await _run(self._session, self._line, self._clock, self._timing)
         round_trip = self._clock.mono_ms() - asked_mono_ms
         times = asked_utc_ms + round_trip // 2, asked_mono_ms + round_trip // 2, round_trip
         found = []
@@ -101,7 +106,7 @@ class Association:
         """
         asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
         self._session.get(attribute, selection)
-        done = await _run(self._session, self._line, self._clock)
+        done = await _run(self._session, self._line, self._clock, self._timing)
         round_trip = self._clock.mono_ms() - asked_mono_ms
         middle = round_trip // 2
         data = NULL if done.data is None else done.data
@@ -140,23 +145,47 @@ async def associated(
             line.close()
 
 
-async def _release(session: Session, line: Line, clock: Clock) -> None:
-    """End the association and the link as far as the meter lets us within a second: nothing depends on it."""
+@asynccontextmanager
+async def associated_on(
+    line: Line, access: Access, clock: Clock, timing: Timing, counters: Counters | None = None
+) -> AsyncIterator[Association]:
+    """An association with one of the meters on a serial line, over HDLC; it is released, and the line stays open.
+
+    Raises:
+        LinkError: the line is gone.
+        MeterError: the meter refused the association, or did not answer.
+    """
+    line.flush_input()
+    session = Session(access, Framing.LINE, counters=counters)
+    try:
+        session.associate()
+        await _run(session, line, clock, timing)
+        yield Association(session, line, clock, timing)
+    finally:
+        await _release(session, line, clock, timing)
+
+
+async def _release(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> None:
+    """End the association and the link as far as the meter lets us in a moment: nothing depends on it."""
+    moment_s = RELEASE_S if timing is None else timing.release_ms() / 1000
     with contextlib.suppress(MeterError, LinkError, TimeoutError):
-        async with asyncio.timeout(RELEASE_S):
+        async with asyncio.timeout(moment_s):
             session.release()
-            await _run(session, line, clock)
+            await _run(session, line, clock, timing)
 
 
-async def _run(session: Session, line: Line, clock: Clock) -> Done:
+async def _run(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> Done:
     """Do what the session says until it is done with what was begun."""
     deadline_ms = clock.mono_ms()
     while True:
         step = session.next()
         match step:
             case Send():
-                deadline_ms = clock.mono_ms() + step.timeout_ms
-                await _write(session, line, step.octets)
+                allowed_ms = step.timeout_ms if timing is None else timing.first_byte_ms(len(step.octets))
+                deadline_ms = clock.mono_ms() + allowed_ms
+                await (_write(session, line, step.octets) if timing is None else line.write(step.octets))
+            case Wait() if timing is not None:
+                await _listen_closely(session, line, deadline_ms - clock.mono_ms(), timing)
             case Wait():
                 await _listen(session, line, deadline_ms - clock.mono_ms())
             case Failed():
@@ -180,5 +209,21 @@ async def _listen(session: Session, line: Line, timeout_ms: int) -> None:
         return
     if octets:
         session.received(octets)
+    else:
+        session.timed_out()
+
+
+async def _listen_closely(session: Session, line: Line, left_ms: int, timing: Timing) -> None:
+    """As a serial line is heard: an answer that has begun may take its time, but its bytes follow each other closely.
+
+    What breaks off was none, and the answer may still come: the meter has as long for its first byte as before.
+    """
+    inside = session.inside
+    timeout_ms = timing.between_ms() if inside else left_ms
+    octets = await line.read_some(timeout_ms / 1000) if timeout_ms > 0 else b""
+    if octets:
+        session.received(octets)
+    elif inside:
+        session.paused()
     else:
         session.timed_out()

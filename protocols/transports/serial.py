@@ -97,6 +97,19 @@ class SerialLine:
         except (serial.SerialException, OSError, termios.error) as error:
             raise self._lost(error) from error
 
+    async def set_speed(self, baud: int) -> None:
+        """Another speed, with the same bits and parity, from now on.
+
+        Raises:
+            LineLost: the port is gone.
+        """
+        try:
+            self._port.baudrate = baud
+        except termios.error:  # a pseudo-terminal: the speed is set, and it has no parity
+            pass
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise self._lost(error) from error
+
     async def write(self, octets: bytes) -> None:
         """Hand `octets` to the port, all of them.
 

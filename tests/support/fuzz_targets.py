@@ -17,6 +17,7 @@ from types import FrameType
 import fuzz_dlms
 import fuzz_files
 import fuzz_meters
+import fuzz_opening
 import fuzz_security
 import fuzz_sides
 import fuzz_uplink
@@ -30,6 +31,7 @@ REACHED_BY = 25  # inputs of each target
 
 TARGETS: tuple[Target, ...] = (
     *fuzz_meters.TARGETS,
+    *fuzz_opening.TARGETS,
     *fuzz_dlms.TARGETS,
     *fuzz_security.TARGETS,
     *fuzz_uplink.TARGETS,
