@@ -83,7 +83,7 @@ def test_a_meter_that_refreshes_its_telegram_less_often_than_it_is_read_is_read_
 
 
 def test_from_the_second_time_on_one_question_and_one_behind_a_reset_are_enough() -> None:
-    meter, slave = Counting(each=100), SlaveState(proven=True, who=None)
+    meter, slave = Counting(each=100), SlaveState(proven=True)
     meter.count = 10
     line = Line(meter.hear)
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_a_meter_that_counts_anew_after_a_reset_is_read_after_every_outage() -> 
 
 
 def test_what_was_seen_of_a_meter_is_not_held_against_the_one_in_its_place(seen: tuple[Counting, SlaveState]) -> None:
-    """The new one counts nothing and does not know SND_NKE once it is read."""
+    """The new one counts nothing, and no reset is needed to read it."""
     _, slave = seen
     line = Line(lambda octets: b"" if octets[1] == RESET else made(0, "87654321"))
     assert [accesses(line, slave) for _ in range(4)] == [[0]] * 4
