@@ -152,6 +152,13 @@ class TelegramLost(MeterError):  # noqa: N818
     do = "check cabling and bus load; a meter that ignores the frame count bit cannot be read whole on a bad line"
 
 
+class OldTelegram(MeterError):  # noqa: N818
+    """Only the telegram of the read before came, of a meter that counts its answers; it is never taken twice."""
+
+    code = "PLB-M123"
+    do = "check that the meter is powered; start its converter anew, which may hold back old answers"
+
+
 class NotObeyed(MeterError):  # noqa: N818
     """A meter that was given an order, and shows afterwards that it did not do it."""
 

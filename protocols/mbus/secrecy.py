@@ -33,7 +33,9 @@ def hides(word: int, body: bytes, found: Split) -> bool:
     if mode(word) not in MODES:
         return False
     blocks = word >> 4 & 0x0F
-    claimed = 0 < blocks * BLOCK <= len(body) and not body.startswith(DECRYPTED)
+    if not blocks:
+        return False
+    claimed = blocks * BLOCK <= len(body) and not body.startswith(DECRYPTED)
     return found.partial or (claimed and not _sounds_plain(body, found))
 
 

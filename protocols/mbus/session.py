@@ -14,6 +14,13 @@ count bit, further REQ_UD2 while the meter says that more records follow. The wa
 * A telegram that equals the last one of this meter to the byte is a late repetition of the previous poll, or comes from
   a meter that counts nothing. It is taken only when asking again gives the same; of a meter that has once been found
   not to count its answers, already when nothing else comes within another first-byte timeout.
+* Of a meter that was seen to count, asking again proves nothing: the line may hold back several copies, and a meter
+  whose frame count is out of step repeats itself. But the telegram may be new: some meters refresh theirs less often
+  than they are read, or count anew from SND_NKE. It is taken only as the answer to the first question behind a SND_NKE
+  that was acknowledged in this session: a line keeps the order, so copies come in front of the E5, and a meter that was
+  reset has no frame count left to repeat itself by. A session that did not begin so is begun anew with SND_NKE, once,
+  after two questions (one, where the telegram before was taken so). What is not taken is `OldTelegram`.
+* What was seen of a meter is forgotten when another identity answers in its place.
 * Of an answer in several telegrams each is taken once. One that is there already - its records equal to the byte, or,
   once a question was repeated, the same registers - is a late copy, or comes from a meter that ignores the FCB: it is
   not taken, and the next one is asked for again. Where only such ones come, or one may have been lost for good (the
@@ -31,10 +38,11 @@ from enum import Enum, auto
 
 from protocols.errors import MeterError
 from protocols.mbus import link, telegram
-from protocols.mbus.faults import Babble, NoAnswer, TelegramLost
+from protocols.mbus.faults import Babble, NoAnswer, OldTelegram, TelegramLost
 from protocols.mbus.link import Echo, Frame, FrameReader, Kind
 from protocols.mbus.pymeterbus import req_ud2, snd_nke
 from protocols.mbus.timing import Timing
+from protocols.reading import Identity
 
 MAX_TELEGRAMS = 16  # of one answer: the longest log seen takes 9
 MAX_FOREIGN = 8  # good frames of other meters in one session, before the line is called babbling
@@ -61,7 +69,7 @@ class Event(Enum):
     LAST = auto()  # a good answer, nothing follows
     MORE = auto()  # a good answer, more records follow
     NOTHING = auto()  # silence or damage, and repetitions are left
-    CIRCLE = auto()  # telegrams that are there already, or one that was lost: from the first one again
+    CIRCLE = auto()  # an old telegram, one that is there already, or one that was lost: from the first one again
     GIVEN_UP = auto()  # silence or damage, and no repetition is left
     FLOODED = auto()  # more bytes or foreign frames than any answer has
 
@@ -128,10 +136,18 @@ class SlaveState:
     fcb: bool = True
     last: bytes = b""  # the last telegram taken
     access: int | None = None  # its access number
+    who: Identity | None = None  # who answered last, as far as telegrams say it
     counts: bool = True  # its telegrams differ, as far as is known
-    proven: bool = False  # ... and as was seen: an equal telegram is never a new answer
+    proven: bool = False  # ... and as was seen: an equal telegram is a new answer only right behind a reset
     several: bool = False  # its answers are several telegrams, as was seen
     circles: bool = False  # it says that more follows and repeats itself, as was seen
+
+    def meet(self, who: Identity | None) -> None:
+        """Forget what was seen where it was another meter's; None: the telegram does not say whose it is."""
+        if None not in (who, self.who) and who != self.who:
+            self.access, self.counts = None, True
+            self.proven = self.several = self.circles = False
+        self.who = who or self.who
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +201,9 @@ class ReadSession:
         self._repeating = self._copied = False  # a telegram came that is there already, or perhaps is
         self._again = False  # a question of this answer was repeated: late copies may come
         self._anew = False  # the answer was begun anew
+        self._old = 0  # how often the telegram of before came, of a meter that counts
+        self._renewed = slave.reset_due  # SND_NKE was sent, or is to be
+        self._fresh = False  # ... and acknowledged, and nothing was taken since
         self._reader = FrameReader(ANSWERED)
 
     def next(self) -> Send | Wait | Done | Failed:
@@ -220,14 +239,11 @@ class ReadSession:
             self._settle()
 
     def _settle(self) -> None:
-        """Silence: take what was doubtful where nothing else came, else ask again.
-
-        The telegram of before, held back on the line, is the only thing that comes where a meter is silent: of a meter
-        that was seen to count it is never taken, however often it comes.
-        """
-        slave = self._slave
-        again = self._reader.fault() is not None or slave.proven or (slave.counts and self._left > 0)
-        if self._doubtful is not None and not again:
+        """Silence: take what was doubtful where nothing else came, else ask again."""
+        slave, whole = self._slave, self._reader.fault() is None
+        if self._doubtful is not None and whole and slave.proven and not self._fresh:
+            self._renew()
+        elif self._doubtful is not None and whole and (self._fresh or not slave.counts or self._left == 0):
             self._accept(self._doubtful)
         elif self._repeating and (slave.circles or self._left == 0):
             self._circle()
@@ -235,6 +251,17 @@ class ReadSession:
             self._lose()
         else:
             self._repeat()
+
+    def _renew(self) -> None:
+        """The telegram of before, of a meter that counts: ask again, then behind a reset."""
+        self._old += 1
+        if self._slave.counts and self._old == 1:
+            self._repeat()
+        elif self._renewed or self.telegrams:
+            self._end(Event.GIVEN_UP, self._nothing_new())
+        else:
+            self._renewed, self._again = True, False
+            self._step(Event.CIRCLE)
 
     def _ask(self) -> Send:
         route, asking = self.route, self._state is State.ASK
@@ -252,7 +279,7 @@ class ReadSession:
                 self._take(frame)
             elif frame.kind is Kind.ACK:
                 if self._state is State.RESET:
-                    self._slave.reset_due, self._slave.fcb = False, True
+                    self._slave.reset_due, self._slave.fcb, self._fresh = False, True, True
                 self._step(Event.ACK)
             else:
                 self._discard(None)
@@ -284,10 +311,11 @@ class ReadSession:
     def _accept(self, frame: Frame) -> None:
         access, more = _announced(frame)
         slave = self._slave
+        slave.meet(_who(frame))
         slave.proven |= None not in (access, slave.access) and access != slave.access
         slave.counts = frame is not self._doubtful and (slave.counts or access != slave.access)
         slave.last, slave.access = frame.octets, access
-        slave.fcb = not slave.fcb
+        slave.fcb, self._fresh = not slave.fcb, False
         self.telegrams.append(frame)
         slave.several |= more
         slave.circles &= more
@@ -333,14 +361,21 @@ class ReadSession:
             self.damaged += 1
         self._last = fault or self._last
         if self._left == 0 or self._state is State.RELEASE:  # the next selection deselects as well
-            silent = NoAnswer("an answer", f"silence, asked {self._allowed + 1} times", self.route.name)
-            self._end(Event.GIVEN_UP, self._last or silent)
+            self._end(Event.GIVEN_UP, self._last or self._nothing_new())
             return
         self._left -= 1
         self.retries += 1
         self._again |= self._state is State.ASK
         self._state = self.route.steps[self._state, Event.NOTHING]
         self._question = b""
+
+    def _nothing_new(self) -> MeterError:
+        if self._old:
+            got = "the one of the read before once more"
+            if not self._fresh:
+                got += ", and no acknowledgement of a reset"
+            return OldTelegram("a new telegram", got, self.route.name)
+        return NoAnswer("an answer", f"silence, asked {self._allowed + 1} times", self.route.name)
 
     def _step(self, event: Event) -> None:
         self._state = self.route.steps[self._state, event]
@@ -361,6 +396,15 @@ def _announced(frame: Frame) -> tuple[int | None, bool]:
     except MeterError:
         return None, False
     return answer.access, answer.more
+
+
+def _who(frame: Frame) -> Identity | None:
+    """Whose telegram it is; None where it does not say so, or does not decode."""
+    try:
+        identity = telegram.recall(frame).identity
+    except MeterError:
+        return None
+    return None if identity.id is None else identity
 
 
 def _records(frame: Frame) -> bytes:

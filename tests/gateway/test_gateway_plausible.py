@@ -24,6 +24,7 @@ from protocols.errors import MeterError
 from protocols.mbus import link, meaning, telegram
 from protocols.reading import NativeKey, Reading, Scaled, Status
 from simulators.mbus.bus import Bus, Slave
+from simulators.mbus.encoding import header, long_frame
 from simulators.mbus.faults import Faults
 from simulators.mbus.heat import boiler_room
 from simulators.mbus.meters import Plate, cellar
@@ -185,6 +186,16 @@ async def test_a_meter_whose_answers_never_differ_is_sealed_all_the_same(tmp_pat
     readings = [await site.slot() for _ in range(4)]
     assert {each.exchange.telegram for each in readings if each is not None} == {frames[0]}
     assert None not in readings
+
+
+async def test_a_meter_that_counts_nothing_is_sealed_in_the_place_of_one_that_counts(tmp_path: Path) -> None:
+    """No identity is configured; what was seen of the old meter is not held against the new one."""
+    site = Site(tmp_path)
+    await site.learn()
+    frame = long_frame(1, 0x72, header("87654321", "KAM", 1, 7, access=0, status=0) + bytes.fromhex("0c1312345678"))
+    site.spoil = [lambda _: frame] * 100
+    assert None not in [await site.slot(tries=1) for _ in range(4)]
+    assert await site.count() == 1
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

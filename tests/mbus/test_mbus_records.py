@@ -239,7 +239,7 @@ def test_the_status_byte_is_mapped(word: int, mapped: Status) -> None:
         (0x71, "", faults.AlarmReport),
         (0x55, "00", faults.NotSupported),
         (0x72, "7856341224", faults.HeaderCutShort),
-        (0x72, "785634122d2c080455000005 0413", faults.Encrypted),
+        (0x72, "785634122d2c080455001005 0413", faults.Encrypted),
     ],
 )
 def test_what_carries_no_records_has_a_named_error(ci: int, body: str, error: type[MeterError]) -> None:
@@ -256,6 +256,13 @@ WORDS = {"mode 5, two blocks": "2005", "mode 7, one block": "1007", "mode 5, no 
 def test_records_in_the_clear_are_taken_whatever_the_configuration_word_says(word: str, records: str) -> None:
     body = bytes.fromhex(f"785634122d2c08045500{word}{records}")
     assert telegram.decode(frame(body)).records == decoded(records).records
+
+
+@pytest.mark.parametrize("word", ["0005", "0007"])
+def test_where_no_block_is_encrypted_a_record_that_does_not_end_keeps_the_earlier_ones(word: str) -> None:
+    answer = telegram.decode(frame(bytes.fromhex(f"785634122d2c08045500{word} 025b1600 0413 0102")))
+    assert answer.partial
+    assert [record.number for record in answer.records] == [Scaled(22)]
 
 
 @pytest.mark.parametrize(("blocks", "most"), [(1, 40), (2, 15), (3, 6), (8, 3)])

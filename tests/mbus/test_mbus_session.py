@@ -174,6 +174,7 @@ def test_of_a_meter_that_was_seen_to_count_the_telegram_of_before_is_never_taken
     assert slave.proven
     outcome = Line(lambda octets: old.octets).drive(ReadSession(1, slave, Timing()))
     assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, faults.OldTelegram)
 
 
 def _instead(answer: bytes, others: Iterator[bytes]) -> bytes:
