@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from gateway.config import MbusBus, MbusDevice
 from protocols.models import mbus as models
 from protocols.models.mbus import DAY_S
+from protocols.reading import Identity
 
 ON_TOP = "repeated questions and second looks at a doubtful reading come on top"
 
@@ -61,6 +62,16 @@ class Use:
 def uses(bus: MbusBus) -> list[Use]:
     """How each meter of the line is asked, in order."""
     return [_use(bus, device) for device in bus.device]
+
+
+def least_cadence_s(who: Identity, meters: int, secondary: bool) -> int:
+    """The shortest cadence that the batteries of all models that a meter may be of allow; 0 where no source says one.
+
+    `meters` are those of its line; `secondary` says that it is asked by its secondary address.
+    """
+    known = [each.battery for each in models.candidates(who) if each.battery is not None]
+    days = [-(-DAY_S // each.reads_a_day(meters, secondary)) for each in known]
+    return max([0, *days, *(each.minimum_interval_s or 0 for each in known)])
 
 
 def _use(bus: MbusBus, device: MbusDevice) -> Use:

@@ -99,7 +99,11 @@ def decode(telegram: tuple[str, ...], as_json: bool) -> None:
 @click.option("--letters", is_flag=True, help="Try A-F in the numbers, too.")
 @click.option("--every-manufacturer", is_flag=True, help="Where one number is there twice, try all (takes hours).")
 @click.option("--expect", type=click.IntRange(0), help="How many meters there should be.")
-@click.option("--state", type=click.Path(path_type=Path), help="A file to go on from when the scan was left.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="A file to go on from when the scan was left; gone when all is done.",
+)
 @click.pass_context
 def scan(
     ctx: click.Context,

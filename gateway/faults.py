@@ -53,6 +53,20 @@ class CountersUnusable(ConfigurationError):  # noqa: N818
     do = "give the state folder to the daemon's user; remove the file where it is damaged: counters go on by the clock"
 
 
+class StateOfAnother(ConfigurationError):  # noqa: N818
+    """The state of a scan that was begun on another line, or with other choices."""
+
+    code = "PLB-C229"
+    do = "give the command as it was begun, or another file with --state, or remove this one to begin anew"
+
+
+class StateUnusable(ConfigurationError):  # noqa: N818
+    """The file that a scan is to go on from holds no state of a scan, or a damaged one."""
+
+    code = "PLB-C230"
+    do = "remove the file to begin anew, or give another one with --state"
+
+
 class NotEnrolled(ConfigurationError):  # noqa: N818
     """A key or the trust document is not there yet."""
 

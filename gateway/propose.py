@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.battery import least_cadence_s
 from gateway.lines import Place
 from gateway.rules_mbus import ANY, Plate, alike
 from protocols.mbus.search import Found
 from protocols.mbus.select import Secondary
 from protocols.mbus.sweep import Answering
 from protocols.mbus.telegram import manufacturer
+from protocols.reading import Identity, Protocol
 
-CADENCE_S = 900  # proposed for every meter
+CADENCE_S = 900  # proposed for a meter whose battery allows it, or of whose battery nothing is known
 WORDS = {0x02: "electricity", 0x03: "gas", 0x04: "heat", 0x06: "hot-water", 0x07: "water", 0x08: "allocator"}
 ALIKE = {0x0C: 0x04, 0x15: 0x06, 0x16: 0x07}  # heat in the flow, hot and cold drinking water
 PARITIES = {"E": "even", "O": "odd", "N": "none"}
@@ -33,12 +35,13 @@ class _Taken:
 
     names: set[str]
     plates: list[tuple[Plate, bool]]  # and whether it is selected by it
+    meters: int  # on the line, configured or not
 
 
 def block(found: Sequence[Found | Answering], at: Place, name: str) -> str:
     """The tables of the line `name` and its meters; without one that can be configured only comments."""
     shared = Counter(each.address for each in found)
-    taken = _Taken(set(), [])
+    taken = _Taken(set(), [], len(found))
     tables = [_table(each.address, each.meter, shared[each.address] > 1, taken) for each in found]
     line = "\n".join(_line(at, name)) + "\n" if taken.names else ""
     return "\n".join(filter(None, [line, *tables]))
@@ -65,7 +68,7 @@ def _table(address: int, meter: Secondary | None, shared: bool, taken: _Taken) -
         reason = "nothing that can be configured tells this meter from one above"
     rows = ["[[bus.device]]", f'name = "{_name(address, meter, taken.names)}"']
     rows += [f"address = {address}"] if own or meter is None else [f'secondary = "{meter.id}"']
-    rows += [*_identity(meter, own), f"cadence_s = {CADENCE_S}"]
+    rows += [*_identity(meter, own), f"cadence_s = {_cadence_s(meter, taken.meters, own)}"]
     if reason:
         return "".join(f"# {row}\n" for row in (f"{reason}:", *rows))
     taken.names.add(_name(address, meter, taken.names))
@@ -101,6 +104,15 @@ def _identity(meter: Secondary | None, own: bool) -> list[str]:
     letters = _letters(meter)
     rows += [] if letters is None else [f'manufacturer = "{letters}"']
     return [*rows, f"version = {meter.version}", f"medium = {meter.medium}"]
+
+
+def _cadence_s(meter: Secondary | None, meters: int, own: bool) -> int:
+    """A quarter of an hour, or as rarely as the meter's battery wants it."""
+    letters = None if meter is None else _letters(meter)
+    if meter is None or letters is None:
+        return CADENCE_S
+    who = Identity(Protocol.MBUS, letters, meter.id, meter.version, meter.medium)
+    return max(CADENCE_S, least_cadence_s(who, meters, not own))
 
 
 def _letters(meter: Secondary) -> str | None:

@@ -1,24 +1,29 @@
 """What the command `scan` does: finds the meters of a line, says on stderr how far it is, and prints what to configure.
 
-It is left with Ctrl-C and goes on later where it was, when a state file was named. Exit codes: 0 all is clear; 1 the
-line or its noise ended it; 3 something is missing or unresolved, or it was left.
+It is left with Ctrl-C, SIGTERM or SIGHUP, and goes on later where it was, when a state file was named: that is written
+with each line of progress, and removed when all is done and printed. Exit codes: 0 all is clear; 1 the line or its
+noise ended it; 3 something is missing or unresolved, or it was left.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from gateway import scanstate
 from gateway.adhoc import said
-from gateway.files import write_whole
 from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.propose import block
+from gateway.scanstate import AnySearch, Begun
 from protocols.errors import LinkError, MeterError
+from protocols.mbus.faults import OnlyNoise
 from protocols.mbus.search import DECIMALS, Progress, SecondarySearch
 from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
@@ -28,7 +33,7 @@ from protocols.transports import exchange
 OK, FAILED, PARTIAL = 0, 1, 3
 SHOWN_MS = 2_000  # between two lines of progress
 NAME = "mbus"  # of a line that has none yet
-AnySearch = PrimarySearch | SecondarySearch
+LEFT_BY = (signal.SIGTERM, signal.SIGHUP)  # as by Ctrl-C; a terminal that goes away hangs up
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +51,37 @@ class Scan:
     state: Path | None = None
     name: str = NAME
 
+    @property
+    def begun(self) -> Begun:
+        """What a scan that goes on must have in common with the one that was left."""
+        return scanstate.begun(self.place, self.primary, self.reads, self.choices, self.expected)
+
 
 def scan(asked: Scan, lines: Lines = MACHINE) -> int:
-    """Search, talk on stderr, print the configuration block on stdout; the exit code."""
+    """Search, talk on stderr, print the configuration block on stdout; the exit code.
+
+    Raises:
+        StateOfAnother, StateUnusable: the state is of another scan, or none.
+        OSError: the state cannot be read, or not be written before the first question.
+    """
     search = _begun(asked)
     try:
         with asyncio.Runner() as runner:
             runner.run(_follow(search, asked, lines))
-    except KeyboardInterrupt:
-        where = f"; the same command goes on with {asked.state}" if asked.state else ""
-        click.echo(f"left before the end{where}", err=True)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _talk(f"left before the end{_later(asked)}")
         _report(search, asked)
         return PARTIAL
     except (LinkError, MeterError) as error:
-        click.echo(said(error, asked.place), err=True)
+        _talk(f"{said(error, asked.place)}{'' if isinstance(error, OnlyNoise) else _later(asked)}")
         _report(search, asked)
+        if isinstance(error, OnlyNoise) and asked.state is not None:
+            scanstate.remove(asked.state)  # nothing was found, and it would end at once again
         return FAILED
     _report(search, asked)
+    if asked.state is not None:
+        scanstate.remove(asked.state)
+        _talk(f"all is done: {asked.state} is removed; the same command searches anew")
     return PARTIAL if search.missing or search.unresolved else OK
 
 
@@ -76,47 +95,76 @@ def shown(progress: Progress) -> str:
 
 
 def _begun(asked: Scan) -> AnySearch:
-    """A new search, or the one that was left; how slow the line is shows when it is open.
-
-    Raises:
-        click.UsageError: the state is none, or another search's.
-    """
+    """A new search, or the one that was left; how slow the line is shows when it is open."""
     timing = Timing(asked.place.baud)
-    if asked.state is None or not asked.state.exists():
-        if asked.primary:
-            return PrimarySearch(timing, asked.reads, asked.expected)
-        return SecondarySearch(timing, asked.choices, asked.expected)
-    try:
-        row = json.loads(asked.state.read_text(encoding="utf-8"))
-        if not isinstance(row, dict) or row.get("primary") is not asked.primary:
-            raise ValueError("expected the state of the same kind of search, got another one")
-        return PrimarySearch.from_row(row, timing) if asked.primary else SecondarySearch.from_row(row, timing)
-    except ValueError as error:
-        raise click.UsageError(f"{asked.state} is no state to go on from: {error}; remove it to begin anew") from error
+    if asked.state is not None:
+        left = scanstate.maybe_read(asked.state, asked.begun, timing)
+        if left is not None:
+            far = left.progress()
+            _talk(f"going on with {asked.state}: {far.found} found, {far.selections} asked so far")
+            return left
+    if asked.primary:
+        return PrimarySearch(timing, asked.reads, asked.expected)
+    return SecondarySearch(timing, asked.choices, asked.expected)
 
 
 async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
     clock = exchange.Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
-    found = await opened(asked.place, lines)
-    line = found.line
-    search.bear(Timing(asked.place.baud, found.slack_ms))
-    due = clock.mono_ms()
+    if asked.state is not None:
+        scanstate.write(asked.state, asked.begun, search)  # what cannot be written is known now, not after hours
+    with _left_by_signals():
+        found = await opened(asked.place, lines)
+        search.bear(Timing(asked.place.baud, found.slack_ms))
+        due = clock.mono_ms()
+        try:
+            while await exchange.ask(search, found.line, clock):
+                if clock.mono_ms() >= due:
+                    due = clock.mono_ms() + SHOWN_MS
+                    _talk(shown(search.progress()))
+                    _keep(search, asked)
+        finally:
+            found.line.close()
+            _keep(search, asked)
+
+
+@contextmanager
+def _left_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the task; one that is ignored stays so (nohup)."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    taken = [each for each in LEFT_BY if signal.getsignal(each) is not signal.SIG_IGN]
+    if task is not None:
+        for each in taken:
+            loop.add_signal_handler(each, task.cancel)
     try:
-        while await exchange.ask(search, line, clock):
-            if clock.mono_ms() >= due:
-                due = clock.mono_ms() + SHOWN_MS
-                click.echo(shown(search.progress()), err=True)
+        yield
     finally:
-        line.close()
-        if asked.state is not None:
-            row = {"primary": asked.primary, **search.to_row()}
-            write_whole(asked.state, json.dumps(row, indent=1).encode())
+        for each in taken:
+            loop.remove_signal_handler(each)
+
+
+def _keep(search: AnySearch, asked: Scan) -> None:
+    """Write the state; a disk that is full ends no search."""
+    if asked.state is not None:
+        try:
+            scanstate.write(asked.state, asked.begun, search)
+        except OSError as error:
+            _talk(f"{asked.state} could not be written, and is as it was before: {error.strerror or error}")
+
+
+def _later(asked: Scan) -> str:
+    return f"; the same command goes on with {asked.state}" if asked.state else ""
+
+
+def _talk(sentence: str) -> None:
+    """On stderr; a terminal that is gone hears nothing, and what matters goes on."""
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
 def _report(search: AnySearch, asked: Scan) -> None:
     if not search.progress().selections:
         return
     for sentence in search.words():
-        click.echo(sentence, err=True)
+        _talk(sentence)
     if search.found:
         click.echo(block(search.found, asked.place, asked.name), nl=False)

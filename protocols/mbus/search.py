@@ -21,6 +21,7 @@ from enum import Enum, auto
 from protocols.errors import MeterError
 from protocols.mbus import select, walk
 from protocols.mbus.faults import OnlyNoise
+from protocols.mbus.left import MAX_ADDRESS, meters, rows, sentences, whole
 from protocols.mbus.link import MAX_NOISE, Frame
 from protocols.mbus.listen import Heard, Listener, Search
 from protocols.mbus.pymeterbus import SELECTED, req_ud2
@@ -201,10 +202,11 @@ class SecondarySearch(Search):
         expected = row.get("expected")
         choices = Choices(row.get("letters") is True, row.get("every_manufacturer") is True)
         search = cls(timing, choices, None if expected is None else whole(expected), whole(row.get("most")))
-        for each in rows(row.get("found")):
-            search.found.append(Found(Secondary.of(str(each.get("meter"))), whole(each.get("address"))))
-        search._levels = [Level.from_row(each) for each in rows(row.get("levels"))]
-        search.unresolved = [str(each) for each in _list(row.get("unresolved"))]
+        for each in meters(row.get("found")):
+            address = whole(each.get("address"), MAX_ADDRESS)
+            search.found.append(Found(Secondary.of(str(each.get("meter"))), address))
+        search._levels = _levels(row.get("levels"))
+        search.unresolved = sentences(row.get("unresolved"))
         counts = row.get("counts")
         if not isinstance(counts, dict):
             raise ValueError(f"expected counts, got {counts!r} in a search's state")
@@ -397,22 +399,9 @@ class SecondarySearch(Search):
             self._state = State.RELEASE
 
 
-def whole(value: object) -> int:
-    """A number of at least 0 in a state; ValueError where it is none."""
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"expected a number of at least 0, got {value!r} in a search's state")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise ValueError(f"expected a list, got {value!r} in a search's state")
-    return value
-
-
-def rows(value: object) -> list[Mapping[str, object]]:
-    """A list of objects in a state; ValueError where it is none."""
-    rows = _list(value)
-    if any(not isinstance(row, dict) for row in rows):
-        raise ValueError("expected objects in a search's state")
-    return [row for row in rows if isinstance(row, dict)]
+def _levels(value: object) -> list[Level]:
+    """The patterns that are open, each a place further than the one before."""
+    levels = [Level.from_row(each) for each in rows(value)[: walk.END_AT + 1]]
+    if [level.at for level in levels] != list(range(len(levels))):
+        raise ValueError(f"expected one pattern for each place, got {len(levels)} others in a search's state")
+    return levels

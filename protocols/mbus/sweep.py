@@ -17,10 +17,11 @@ from enum import Enum, auto
 
 from protocols.errors import MeterError
 from protocols.mbus import link, select
+from protocols.mbus.left import meters, sentences, whole
 from protocols.mbus.link import Frame
 from protocols.mbus.listen import Heard, Listener, Search
 from protocols.mbus.pymeterbus import MAX_PRIMARY, req_ud2, snd_nke
-from protocols.mbus.search import Progress, rows, whole
+from protocols.mbus.search import Progress
 from protocols.mbus.select import Secondary
 from protocols.mbus.timing import Timing
 
@@ -123,12 +124,11 @@ class PrimarySearch(Search):
         expected = row.get("expected")
         search = cls(timing, row.get("reads") is True, None if expected is None else whole(expected))
         search.last = min(whole(row.get("last")), MAX_PRIMARY)
-        for each in rows(row.get("found")):
+        for each in meters(row.get("found")):
             meter = each.get("meter")
-            address = whole(each.get("address"))
+            address = whole(each.get("address"), MAX_PRIMARY)
             search.found.append(Answering(address, None if meter is None else Secondary.of(str(meter))))
-        told = row.get("unresolved")
-        search.unresolved = [str(each) for each in told] if isinstance(told, list) else []
+        search.unresolved = sentences(row.get("unresolved"))
         for name in COUNTED:
             setattr(search, name, whole(row.get(name)))
         search._begin(whole(row.get("address")))

@@ -18,7 +18,7 @@ BENCH = Path(__file__).with_name("bench.py")
 def bench(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the bench's own command."""
     command = [sys.executable, str(BENCH), what, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
 def outcome(seed: int, bug: str) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def outcome(seed: int, bug: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", sorted(BUGS))
 def test_a_planted_mistake_is_found(bug: str) -> None:
     """Within `SEEDS` seeds of some virtual hours and two gateways."""

@@ -71,7 +71,7 @@ CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twi
 CAUSES["orphan"] = ROT | {"gateway-wiped"}
 CAUSES["restored"] = frozenset({"collector-restore"})
 # Objects of ours that are in memory when all is at rest, and for each gateway and day those of processes that ended.
-OBJECTS, OBJECTS_A_DAY = 6_000, 3_000
+OBJECTS, OBJECTS_A_DAY, OBJECTS_A_LIFE = 4_000, 2_000, 300
 HOLDING = ("broken", "orphan")  # cases that hold whole epochs
 FULL_MS = 90_000  # what is refused was answered so long before the buffer said that it is full
 STATUS_AT = 16  # of the status byte in a long frame with a header of twelve bytes
@@ -117,7 +117,8 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         verdict.add("stuck", f"{stage.waiting} batches are not known to be stored in the end")
     verdict.objects = stage.objects
     verdict.counts["lives"] = sum(len(each.spans) for each in stage.nodes)
-    most = OBJECTS + round(OBJECTS_A_DAY * stage.plan.gateway_days)
+    lives = verdict.counts["lives"]
+    most = OBJECTS + round(OBJECTS_A_DAY * stage.plan.gateway_days) + OBJECTS_A_LIFE * lives
     if stage.objects > most:
         verdict.add("memory", f"{stage.objects} objects when all is at rest, and at most {most} are expected")
     store = SqliteStore.open_to_read(stage.collector.disk.folder / STORE)

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from gateway import propose
+from gateway.battery import uses
 from gateway.config import MbusBus, MbusDevice, check_configuration
 from gateway.lines import Place
 from gateway.propose import block, stable
 from protocols.mbus.search import Found
 from protocols.mbus.select import Secondary
 from protocols.mbus.sweep import Answering
+from protocols.mbus.walk import code_of
+from protocols.models import mbus as models
 
 HEAT = Secondary.of("603000012D2C3504")
 BASE = """gateway = "gateway-1"
@@ -128,3 +131,41 @@ def test_every_found_meter_is_there_once_and_all_of_it_passes_the_check(tmp_path
         assert len(devices) + told == len(found)
         assert len({each.name for each in devices}) == len(devices)
         assert told or all(each.address or each.secondary for each in devices)
+
+
+def headed(name: str, number: str) -> Secondary:
+    """A meter of this model."""
+    letters, version, medium = sorted(models.load(name).headers())[0]
+    return Secondary(number, code_of(letters), version, medium)
+
+
+@pytest.mark.parametrize(
+    ("name", "addresses", "cadence_s"),
+    [
+        ("kamstrup-multical-302", [1], 3_600),
+        ("kamstrup-multical-603", [1], 900),
+        ("elster-f96-plus", [1], 900),
+        ("engelmann-waterstar", [1], 900),
+        ("engelmann-sensostar-2", [1], 900),
+        ("engelmann-sensostar-2", [0] * 20, 900),
+        ("engelmann-sensostar-2", [0] * 21, 960),
+        ("engelmann-sensostar-2", [0] * 61, 1_662),
+        ("engelmann-sensostar-2", [0] * 121, 3_200),
+    ],
+)
+def test_no_battery_is_asked_more_often_than_it_is_made_for(
+    tmp_path: Path, name: str, addresses: list[int], cadence_s: int
+) -> None:
+    """A line of meters of one model, by address or by number: the check has no hint about their batteries."""
+    found = [Found(headed(name, f"{n:08}"), address) for n, address in enumerate(addresses, 1)]
+    bus = appended(tmp_path, block(found, PORT, "riser"))
+    assert {each.cadence_s for each in bus.device} == {cadence_s}
+    assert [use for use in uses(bus) if use.too_often] == []
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_all_known_models_on_one_line_pass_the_check(tmp_path: Path, own: bool) -> None:
+    found = [Found(headed(name, f"{n:08}"), n if own else 0) for n, name in enumerate(models.names(), 1)]
+    bus = appended(tmp_path, block(found, PORT, "riser"))
+    assert len(bus.device) == len(found)
+    assert [use for use in uses(bus) if use.too_often] == []

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import json
+import os
+import signal
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
-import click
 import pytest
 
 from gateway.config import MbusDevice
+from gateway.faults import StateOfAnother, StateUnusable
 from gateway.lines import MACHINE, Lines, Place
 from gateway.scan import FAILED, OK, PARTIAL, Scan, scan, shown
+from gateway.scanstate import MAX_SIZE, maybe_read
 from protocols.mbus.search import Progress
+from protocols.mbus.timing import Timing
+from protocols.mbus.walk import Choices
 from protocols.transports.exchange import ClosableLine
 from protocols.transports.serial import PortMissing
 from simulators.mbus.bus import Bus
@@ -103,12 +112,222 @@ def test_a_port_that_is_not_there_is_a_failure_with_advice(tmp_path: Path, capsy
     assert "PLB-L101" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"primary": true}', '{"primary": false, "levels": 1}'])
-def test_a_state_that_is_none_is_a_usage_error(tmp_path: Path, content: str) -> None:
+def left(folder: Path, asked: Scan, questions: int = 20) -> Path:
+    """The state of a scan that was left after so many questions."""
+    assert asked.state is not None
+    assert scan(asked, lines(folder, questions)) == PARTIAL
+    return asked.state
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "line 'tcp://192.0.2.30:10001'": {"place": Place("tcp://192.0.2.30:10001")},
+    "baud 9600": {"place": Place("/dev/absent", 9600)},
+    "mode '8N1'": {"place": Place("/dev/absent", 2400, "8N1")},
+    "primary yes": {"primary": True},
+    "reads yes": {"reads": True},
+    "letters yes": {"choices": Choices(letters=True)},
+    "every-manufacturer yes": {"choices": Choices(every_manufacturer=True)},
+    "expect 4": {"expected": 4},
+    "expect not given": {"expected": None},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_line_or_other_choices_do_not_go_on(tmp_path: Path, change: str) -> None:
+    """What differs is said, both ways, and the file stays as it is."""
+    begun = Scan(Place("/dev/absent"), expected=3, state=tmp_path / "scan.json")
+    before = left(tmp_path, begun).read_bytes()
+    with pytest.raises(StateOfAnother) as caught:
+        scan(replace(begun, **CHANGES[change]), lines(tmp_path))  # type: ignore[arg-type]
+    assert caught.value.got == change
+    assert change.split(maxsplit=1)[0] in caught.value.expected
+    assert begun.state is not None
+    assert begun.state.read_bytes() == before
+
+
+def test_a_port_that_is_named_in_another_way_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The technician may stand in another folder."""
+    asked = Scan(Place(str(tmp_path / "port")), expected=3, state=left_at(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert scan(replace(asked, place=Place("port")), lines(tmp_path)) == OK
+
+
+def left_at(folder: Path) -> Path:
+    """The state of a scan of the port in this folder."""
+    return left(folder, Scan(Place(str(folder / "port")), expected=3, state=folder / "scan.json"))
+
+
+@pytest.mark.parametrize("expected", [3, 4])
+def test_a_scan_that_is_done_leaves_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str], expected: int) -> None:
+    """Whether meters are missing or not; the same command searches anew and says the same."""
+    asked = Scan(Place("port"), expected=expected, state=tmp_path / "scan.json")
+    codes, blocks = [], []
+    for _ in range(2):
+        codes.append(scan(asked, lines(tmp_path)))
+        printed = capsys.readouterr()
+        blocks.append(printed.out)
+        assert f"all is done: {asked.state} is removed" in printed.err
+        assert "going on" not in printed.err
+        assert not (tmp_path / "scan.json").exists()
+    assert codes == [OK if expected == 3 else PARTIAL] * 2
+    assert blocks[0] == blocks[1] != ""
+
+
+def test_a_block_that_could_not_be_printed_is_not_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal went away behind the last question: the state stays, and shows the block at once."""
+    asked = Scan(Place("port"), expected=3, state=tmp_path / "scan.json")
+
+    def gone(*_: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.scan.block", gone)
+        with pytest.raises(OSError, match="Input/output"):
+            scan(asked, lines(tmp_path))
+    capsys.readouterr()
+    assert scan(asked, lines(tmp_path, 2)) == OK
+    assert sorted(each.name for each in devices(capsys.readouterr().out)) == sorted(ALL)
+
+
+class Signalled(Memory):
+    """A line on which a signal comes with the question after so many."""
+
+    def __init__(self, bus: Bus, questions: int, number: signal.Signals) -> None:
+        super().__init__(bus, 10**6)
+        self._questions, self._number = questions, number
+
+    async def write(self, octets: bytes) -> None:
+        """Ask, or be left."""
+        self._questions -= 1
+        if self._questions < 0:
+            os.kill(os.getpid(), self._number)
+            await asyncio.sleep(60)
+        await super().write(octets)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_scan_like_ctrl_c(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    """What was found is printed, and the same command goes on."""
+    asked = Scan(Place("port"), expected=3, state=tmp_path / "scan.json")
+    bus = Bus(cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS)
+    before = signal.signal(number, _not_handled)
+    try:
+        assert scan(asked, replace(MACHINE, serial=lambda *_: Signalled(bus, 30, number))) == PARTIAL
+    finally:
+        signal.signal(number, before)
+    printed = capsys.readouterr()
+    assert "left before the end; the same command goes on with" in printed.err
+    assert devices(printed.out)
+    assert scan(asked, lines(tmp_path)) == OK
+    printed = capsys.readouterr()
+    assert "going on with" in printed.err
+    assert sorted(each.name for each in devices(printed.out)) == sorted(ALL)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        bus = Bus(cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS)
+
+        class Hung(Memory):
+            async def write(self, octets: bytes) -> None:
+                os.kill(os.getpid(), signal.SIGHUP)
+                await asyncio.sleep(0)
+                await super().write(octets)
+
+        assert scan(Scan(Place("port")), replace(MACHINE, serial=lambda *_: Hung(bus, 10**6))) == OK
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _not_handled(number: int, _: object) -> None:
+    raise AssertionError(f"signal {number} came through")
+
+
+def test_the_state_is_written_with_each_line_of_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut leaves is at most one line of progress old."""
+    monkeypatch.setattr("gateway.scan.SHOWN_MS", 0)
+    asked = Scan(Place("port"), expected=3, state=tmp_path / "scan.json")
+    seen: list[int] = []
+
+    class Watched(Memory):
+        async def write(self, octets: bytes) -> None:
+            search = maybe_read(tmp_path / "scan.json", asked.begun, Timing())
+            assert search is not None
+            seen.append(search.progress().selections)
+            await super().write(octets)
+
+    bus = Bus(cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS)
+    assert scan(asked, replace(MACHINE, serial=lambda *_: Watched(bus, 10**6))) == OK
+    assert seen[0] == 0
+    assert max(later - earlier for earlier, later in pairwise(seen)) == 1
+
+
+def test_a_state_that_cannot_be_written_is_said_before_the_first_question(tmp_path: Path) -> None:
+    """Not after hours."""
+    with pytest.raises(FileNotFoundError):
+        scan(Scan(Place("port"), state=tmp_path / "absent" / "scan.json"), lines(tmp_path, 0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"begun": {}}',
+        b'{"primary": false, "levels": []}',
+        b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"begun": ' * 100_000,
+        b" " * (MAX_SIZE + 1),
+        b'{"begun": {}, "search": {}, "n": ' + b"9" * 5_000 + b"}",
+    ],
+    ids=range(10),
+)
+def test_a_state_that_is_none_is_a_named_error(tmp_path: Path, content: bytes) -> None:
     state = tmp_path / "scan.json"
-    state.write_text(content)
-    with pytest.raises(click.UsageError, match="is no state to go on from"):
+    state.write_bytes(content)
+    with pytest.raises((StateUnusable, StateOfAnother)) as caught:
         scan(Scan(Place("port"), state=state), lines(tmp_path))
+    assert "remove" in caught.value.do
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        ("found", [{"meter": "603000012D2C3504", "address": 256}]),
+        ("found", [{"meter": "603000012D2C3504", "address": True}]),
+        ("found", [{"meter": "603000012D2C3504", "address": 1}] * 2_001),
+        ("levels", [{"mask": "FFFFFFFF", "at": 10, "choice": 0, "known": 0}]),
+        ("levels", [{"mask": "FFFFFFFF", "at": 0, "choice": 0, "known": 0}] * 2),
+        ("unresolved", ["\x1b[2J"]),
+        ("unresolved", ["x" * 301]),
+        ("most", 10**13),
+        ("counts", []),
+    ],
+)
+def test_a_value_beyond_its_limits_is_refused(tmp_path: Path, at: str, value: object) -> None:
+    asked = Scan(Place("port"), expected=3, state=tmp_path / "scan.json")
+    state = left(tmp_path, asked)
+    row = json.loads(state.read_text())
+    row["search"][at] = value
+    state.write_text(json.dumps(row))
+    with pytest.raises(StateUnusable):
+        scan(asked, lines(tmp_path))
+
+
+def test_a_state_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A pipe would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StateUnusable, match="no regular file"):
+        scan(Scan(Place("port"), state=tmp_path / "pipe"), lines(tmp_path))
 
 
 def test_progress_says_what_is_left() -> None:

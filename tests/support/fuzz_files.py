@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import shutil
 from collections.abc import Callable
 from functools import cache, partial
@@ -25,13 +26,19 @@ from collector.authority import Authority, Role
 from collector.config import Config
 from collector.keys import WorkerPublic
 from collector.trustee import csr_pem
-from gateway import enrol
+from gateway import enrol, scanstate
 from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
 from gateway.faults import BufferDamaged
+from gateway.lines import Place
+from gateway.propose import block
 from gateway.salvage import open_or_salvage
 from gateway.schema import BUFFER_FILE
 from gateway.status import read_status
 from protocols.errors import ConfigurationError
+from protocols.mbus.search import DECIMALS, SecondarySearch
+from protocols.mbus.session import Failed
+from protocols.mbus.sweep import PrimarySearch
+from protocols.mbus.timing import Timing
 from protocols.models import mbus as mbus_models
 from protocols.models import modbus as models
 from protocols.transports.keyfiles import write_private
@@ -42,6 +49,8 @@ from protocols.uplink.trust import Trust, key_to_wire
 
 CONFIG = Path(__file__).parents[2] / "config"
 SMALL = 2 * MIB
+SCANS = tuple(dict(scanstate.begun(Place("port"), kind, False, DECIMALS, 3)) for kind in (False, True))
+SILENT_STEPS = 40  # questions and waits
 DAY = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 # The certificate request of the key "tls": its own signature is random, so it is kept.
 CSR = bytes.fromhex(
@@ -146,6 +155,39 @@ def mbus_model(octets: bytes) -> None:
     assert found.headers()
 
 
+def scan_state(octets: bytes) -> None:
+    """The file that a scan goes on from: read, shown, proposed, kept again, and gone on with for a while in silence."""
+    primary = octets.find(b'"primary": true') >= 0
+    asked = SCANS[primary]
+    search = scanstate.from_bytes(octets, asked, Timing(), "scan.json")
+    search.progress()
+    assert all(each.isprintable() for each in search.words())
+    assert block(search.found, Place("port"), "mbus") or not search.found
+    again = scanstate.from_bytes(scanstate.to_bytes(asked, search), asked, Timing(), "scan.json")
+    assert again.to_row() == search.to_row()
+    for _ in range(SILENT_STEPS):
+        if isinstance(search.next(), Failed | None):
+            return
+        search.timed_out()
+
+
+def states() -> tuple[bytes, ...]:
+    """Of searches that were just begun, and that were left with meters found and a pattern open."""
+    meter = {"meter": "603000012D2C3504", "address": 1}
+    levels = [
+        {"mask": mask.ljust(16, "F"), "at": at, "choice": 6, "hint": "", "known": 0, "told": at > 1}
+        for at, mask in enumerate(("", "6", "66"))
+    ]
+    open_one = SecondarySearch(Timing()).to_row() | {
+        "levels": levels,
+        "found": [meter, meter | {"address": 0}],
+        "unresolved": ["unresolved: at selection 66FFFFFFFFFFFFFF several answer, or not clearly"],
+    }
+    open_other = PrimarySearch(Timing()).to_row() | {"address": 7, "found": [meter, {"meter": None, "address": 5}]}
+    rows = [(False, SecondarySearch(Timing()).to_row()), (False, open_one), (True, open_other)]
+    return tuple(json.dumps({"begun": SCANS[kind], "search": row}, indent=1).encode() for kind, row in rows)
+
+
 @cache
 def whole_buffer() -> bytes:
     """A buffer's file with a dozen batches, closed."""
@@ -210,6 +252,15 @@ def _file(name: str, corpus: tuple[bytes, ...], decode: Callable[[bytes], object
 
 
 TARGETS = (
+    Target(
+        "scan-state",
+        (*states(), b"[" * 5_000, b'{"begun": ' * 2_000),
+        scan_state,
+        mutators.texts,
+        errors=ConfigurationError,
+        work=Work(400_000, 200),  # the manufacturers of an open pattern; models of what was found
+        memory=8 * MIB,
+    ),
     Target("worker-public", (_WORKER,), WorkerPublic.from_bytes, mutators.trees),
     Target("collector-request", (CSR,), asked),
     Target("gateway-enrolment", (enrolment(),), enrolled, mutators.trees),
