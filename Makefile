@@ -63,7 +63,7 @@ torture: .venv/.ready services ## real processes under faults that a seed draws 
 picture: .venv/.ready services ## make the README's picture of the page anew, from a running demo
 	@PLOMBA_PICTURE=docs/page.png $(BIN)/pytest tests/site/test_demo.py -k page_of_a_running_demo
 
-proof: .venv/.ready ## both daemons in virtual time under 41 kinds of faults, 500 gateway-days by seed (SEEDS=1-42)
+proof: .venv/.ready ## both daemons in virtual time under 42 kinds of faults, 500 gateway-days by seed (SEEDS=1-42)
 	@$(BIN)/python tests/bench/bench.py many --seeds $(SEEDS)
 
 soak: .venv/.ready services ## the full counts: kills, proof, power cuts, hostile inputs, every bit of 20 batches (an hour or more)
