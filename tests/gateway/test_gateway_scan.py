@@ -268,6 +268,44 @@ def test_the_state_is_written_with_each_line_of_progress(tmp_path: Path, monkeyp
     assert max(later - earlier for earlier, later in pairwise(seen)) == 1
 
 
+def test_a_disk_that_is_full_for_a_while_ends_no_scan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and the search goes on."""
+    monkeypatch.setattr("gateway.scan.SHOWN_MS", 0)
+    folder, away = tmp_path / "states", tmp_path / "away"
+    folder.mkdir()
+
+    class Moving(Memory):
+        async def write(self, octets: bytes) -> None:
+            if self._left == 10**6 - 5:
+                folder.rename(away)
+            if self._left == 10**6 - 10:
+                away.rename(folder)
+            await super().write(octets)
+
+    bus = Bus(cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS)
+    asked = Scan(Place("port"), expected=3, state=folder / "scan.json")
+    assert scan(asked, replace(MACHINE, serial=lambda *_: Moving(bus, 10**6))) == OK
+    printed = capsys.readouterr()
+    assert "could not be written, and is as it was before: No such file" in printed.err
+    assert len(devices(printed.out)) == 3
+
+
+def test_a_line_of_noise_leaves_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gone on with, it would end at once again though the line was mended."""
+
+    class Noisy(Memory):
+        async def write(self, octets: bytes) -> None:
+            self._held = b"\x55\xaa"
+
+    bus = Bus(cellar(), Record(tmp_path / "record.jsonl"), lambda: NOW_MS)
+    asked = Scan(Place("port"), expected=3, state=tmp_path / "scan.json")
+    assert scan(asked, replace(MACHINE, serial=lambda *_: Noisy(bus, 1))) == FAILED
+    assert "goes on with" not in capsys.readouterr().err
+    assert scan(asked, lines(tmp_path)) == OK
+
+
 def test_a_state_that_cannot_be_written_is_said_before_the_first_question(tmp_path: Path) -> None:
     """Not after hours."""
     with pytest.raises(FileNotFoundError):
