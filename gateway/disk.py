@@ -19,6 +19,7 @@ from gateway.faults import BufferDamaged, BufferFull, WriteFailed
 
 T = TypeVar("T")
 GIVES = "a disk that gives what it took"
+MOST_SKIPPED = 7  # tries to settle the log that are left out after one that failed
 CHUNK = 1 << 20  # bytes read at a time
 
 
@@ -36,7 +37,8 @@ class Disk:
             NotDurable: it could lose commits in a power cut.
             sqlite3.DatabaseError: damaged.
         """
-        self.path, self.full, self._settled = path, False, False
+        self.path, self.full = path, False
+        self._settled, self._failed, self._skip = False, 0, 0  # of the log: tries that failed, tries to leave out now
         self._max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
         self._reserve = path.with_name(schema.RESERVE_FILE)
         self._database: sqlite3.Connection | None = schema.connect(path, max_bytes)
@@ -127,11 +129,17 @@ class Disk:
         """What is visible may not be on the disk: a process before us may have ended after a sync that failed.
 
         It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
-        old one be played over it. What is committed behind a log that has a hole would be lost in a power cut.
+        old one be played over it. What is committed behind a log that has a hole would be lost in a power cut. It is
+        not tried at every write: each try writes the whole log.
         """
-        if not self._settled:
-            schema.settle(database)
-            self._settled = True
+        if self._settled:
+            return
+        if self._skip:
+            self._skip -= 1
+            raise sqlite3.OperationalError("what was written before is not on the disk yet")
+        self._failed = self._skip = min(2 * self._failed + 1, MOST_SKIPPED)
+        schema.settle(database)
+        self._settled = True
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._faults():
@@ -174,7 +182,7 @@ class Disk:
         self.full = False
 
     def _give_reserve_up(self) -> None:
-        self.full = True
+        self.full, self._skip = True, 0
         with suppress(OSError):  # a disk that is read-only as well: the next try says so
             self._reserve.unlink(missing_ok=True)
         self._shrink_log()

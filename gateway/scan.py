@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -129,9 +130,10 @@ async def _follow(search: AnySearch, asked: Scan, lines: Lines) -> None:
 
 @contextmanager
 def _left_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the task; one that is ignored stays so (nohup)."""
+    """SIGTERM and SIGHUP end the task; one that is ignored stays so (nohup). The main thread alone hears signals."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    taken = [each for each in LEFT_BY if signal.getsignal(each) is not signal.SIG_IGN]
+    told = threading.current_thread() is threading.main_thread()
+    taken = [each for each in LEFT_BY if told and signal.getsignal(each) is not signal.SIG_IGN]
     if task is not None:
         for each in taken:
             loop.add_signal_handler(each, task.cancel)

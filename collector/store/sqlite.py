@@ -22,6 +22,7 @@ from collector.store.series import SeriesTable
 
 BUSY_MS = 10_000  # how long a writer waits for another process (a command of the operator) to finish
 READ_BUSY_MS = 2_000  # how long a reader waits; in WAL mode it hardly ever has to
+MOST_SKIPPED = 7  # tries to settle the log that are left out after one that failed
 SYNCHRONOUS_FULL = 2  # as PRAGMA synchronous shows it
 
 
@@ -32,7 +33,7 @@ class SqliteStore:
         self._connection = connection
         self._place, self._path = place, Path(place)
         self._version = -1
-        self._settled = False
+        self._settled, self._failed, self._skip = False, 0, 0  # of the log: tries that failed, tries to leave out now
         opened = self._path.stat()
         self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
@@ -191,10 +192,14 @@ class SqliteStore:
 
         It is written again, into the database, and synced; a commit then begins the log anew, lest what is left of the
         old one be played over it. Until that is done no transaction counts: behind a log that has a hole it would be
-        lost in a power cut.
+        lost in a power cut. It is not tried at every transaction: each try writes the whole log.
         """
         if self._settled:
             return
+        if self._skip:
+            self._skip -= 1
+            raise sqlite3.OperationalError("what was written before is not on the disk yet")
+        self._failed = self._skip = min(2 * self._failed + 1, MOST_SKIPPED)
         if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise sqlite3.OperationalError("the log is in use: somebody reads for long")
         self._connection.execute(f"PRAGMA user_version={self._versions()[1]}")
