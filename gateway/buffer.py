@@ -236,7 +236,12 @@ class Buffer:
         self._disk.write_small(work)
 
     def remember_key(self, key: PublicKey) -> None:
-        """Keep a public key of ours: batches sealed with it are checked before they are sent."""
+        """Keep a public key of ours: batches sealed with it are checked before they are sent.
+
+        One that is kept is not written again: a gateway must start on a disk that takes nothing now.
+        """
+        if self.own_keys().get(key.id) == key:
+            return
         self._disk.write_small(
             lambda database: database.execute(
                 "INSERT OR IGNORE INTO own_key VALUES (?, ?, ?)", (key.id, int(key.algorithm), key.octets)
