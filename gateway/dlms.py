@@ -60,6 +60,7 @@ class _Meter:
     period_s: int = 0
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
     newest: Row | None = None  # the last row that was handed on
+    lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
     told: bool = False  # ... and was raised already: it holds up no further rows
     # How it was entered when it refused, until when that is not tried again, and why.
@@ -116,7 +117,7 @@ class DlmsReader:
             identity = await _identity(association, meter.device)
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
-            found = await association.get_many(asked)
+            found = await _many(association, meter, asked)
         shown = dict(zip(asked, found, strict=True))
         for attribute in meter.registers:
             scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
@@ -175,7 +176,7 @@ class DlmsReader:
         meter.period_s = axdr.whole(period.data, "capture period")
         columns = profile.columns(captured.data)
         scaled = {each.attribute: each.attribute.scaler for each in columns if each.attribute.scaler is not None}
-        found = await association.get_many(list(scaled.values()))
+        found = await _many(association, meter, list(scaled.values()))
         scalers = {each: ScalerUnit.from_data(got.data) for each, got in zip(scaled, found, strict=True)}
         return columns, scalers
 
@@ -336,6 +337,18 @@ async def _identity(association: Association, device: DlmsDevice) -> Identity:
         raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
+
+
+async def _many(association: Association, meter: _Meter, attributes: Sequence[Attribute]) -> list[Got]:
+    """Several attributes; where that fails with one question they are asked one by one from the next visit on.
+
+    Some meters say that they take lists, and fall silent at one: they would never be read.
+    """
+    try:
+        return await association.get_many(attributes, meter.lists)
+    except MeterError:
+        meter.lists = False
+        raise
 
 
 def _later(time: MeterTime, seconds: int) -> MeterTime:

@@ -199,9 +199,11 @@ class SqliteStore:
         if self._skip:
             self._skip -= 1
             raise sqlite3.OperationalError("what was written before is not on the disk yet")
-        self._failed = self._skip = min(2 * self._failed + 1, MOST_SKIPPED)
+        before, self._failed = self._failed, min(2 * self._failed + 1, MOST_SKIPPED)
+        self._skip = self._failed
         if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise sqlite3.OperationalError("the log is in use: somebody reads for long")
+            self._failed, self._skip = before, 0  # the disk did not fail, and who waited has waited long enough
+            raise sqlite3.OperationalError("the log is in use: another program reads for long")
         self._connection.execute(f"PRAGMA user_version={self._versions()[1]}")
         self._settled = True
 

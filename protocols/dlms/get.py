@@ -15,9 +15,7 @@ SET_RESPONSE, ACTION_RESPONSE = 0xC5, 0xC7
 WITH_INVOKE = frozenset({RESPONSE, SET_RESPONSE, ACTION_RESPONSE})  # responses that bear an invoke-id
 NORMAL, NEXT, WITH_LIST = 1, 2, 3
 WITH_BLOCK = 2
-MAX_LIST = (
-    64  # attributes in one request: of 10 bytes each and more, what an APDU of 1,024 bytes holds with room to spare
-)
+MAX_LIST = 64  # attributes in one request: an APDU of 1,024 bytes holds them with room to spare
 CONFIRMED = 0x40  # service class; the priority bit stays clear, for priority is not negotiated
 INVOKE_MASK = 0x0F
 DESCRIPTOR = 9  # bytes: class 2, logical name 6, attribute 1

@@ -54,8 +54,10 @@ class Association:
         """The highest invocation counter of the meter's so far; None where nothing is ciphered."""
         return self._session.counter_seen
 
-    async def get_many(self, attributes: Sequence[Attribute]) -> list[Got]:
+    async def get_many(self, attributes: Sequence[Attribute], together: bool = True) -> list[Got]:
         """Read several attributes, in as few questions as the meter takes; the order is that of the question.
+
+        Not `together`: one by one, whatever the meter says that it takes.
 
         The octets of an answer to several are with the first of them, and none with the others.
 
@@ -63,7 +65,8 @@ class Association:
             MeterError: no usable answer came, or one of them is refused.
             LinkError: the line is gone.
         """
-        if len(attributes) < 2 or not self._session.conformance & Conformance.MULTIPLE_REFERENCES:
+        takes = together and bool(self._session.conformance & Conformance.MULTIPLE_REFERENCES)
+        if len(attributes) < 2 or not takes:
             return [await self.get(each) for each in attributes]
         found: list[Got] = []
         for at in range(0, len(attributes), MAX_LIST):

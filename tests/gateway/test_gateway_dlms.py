@@ -18,9 +18,11 @@ from gateway.schedule import Due, Schedule
 from gateway.settled import Positions, Settled
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
+from protocols.dlms.access import Framing
 from protocols.dlms.data import Data
-from protocols.dlms.faults import AccessRefused, PasswordRefused
+from protocols.dlms.faults import AccessRefused, NoAnswer, PasswordRefused
 from protocols.dlms.profile import Row
+from protocols.dlms.wrapper import MessageReader
 from protocols.errors import AnotherMeter, LinkError
 from protocols.reading import (
     Exchange,
@@ -37,6 +39,7 @@ from protocols.reading import (
     Value,
 )
 from protocols.uplink.records import Event
+from simulators.dlms.faults import Faults
 from simulators.dlms.meter import Meter
 from simulators.dlms.meters import DlmsMeters
 from simulators.record import Answered, Record, read
@@ -99,6 +102,15 @@ class Street:
             self.positions.committed(Settled.by(piece, {}).rows)
             pieces.append(piece)
         return pieces
+
+
+class NoLists(Faults):
+    """A meter that says it takes lists, and falls silent at each."""
+
+    def answers(self, answer: bytes) -> bytes:
+        """Nothing in place of a GET response with list."""
+        found = MessageReader().feed(answer)
+        return b"" if found and found[0].apdu[:2] == b"\xc4\x03" else answer
 
 
 @pytest.fixture
@@ -508,3 +520,15 @@ async def test_a_refused_password_is_not_tried_again_before_a_while_unless_it_is
     street.password.write_bytes(PASSWORD)
     with pytest.raises(LinkError):
         await reader.read(street.due(device))
+
+
+async def test_a_meter_that_is_silent_at_lists_is_asked_one_by_one_from_the_next_visit_on(street: Street) -> None:
+    """Else it would never be read again."""
+    street.meters._outlets[Framing.WRAPPER].faults = NoLists(())
+    device = street.device(name="supply", client=16, auth="none", password_file=None, serial=SUPPLY)
+    reader = street.reader(device)
+    with pytest.raises(NoAnswer):
+        await reader.read(street.due(device))
+    (found,) = await reader.read(street.due(device))
+    assert found.values
+    assert await reader.rows(device.name)
