@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_buffer import buffer
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
@@ -252,7 +253,7 @@ def batches(path: Path, as_json: bool) -> None:
     for each in found:
         refused = f" refused: {each.refused}" if each.refused else ""
         click.echo(
-            f"{each.epoch} {each.seq:6} {_time(each.created_ms)} {each.readings:5} readings {each.bytes:7} bytes "
+            f"{each.epoch} {each.seq:6} {shown_time(each.created_ms)} {each.readings:5} readings {each.bytes:7} bytes "
             f"{each.mark}{refused}"
         )
 
@@ -290,9 +291,12 @@ def _show(found: Status) -> None:
         ("batches", f"{found.batches} ({found.readings} readings)"),
         ("stored", f"{found.stored}, of them safe {found.safe}"),
         ("not stored", f"{found.not_stored} ({found.readings_not_stored} readings)"),
-        ("oldest not stored", _time(found.oldest_ms) if found.oldest_ms else "none"),
+        ("oldest not stored", shown_time(found.oldest_ms) if found.oldest_ms else "none"),
         ("bytes", f"{found.bytes} of {found.max_bytes}"),
-        ("last acknowledgement", f"{last.generation}.{last.number} at {_time(last.time_ms)}" if last else "none yet"),
+        (
+            "last acknowledgement",
+            f"{last.generation}.{last.number} at {shown_time(last.time_ms)}" if last else "none yet",
+        ),
         ("set aside", found.set_aside),
         ("in quarantine", f"{found.quarantined} readings, taken without a key"),
     ]
@@ -302,10 +306,12 @@ def _show(found: Status) -> None:
         click.echo(f"{name + ':':24}{value}")
 
 
-def _time(instant_ms: int) -> str:
+def shown_time(instant_ms: int) -> str:
+    """An instant of ours, UTC."""
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+main.add_command(buffer)
 main.add_command(mbus)
 
 

@@ -127,7 +127,7 @@ class BufferFull(StorageError):  # noqa: N818
     """The buffer is full of batches that may not be removed."""
 
     code = "PLB-S203"
-    do = "restore the link, carry batches out with 'export', or raise buffer.max_bytes"
+    do = "restore the link, carry batches to the collector by hand ('buffer export'), or raise buffer.max_bytes"
 
 
 class WriteFailed(StorageError):  # noqa: N818
@@ -177,6 +177,27 @@ class StepNotConfirmed(MeterError):  # noqa: N818
 
     code = "PLB-M210"
     do = "nothing was sealed, it is read again; if it stays so check cabling and bus load, or see what the meter shows"
+
+
+class DaemonSilent(StorageError):  # noqa: N818
+    """The daemon of this state folder runs, but its local socket does not answer, or may not be used by this user."""
+
+    code = "PLB-S207"
+    do = "run the command as the daemon's user (or root); where that does not help: restart the daemon"
+
+
+class DaemonRefused(StorageError):  # noqa: N818
+    """The daemon was asked through its local socket, and says no."""
+
+    code = "PLB-S208"
+    do = "the message of the daemon is in this one: do what it says"
+
+
+class NothingToCarry(ConfigurationError):  # noqa: N818
+    """Every batch that is held is stored at the collector already, or there is none."""
+
+    code = "PLB-C231"
+    do = "nothing is to be carried; --all writes the stored ones, too"
 
 
 class WrongCollector(PeerError):  # noqa: N818
