@@ -2,7 +2,7 @@
 
 Of which protocol a telegram is, its first bytes say: 68, 10 and E5 begin M-Bus frames (a long one whose CI is below 20
 carries DLMS/COSEM), all else that is known is DLMS/COSEM. With `-` every line of standard input is a telegram and has
-an answer of its own on stdout, an error too.
+an answer of its own on stdout, an error too; as JSON a blank one too, so that line N of the output is of line N.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def decode(written: str, as_json: bool) -> None:
 
 
 def decode_lines(telegrams: Iterable[str], as_json: bool) -> None:
-    """Explain one telegram a line; blank lines are skipped, one that does not decode is answered by its error."""
+    """Explain one telegram a line; one that does not decode is answered by its error, a blank one as JSON alone."""
     for each in telegrams:
-        if not each.strip():
+        if not as_json and not each.strip():
             continue
         try:
             decode(each, as_json)

@@ -15,6 +15,7 @@ from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_access import access_of
 from gateway.dlms_lines import OpenLine, way
+from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.faults import CountersUnusable, RowWithoutTime
 from gateway.lines import OpenTcp
@@ -162,6 +163,10 @@ class DlmsReader:
             meter.searched = now if fresh else meter.searched
             return _none(meter)
         return self._handed_on(meter, identity, timed, self._exchange([got]))
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """Nothing: a second read confirms no value here."""
+        return None
 
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""

@@ -11,6 +11,7 @@ CLOCK_SET = "clock-set"  # by ms, source
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code
 IDENTITY_MISMATCH = "identity-mismatch"  # bus, code, text
+READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code
 READING_REFUSED = "reading-refused"  # code, SHA-256 of the telegram, text

@@ -200,6 +200,13 @@ class NothingToCarry(ConfigurationError):  # noqa: N818
     do = "nothing is to be carried; --all writes the stored ones, too"
 
 
+class StepNotRepeated(MeterError):  # noqa: N818
+    """A counter that stepped back, jumped or was missing, and the meter did not answer a second time in this slot."""
+
+    code = "PLB-M211"
+    do = "the reading is kept, marked partial and not billed; the next one tells; check cabling and supply of the meter"
+
+
 class WrongCollector(PeerError):  # noqa: N818
     """An acknowledgement for another gateway, or of another collector."""
 

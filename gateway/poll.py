@@ -15,6 +15,7 @@ import structlog
 
 from gateway import events
 from gateway.clock import GatewayClock
+from gateway.doubtful import Held
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
@@ -66,6 +67,7 @@ class BusPoller:
         self._name, self._reader = name, reader
         self._schedule, self._clock, self._sink = schedule, clock, sink
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
+        self._held = Held()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -78,6 +80,8 @@ class BusPoller:
             while not self._stopping.is_set():
                 await self._round()
                 await self._pause()
+            if self._take_left(everything=True):
+                await self._sink.round_over()
         finally:
             self._reader.let_go()
 
@@ -85,11 +89,13 @@ class BusPoller:
         polled: list[Due] = []
         tried: set[Turn] = set()
         begun = {_turn(due) for due in self._due()}
+        left = self._take_left()
         while not self._stopping.is_set() and (due := self._next(begun, tried)) is not None:
             tried.add(_turn(due))
             if await self._poll(due):
                 polled.append(due)
-        if polled:
+            left = self._take_left() or left
+        if polled or left:
             await self._sink.round_over()
         for due in polled:
             await self._back_fill(due)
@@ -139,20 +145,35 @@ class BusPoller:
             found = await self._read(due)
         except LinkError as error:
             self._schedule.failed(due, self._clock.mono_ms(), line=True)
+            self._held.keep(due, self._reader.doubtful(due.device.name), error)
             self._reader.let_go()
             self._failed(self._name, error, events.BUS_FAILED, None)
             await self._sleep(REOPEN_S)
             return False
         except (MeterError, ConfigurationError) as error:  # a password that cannot be read is a fault of one device
             self._schedule.failed(due, self._clock.mono_ms())
+            self._held.keep(due, self._reader.doubtful(due.device.name), error)
             other = isinstance(error, AnotherMeter)
             self._failed(due.device.name, error, events.IDENTITY_MISMATCH if other else events.POLL_FAILED, due)
             return False
         self._recovered(self._name, events.BUS_RECOVERED, None)
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
         self._schedule.read(due, self._clock.mono_ms() - began_ms)
+        self._held.forget(due)
         self._sink.take(found)
         return True
+
+    def _take_left(self, everything: bool = False) -> bool:
+        """Hand on what nothing confirmed until its slot was over (or `everything`), marked; whether there was any."""
+        left = self._held.over(self._clock.utc_ms(), everything)
+        for each in left:
+            self._schedule.settle(each.due)
+            self._sink.take(each.marked)
+            who, device = each.doubtful.found[0].meter, each.due.device.name
+            log.warning(events.READING_DOUBTFUL, bus=self._name, device=device, error=str(each.reason))
+            what = (self._name, *each.parameters)
+            self._sink.note(Event(self._clock.when(), events.READING_DOUBTFUL, who, device, what))
+        return bool(left)
 
     async def _read(self, due: Due) -> list[Reading]:
         budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(BUDGET_S * 1000)) / 1000

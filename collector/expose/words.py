@@ -36,6 +36,7 @@ EVENTS = {
     "poll-failed": "meter could not be read",
     "poll-recovered": "meter is read again",
     "identity-mismatch": "another meter answered",
+    "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
     "reading-refused": "a reading could not be sealed",
@@ -54,8 +55,9 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
-BUSES = FAILED | RECOVERED  # their first parameter is the bus
+BUSES = FAILED | RECOVERED | {"reading-doubtful"}  # their first parameter is the bus
 RAW = FAILED | {
+    "reading-doubtful",
     "reading-refused",
     "record-refused",
     "write-failed",
