@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_dlms import objects, profile
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
@@ -306,7 +307,8 @@ def _time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-main.add_command(mbus)
+for command in (mbus, objects, profile):
+    main.add_command(command)
 
 
 if __name__ == "__main__":
