@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli_dlms import objects, profile
+from gateway.cli_dlms import objects, probe, profile
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
@@ -307,7 +307,7 @@ def _time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-for command in (mbus, objects, profile):
+for command in (mbus, objects, probe, profile):
     main.add_command(command)
 
 

@@ -20,6 +20,27 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(
+    epilog="\b\nplomba-gateway probe main --config gateway.toml\n"
+    "plomba-gateway probe --url tcp+hdlc://192.0.2.11:4001 --client 32 --auth lls --password-file secret\n"
+    "plomba-gateway probe --port /dev/ttyUSB0 --physical 17"
+)
+@meter_options
+@_json
+@click.pass_context
+def probe(ctx: click.Context, where: MeterOptions, as_json: bool) -> None:
+    """Try the way into a DLMS meter step by step; 0 it can be read, 1 it cannot, 3 it can with something to look at.
+
+    The meter is METER of --config FILE, or the one at --url or --port. Its public client (16) is tried first, then the
+    configured one: connection, framing, association, authentication, first GET, who it is, its clock. What fails is
+    named with what came and the setting to change; each login is tried once. Where nobody answers other framings,
+    addresses and speeds are tried with one frame each.
+    """
+    from gateway import cli_probe  # noqa: PLC0415
+
+    ctx.exit(cli_probe.probe(where.asked(), as_json))
+
+
+@click.command(
     epilog="\b\nplomba-gateway objects main --config gateway.toml\n"
     "plomba-gateway objects --url tcp://192.0.2.10:4059 --client 32 --auth lls --password-file secret"
 )
