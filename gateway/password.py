@@ -45,7 +45,7 @@ def keys_of(device: DlmsDevice) -> Keys | None:
     if encryption is None or authentication is None:
         return None
     suite = Suite(device.suite)
-    return Keys(suite, _key(encryption, suite), _key(authentication, suite))
+    return Keys(suite, key_in(encryption, suite), key_in(authentication, suite))
 
 
 def keys_in(path: Path, signed: bool = False) -> Keys:
@@ -100,8 +100,12 @@ def _path(file: Path | None, credential: str | None, unusable: type[Configuratio
     return Path(folder) / credential
 
 
-def _key(path: Path, suite: Suite) -> bytes:
-    """A key in hex; of what is no key nothing is shown."""
+def key_in(path: Path, suite: Suite) -> bytes:
+    """The key in a file, in hex; of what is no key nothing is shown.
+
+    Raises:
+        KeyUnusable: missing, readable by others, or not as many hex digits as the suite has.
+    """
     text = _read(path, KEY_DIGITS, KeyUnusable, "key")
     try:
         key = bytes.fromhex(text.decode("ascii"))
