@@ -89,10 +89,13 @@ class UnknownBus(ConfigurationError):  # noqa: N818
 
 
 class UnknownMeter(ConfigurationError):  # noqa: N818
-    """No M-Bus meter of this name is in the configuration."""
+    """No meter of this name that speaks the command's protocol is in the configuration."""
 
     code = "PLB-C226"
-    do = "name one of these, or the line and the meter with --port or --url and --address or --secondary"
+    do = (
+        "name one of these, or the line and the meter: --port or --url, and of M-Bus --address or --secondary; 'read'"
+        " is for M-Bus meters, 'probe', 'objects' and 'profile' are for DLMS meters"
+    )
 
 
 class LineOwned(LinkError):  # noqa: N818
