@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
+from protocols.dlms import table
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.action import Acted, ActionNormal, ActionRefused
 from protocols.dlms.apdu import (
@@ -64,6 +65,7 @@ from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.objects import Attribute
 from protocols.dlms.set import BlockTaken, Set
 from protocols.dlms.states import ANSWERS, STEPS, Event, State
+from protocols.dlms.table import Table
 from protocols.errors import MeterError
 
 TIMEOUT_MS = 5_000  # for one answer, repetitions included
@@ -94,14 +96,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was begun is done; of a `get`: the data, and the APDUs of the answer as received, one after the other.
+    """What was begun is done; of a `get`: its value, and the APDUs of the answer as received, one after the other.
 
     Of a `get_list`: the results in the order of the question, each the data or the number that refuses them.
     """
 
-    data: Data | None = None
+    value: Data | Table | None = None
     octets: bytes = b""
     results: tuple[Result, ...] = ()
+
+    @property
+    def data(self) -> Data | None:
+        """The value as data."""
+        return self.value.data() if isinstance(self.value, Table) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +427,7 @@ class Session:
         if block.last and question.wanted:
             self._take_list(results_from_bytes(bytes(question.encoded)), bytes(question.received))
         elif block.last:
-            self._finish(Event.ANSWERED, Done(axdr.from_bytes(bytes(question.encoded)), bytes(question.received)))
+            self._finish(Event.ANSWERED, Done(table.value(bytes(question.encoded)), bytes(question.received)))
         elif question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
             raise TooMuch(f"at most {MAX_BLOCKS} blocks, {MAX_BYTES} bytes, none empty", "more", self._where())
         else:
