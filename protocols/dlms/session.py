@@ -32,7 +32,7 @@ from protocols.dlms.apdu import (
 )
 from protocols.dlms.association import AssociationResponse
 from protocols.dlms.breaches import CountersSpent
-from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
+from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Part, Reply, Unlinked, carrier
 from protocols.dlms.counters import Block as CounterBlock
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
@@ -140,8 +140,9 @@ class Session:
     """One association with one meter: begin with `associate`, `get` or `release`, then take `next()` and do it.
 
     Report with `received`, `timed_out` or `closed` until `next()` is `Done` or `Failed`; then begin the next thing.
-    `foreign` and `retries` count what happened on the way. A ciphered association takes its invocation counters from
-    `counters`; where none is left what is begun raises CountersSpent.
+    `foreign` and `retries` count what happened on the way; `parts` the frames of an answer behind which the next one
+    follows without being asked for: the timeout counts from each of them. A ciphered association takes its invocation
+    counters from `counters`; where none is left what is begun raises CountersSpent.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class Session:
         counters: Counters | None = None,
         random: Random = secrets.token_bytes,
     ) -> None:
-        self.foreign = self.retries = 0
+        self.foreign = self.retries = self.parts = 0
         self._entry = Entry(access, counters or CounterBlock(), random)
         self._carrier = self._entry.carried(carrier(framing, access))
         self._timeout_ms = max(1, timeout_ms // self._carrier.tries)
@@ -294,6 +295,9 @@ class Session:
                     self._judge(octets)
                 case Reply(octets):
                     self._go_on(octets)
+                case Part():
+                    self.parts += 1
+                    self._left, self._strangers = self._carrier.tries - 1, 0
                 case Foreign(error):
                     self._discard(error)
                 case Lost(error):

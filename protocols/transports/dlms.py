@@ -185,8 +185,10 @@ async def _release(session: Session, line: Line, clock: Clock, timing: Timing | 
 
 async def _run(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> Done:
     """Do what the session says until it is done with what was begun."""
-    deadline_ms = clock.mono_ms()
+    deadline_ms, allowed_ms, parts = clock.mono_ms(), 0, session.parts
     while True:
+        if session.parts != parts:  # more of the answer follows: it has as long as its first frame had
+            deadline_ms, parts = clock.mono_ms() + allowed_ms, session.parts
         step = session.next()
         match step:
             case Send():

@@ -122,7 +122,8 @@ class LineMeter:
     def _connected(self) -> HdlcServer:
         plate = self.meter.plate
         access = plate.access
-        return HdlcServer(self._server, access.server, access.physical, plate.frame_size, access.address_bytes)
+        sizes = plate.frame_size, access.address_bytes, plate.window
+        return HdlcServer(self._server, access.server, access.physical, *sizes)
 
 
 class DlmsLine:
