@@ -36,7 +36,7 @@ class Figure:
         shown = f"{self.name:45} {self.value:12,.2f} {self.unit:4} x {self.ratio:.2f} of {self.beside}"
         if self.least is None:
             return shown
-        return f"{shown}; at least {self.least:,.0f}: {'held' if self.held else 'MISSED'}"
+        return f"{shown}; at least {self.least:,g}: {'held' if self.held else 'MISSED'}"
 
     def to_row(self) -> dict[str, object]:
         """Its row in results.json: `least` and `held` only where there is a bound."""

@@ -153,7 +153,7 @@ class DlmsReader:
             while True:
                 end = _later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
-                found = profile.rows(got.data, columns, scalers, meter.period_s)
+                found = profile.rows(got.value, columns, scalers, meter.period_s)
                 fresh = _fresh(found, last, meter.newest)
                 timed = _timed(meter, fresh)
                 if timed or _instant(end) >= _instant(now):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
+from protocols.dlms.link import OUR_WINDOW
 from protocols.dlms.protection import Security
 
 CHALLENGE = 16  # bytes of ours where nothing else is configured: some meters fail above
@@ -55,3 +56,4 @@ class Access:
     security: Security | None = None
     challenge_bytes: int = CHALLENGE
     address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it
+    window: int = OUR_WINDOW  # HDLC frames that either side may send before the other has to say something; 1 to 7

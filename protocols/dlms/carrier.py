@@ -19,10 +19,11 @@ from protocols.dlms.faults import (
     WrongAddress,
     WrongBlock,
     WrongPort,
+    WrongSequence,
 )
 from protocols.dlms.get import INVOKE_MASK
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
-from protocols.dlms.link import CLIENT, OUR_SIZE, LinkState, Parameters, Station
+from protocols.dlms.link import CLIENT, OUR_SIZE, Act, LinkState, Parameters, Station
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
@@ -63,6 +64,11 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Part of an answer came, and more of it follows without being asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Foreign:
     """Something good that answers nothing that was asked."""
 
@@ -76,7 +82,7 @@ class Lost:
     error: MeterError
 
 
-Heard = Linked | Unlinked | Apdu | Reply | Foreign | Lost
+Heard = Linked | Unlinked | Apdu | Reply | Part | Foreign | Lost
 
 
 class Carrier(Protocol):
@@ -177,6 +183,7 @@ class HdlcCarrier:
         self.tries = tries
         self._own = hdlc.client_address(access.client)
         self._peer = hdlc.server_address(access.server, access.physical, access.address_bytes)
+        self._window = access.window
         self._state = LinkState.DISCONNECTED
         self._reader = FrameReader()
         self._station = Station(self._own, self._peer)
@@ -190,7 +197,7 @@ class HdlcCarrier:
     def connect(self) -> bytes:
         """SNRM with the sizes that we take."""
         self._state = LinkState.CONNECTING
-        wanted = Parameters(OUR_SIZE, OUR_SIZE).to_bytes()
+        wanted = Parameters(OUR_SIZE, OUR_SIZE, self._window, self._window).to_bytes()
         self._last = Frame(self._peer, self._own, hdlc.SNRM | POLL_FINAL, wanted).to_bytes()
         return self._last
 
@@ -247,14 +254,22 @@ class HdlcCarrier:
 
     def _information(self, frame: Frame) -> list[Heard]:
         self._check_connected("I frame")
-        reply, whole = self._station.information(frame)
-        if reply:
-            return [Reply(reply)]
+        act = self._station.act(frame)
+        if act in {Act.ASK, Act.REPEAT, Act.PASS}:
+            return self._out_of_turn(frame, act)
+        whole = self._station.take(frame)
         if whole is None:
-            return []
+            return [Part() if act is Act.TAKE else Reply(self._station.receive_ready())]
         if whole[: len(LLC_COMMAND)] not in LLC:
             raise Malformed(f"LLC header {LLC[0].hex()}", whole[: len(LLC_COMMAND)].hex(), "I frame")
         return [Apdu(whole[len(LLC_COMMAND) :])]
+
+    def _out_of_turn(self, frame: Frame, act: Act) -> list[Heard]:
+        """Of a window the last frame alone says anything: what is missing is asked for, what was heard is foreign."""
+        if not frame.control & POLL_FINAL:
+            return []
+        foreign = Foreign(WrongSequence("the next frame", f"N(S) {frame.control >> 1 & 7}", "I frame"))
+        return [foreign, Reply(self._station.receive_ready())] if act is Act.ASK else [foreign]
 
     def _ready(self, frame: Frame) -> list[Heard]:
         self._check_connected("receive-ready")
@@ -273,7 +288,8 @@ class HdlcCarrier:
         self._state = after
         if after is LinkState.CONNECTED:
             theirs = Parameters.from_bytes(frame.information)
-            self._station = Station(self._own, self._peer, min(OUR_SIZE, theirs.receive))
+            window, takes = (min(self._window, each) for each in (theirs.window_receive, theirs.window_transmit))
+            self._station = Station(self._own, self._peer, min(OUR_SIZE, theirs.receive), window, takes)
             return [Linked()]
         if before is LinkState.DISCONNECTING:
             return [Unlinked()]

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import calendar
 import datetime
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 
 from protocols.dlms.data import SHOWN, Data, Tag
 from protocols.dlms.faults import Malformed
@@ -22,7 +25,9 @@ NO_DEVIATION = -0x8000
 MAX_DEVIATION = 720  # minutes: what a sealed time can say; the standard allows 840 to one side
 INVALID, DOUBTFUL, DIFFERENT_BASE, BAD_STATUS, SUMMER = 0x01, 0x02, 0x04, 0x08, 0x80
 LAST_YEAR = 2099  # what a meter time can say
+DATES = 512  # days that are kept as seconds: a profile has a few, and each of them many times
 EPOCH_S = calendar.timegm(METER_EPOCH.timetuple())
+_PARTS = Struct(">4sx3Bxhx").unpack  # date, hour, minute, second, deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,12 @@ def from_bytes(octets: bytes, where: str = "date-time") -> Clock:
     return Clock(octets, _time(octets, status), status)
 
 
+def times(column: Sequence[int | bytes]) -> tuple[MeterTime | None, ...]:
+    """The times in a column of date-times of 12 bytes; None where no whole time is in one."""
+    moments = (each for each in column if isinstance(each, bytes))
+    return tuple([_time(each, None if each[11] == ANY else each[11]) for each in moments])
+
+
 def to_bytes(time: MeterTime, with_deviation: bool = True) -> bytes:
     """The 12 bytes of `time`; without deviation its status is not specified either."""
     shown = time.calendar()
@@ -86,20 +97,28 @@ def utc_ms(time: MeterTime) -> int | None:
 
 
 def _time(octets: bytes, status: int | None) -> MeterTime | None:
-    year = int.from_bytes(octets[:2], "big")
-    month, day, _, hour, minute, second = octets[2:8]
-    deviation = int.from_bytes(octets[9:11], "big", signed=True)
-    precision = Precision.MINUTE if second == ANY else Precision.SECOND
+    date, hour, minute, second, deviation = _PARTS(octets)
+    precision = Precision.SECOND
+    if second == ANY:
+        second, precision = 0, Precision.MINUTE
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    midnight = _midnight(date)
+    if midnight is None or not (-MAX_DEVIATION <= deviation <= MAX_DEVIATION or deviation == NO_DEVIATION):
+        return None
+    summer = status is not None and status & SUMMER > 0
+    seconds = midnight + hour * 3600 + minute * 60 + second
+    return MeterTime(seconds, precision, summer, None if deviation == NO_DEVIATION else -deviation)
+
+
+@functools.lru_cache(DATES)
+def _midnight(date: bytes) -> int | None:
+    """Seconds of the meter's calendar to the beginning of a day (year 2, month, day); None where it is none."""
+    year = int.from_bytes(date[:2], "big")
     if not METER_EPOCH.year <= year <= LAST_YEAR:
         return None
-    if deviation != NO_DEVIATION and abs(deviation) > MAX_DEVIATION:
-        return None
     try:
-        date = datetime.date(year, month, day)
-        at = datetime.time(hour, minute, 0 if second == ANY else second)
+        day = datetime.date(year, date[2], date[3])
     except ValueError:  # FE and FD (last days of a month) are no days either
         return None
-    days = date.toordinal() - METER_EPOCH.toordinal()
-    seconds = days * 86_400 + at.hour * 3600 + at.minute * 60 + at.second
-    summer = status is not None and bool(status & SUMMER)
-    return MeterTime(seconds, precision, summer, None if deviation == NO_DEVIATION else -deviation)
+    return (day.toordinal() - METER_EPOCH.toordinal()) * 86_400

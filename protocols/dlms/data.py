@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from protocols.dlms.faults import CutShort, Malformed, NotSupported, TooMuch
 
@@ -66,10 +66,14 @@ OCTETS: dict[Tag, int] = {Tag.FLOAT32: 4, Tag.FLOAT64: 8, Tag.DATE_TIME: 12, Tag
 STRINGS = frozenset({Tag.OCTET_STRING, Tag.VISIBLE_STRING, Tag.UTF8_STRING})
 LISTS = frozenset({Tag.ARRAY, Tag.STRUCTURE})
 
-_LETTERS = {(1, False): ">B", (1, True): ">b", (2, False): ">H", (2, True): ">h"}
-_LETTERS |= {(4, False): ">I", (4, True): ">i", (8, False): ">Q", (8, True): ">q"}
-_NUMBERS = {int(tag): (tag, kind[0], Struct(_LETTERS[kind]).unpack_from) for tag, kind in NUMBERS.items()}
+# How `struct` calls a whole number of so many bytes, signed or not.
+LETTERS = {(1, False): "B", (1, True): "b", (2, False): "H", (2, True): "h"}
+LETTERS |= {(4, False): "I", (4, True): "i", (8, False): "Q", (8, True): "q"}
+_NUMBERS = {int(tag): (tag, kind[0], Struct(">" + LETTERS[kind]).unpack_from) for tag, kind in NUMBERS.items()}
 _OCTETS = {int(tag): (tag, width) for tag, width in OCTETS.items()}
+
+
+Content: TypeAlias = "int | bytes | tuple[Data, ...] | None"
 
 
 class Data(NamedTuple):
@@ -80,7 +84,7 @@ class Data(NamedTuple):
     """
 
     tag: Tag
-    content: int | bytes | tuple[Data, ...] | None
+    content: Content
     bits: int = 0
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from protocols import obis
@@ -107,6 +108,17 @@ class Meaning:
         if state is State.OK and not self.known:
             state = State.UNKNOWN
         return Value(self.key, self.unit if isinstance(number, Scaled | Float32) else "", number, state)
+
+    def values(self, tag: Tag, contents: Iterable[int | bytes]) -> Iterator[Value]:
+        """What a column of data of one type says, each as `value` has it."""
+        key, unit, exponent = self.key, self.unit, self.exponent
+        state = State.OK if self.known else State.UNKNOWN
+        plain = tag is not Tag.BCD and abs(exponent) <= MAX_EXPONENT
+        for each in contents:
+            if plain and isinstance(each, int) and each <= MAX_INTEGER:
+                yield Value(key, unit, Scaled(each, exponent), state)
+            else:
+                yield self.value(Data(tag, each))
 
 
 def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = None) -> Value:

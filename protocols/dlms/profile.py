@@ -7,16 +7,19 @@ previous value, marked so, and INVALID still where nothing stood before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import overload
 
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms.clock import Clock
-from protocols.dlms.data import SHOWN, Data, Tag
+from protocols.dlms.data import SHOWN, Content, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.get import Selection
 from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
+from protocols.dlms.table import Table
 from protocols.reading import MeterTime, Raw, Value
 
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
@@ -79,6 +82,58 @@ class Row:
         return None if self.time is None else clocks.utc_ms(self.time)
 
 
+class TableRows(Sequence[Row]):
+    """The rows of a buffer that is a table: times, status words and numbers by column, a row when it is asked for."""
+
+    def __init__(self, table: Table, meanings: tuple[tuple[Column, Meaning], ...]) -> None:
+        """Read the clocks.
+
+        Raises:
+            Malformed: what stands in a clock's column is no clock.
+        """
+        self._table, self._meanings = table, meanings
+        self._clocks = self._statuses = None  # the last column of each counts, as value by value
+        for (column, _), cells, first in zip(meanings, table.columns, table.row(0), strict=True):
+            if column.is_clock:
+                clocks.from_data(first, "profile row")  # all of them have its tag and its length
+                self._clocks = cells
+            elif column.is_status:
+                self._statuses = cells
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Row, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Row | tuple[Row, ...]:
+        if isinstance(at, slice):
+            return tuple(self[each] for each in range(*at.indices(len(self))))
+        return _row(self._table.row(at), self._meanings, None, 0)  # no null, so nothing of the row before
+
+    def __iter__(self) -> Iterator[Row]:
+        columns = zip(self._meanings, self._table.tags, self._table.columns, strict=True)
+        values = [meaning.values(tag, cells) for (column, meaning), tag, cells in columns if not _is_apart(column)]
+        shown = zip(*values, strict=True) if values else repeat(())
+        for octets, status, each in zip(self._clocks or repeat(None), self._statuses or repeat(None), shown):  # noqa: B905
+            clock = clocks.from_bytes(octets, "profile row") if isinstance(octets, bytes) else None
+            time, invalid = (None, False) if clock is None else (clock.time, clock.invalid)
+            yield Row(clock, time, False, invalid, _status(status), each)
+
+    def times(self) -> Sequence[MeterTime | None]:
+        """The time of each row, as the meter shows it."""
+        return (None,) * len(self) if self._clocks is None else clocks.times(self._clocks)
+
+    def numbers(self) -> Iterator[tuple[Attribute, int, tuple[int | bytes, ...]]]:
+        """Of each column that is neither clock nor status: the attribute, the power of ten, and what stands in it."""
+        for (column, meaning), cells in zip(self._meanings, self._table.columns, strict=True):
+            if not _is_apart(column):
+                yield column.attribute, meaning.exponent, cells
+
+
 def buffer_of(name: bytes) -> Attribute:
     """The buffer of the profile with this logical name."""
     return Attribute(PROFILE, name, BUFFER)
@@ -116,12 +171,12 @@ def entries(first: int, last: int = ALL, first_column: int = 1, last_column: int
 
 
 def rows(
-    data: Data,
+    buffer: Data | Table,
     captured: tuple[Column, ...],
     scalers: Mapping[Attribute, ScalerUnit],
     period_s: int,
     compressed: bool = False,
-) -> tuple[Row, ...]:
+) -> Sequence[Row]:
     """The rows of a buffer (attribute 2) with `captured` columns; `scalers` by the attribute whose value they scale.
 
     `compressed` says that this meter writes null-data for what is as in the row before.
@@ -131,16 +186,23 @@ def rows(
         Malformed: not of this form.
     """
     meanings = tuple((each, Meaning.of(each.attribute, scalers.get(each.attribute))) for each in captured)
+    if isinstance(buffer, Table):
+        _check_columns(len(buffer.tags), captured, 1)
+        return TableRows(buffer, meanings)
     found: list[Row] = []
     previous: Row | None = None
-    for each in axdr.members_of(data, "profile buffer"):
+    for each in axdr.members_of(buffer, "profile buffer"):
         cells = axdr.members_of(each, "profile row")
-        if len(cells) != len(captured):
-            raise ColumnsDiffer(f"{len(captured)} columns", str(len(cells)), f"row {len(found) + 1}")
+        _check_columns(len(cells), captured, len(found) + 1)
         previous = _row(cells, meanings, previous, period_s)
         previous = _undone(previous, found[-1] if compressed and found else None, cells, captured)
         found.append(previous)
     return tuple(found)
+
+
+def _check_columns(count: int, captured: tuple[Column, ...], row: int) -> None:
+    if count != len(captured):
+        raise ColumnsDiffer(f"{len(captured)} columns", str(count), f"row {row}")
 
 
 def _column(data: Data) -> Column:
@@ -168,7 +230,7 @@ def _row(
             clock = clocks.from_data(cell, "profile row")
             time, invalid = clock.time, clock.invalid
         elif column.is_status:
-            status = _status(cell)
+            status = _status(cell.content)
         else:
             values.append(meaning.value(cell))
     return Row(clock, time, repeated, invalid, status, tuple(values))
@@ -198,10 +260,10 @@ def _next(previous: Row | None, period_s: int) -> MeterTime | None:
     return replace(previous.time, seconds=previous.time.seconds + period_s)
 
 
-def _status(cell: Data) -> int | None:
+def _status(content: Content) -> int | None:
     """The status word: a number, or the bits of a bit-string or octet-string with the first bit highest."""
-    if isinstance(cell.content, int):
-        return cell.content
-    if isinstance(cell.content, bytes) and 0 < len(cell.content) <= 8:
-        return int.from_bytes(cell.content, "big")
+    if isinstance(content, int):
+        return content
+    if isinstance(content, bytes) and 0 < len(content) <= 8:
+        return int.from_bytes(content, "big")
     return None

@@ -38,7 +38,7 @@ from protocols.dlms.get import (
 from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
-from protocols.dlms.link import MAX_SIZE, Parameters, Station
+from protocols.dlms.link import MAX_SIZE, Act, Parameters, Station
 from protocols.dlms.objects import Attribute
 from protocols.dlms.services import BlockSender, SetService, Settable
 from protocols.dlms.wrapper import Message, MessageReader
@@ -236,9 +236,10 @@ class HdlcServer:
         physical: int | None = None,
         size: int = MAX_SIZE,
         address_bytes: int | None = None,
+        window: int = 1,
     ) -> None:
-        """`size` is how many bytes of information one frame may carry, either way."""
-        self._server, self._size = server, size
+        """`size` is how many bytes of information one frame may carry, either way; `window` how many may follow."""
+        self._server, self._size, self._window = server, size, window
         self._own = hdlc.server_address(address, physical, address_bytes)
         self._reader = FrameReader()
         self._peer = b""
@@ -284,9 +285,11 @@ class HdlcServer:
 
     def _connect(self, frame: Frame) -> bytes:
         theirs = Parameters.from_bytes(frame.information)
-        ours = Parameters(min(self._size, theirs.receive), min(self._size, theirs.transmit))
+        sizes = (min(self._size, each) for each in (theirs.receive, theirs.transmit))
+        windows = (min(self._window, each) for each in (theirs.window_receive, theirs.window_transmit))
+        ours = Parameters(*sizes, *windows)
         self._peer = frame.source
-        self._station = Station(self._own, self._peer, ours.transmit)
+        self._station = Station(self._own, self._peer, ours.transmit, ours.window_transmit, ours.window_receive)
         self._server.disconnected()
         return self._unnumbered(self._peer, hdlc.UA, ours.to_bytes())
 
@@ -300,11 +303,16 @@ class HdlcServer:
             return station.ready(frame)
         if frame.control & 1:
             return self._unnumbered(self._peer, hdlc.FRMR)
-        if station.is_repetition(frame):
-            return station.again()
-        reply, whole = station.information(frame)
-        if whole is None:
-            return reply
+        act = station.act(frame)
+        if act in {Act.TAKE, Act.TAKE_AND_ANSWER}:
+            whole = station.take(frame)
+            if whole is not None:
+                return self._asked(station, whole)
+        if act in {Act.TAKE_AND_ANSWER, Act.ASK}:
+            return station.receive_ready()
+        return station.again() if act is Act.REPEAT else b""
+
+    def _asked(self, station: Station, whole: bytes) -> bytes:
         if whole[: len(LLC_COMMAND)] != LLC_COMMAND:
             return b""
         # A client's address is one byte: its number in the upper seven bits.

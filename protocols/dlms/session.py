@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
+from protocols.dlms import table
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.action import Acted, ActionNormal, ActionRefused
 from protocols.dlms.apdu import (
@@ -31,7 +32,7 @@ from protocols.dlms.apdu import (
 )
 from protocols.dlms.association import AssociationResponse
 from protocols.dlms.breaches import CountersSpent
-from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Reply, Unlinked, carrier
+from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Part, Reply, Unlinked, carrier
 from protocols.dlms.counters import Block as CounterBlock
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
@@ -64,6 +65,7 @@ from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.objects import Attribute
 from protocols.dlms.set import BlockTaken, Set
 from protocols.dlms.states import ANSWERS, STEPS, Event, State
+from protocols.dlms.table import Table
 from protocols.errors import MeterError
 
 TIMEOUT_MS = 5_000  # for one answer, repetitions included
@@ -94,14 +96,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was begun is done; of a `get`: the data, and the APDUs of the answer as received, one after the other.
+    """What was begun is done; of a `get`: its value, and the APDUs of the answer as received, one after the other.
 
     Of a `get_list`: the results in the order of the question, each the data or the number that refuses them.
     """
 
-    data: Data | None = None
+    value: Data | Table | None = None
     octets: bytes = b""
     results: tuple[Result, ...] = ()
+
+    @property
+    def data(self) -> Data | None:
+        """The value as data."""
+        return self.value.data() if isinstance(self.value, Table) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +140,9 @@ class Session:
     """One association with one meter: begin with `associate`, `get` or `release`, then take `next()` and do it.
 
     Report with `received`, `timed_out` or `closed` until `next()` is `Done` or `Failed`; then begin the next thing.
-    `foreign` and `retries` count what happened on the way. A ciphered association takes its invocation counters from
-    `counters`; where none is left what is begun raises CountersSpent.
+    `foreign` and `retries` count what happened on the way; `parts` the frames of an answer behind which the next one
+    follows without being asked for: the timeout counts from each of them. A ciphered association takes its invocation
+    counters from `counters`; where none is left what is begun raises CountersSpent.
     """
 
     def __init__(
@@ -145,7 +153,7 @@ class Session:
         counters: Counters | None = None,
         random: Random = secrets.token_bytes,
     ) -> None:
-        self.foreign = self.retries = 0
+        self.foreign = self.retries = self.parts = 0
         self._entry = Entry(access, counters or CounterBlock(), random)
         self._carrier = self._entry.carried(carrier(framing, access))
         self._timeout_ms = max(1, timeout_ms // self._carrier.tries)
@@ -287,6 +295,9 @@ class Session:
                     self._judge(octets)
                 case Reply(octets):
                     self._go_on(octets)
+                case Part():
+                    self.parts += 1
+                    self._left, self._strangers = self._carrier.tries - 1, 0
                 case Foreign(error):
                     self._discard(error)
                 case Lost(error):
@@ -420,7 +431,7 @@ class Session:
         if block.last and question.wanted:
             self._take_list(results_from_bytes(bytes(question.encoded)), bytes(question.received))
         elif block.last:
-            self._finish(Event.ANSWERED, Done(axdr.from_bytes(bytes(question.encoded)), bytes(question.received)))
+            self._finish(Event.ANSWERED, Done(table.value(bytes(question.encoded)), bytes(question.received)))
         elif question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
             raise TooMuch(f"at most {MAX_BLOCKS} blocks, {MAX_BYTES} bytes, none empty", "more", self._where())
         else:

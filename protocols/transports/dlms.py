@@ -20,6 +20,7 @@ from protocols.dlms.get import MAX_LIST, Refused, Selection
 from protocols.dlms.initiate import Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
+from protocols.dlms.table import Table
 from protocols.dlms.timing import Timing
 from protocols.errors import LinkError, MeterError
 from protocols.transports.exchange import Clock, ClosableLine, Line
@@ -36,11 +37,16 @@ class Got:
     and its (last) answer, `round_trip_ms` the time between them.
     """
 
-    data: Data
+    value: Data | Table
     octets: bytes
     at_ms: int
     mono_ms: int
     round_trip_ms: int
+
+    @property
+    def data(self) -> Data:
+        """The value as data."""
+        return self.value.data() if isinstance(self.value, Table) else self.value
 
 
 class Association:
@@ -112,8 +118,8 @@ class Association:
         done = await _run(self._session, self._line, self._clock, self._timing)
         round_trip = self._clock.mono_ms() - asked_mono_ms
         middle = round_trip // 2
-        data = NULL if done.data is None else done.data
-        return Got(data, done.octets, asked_utc_ms + middle, asked_mono_ms + middle, round_trip)
+        value = NULL if done.value is None else done.value
+        return Got(value, done.octets, asked_utc_ms + middle, asked_mono_ms + middle, round_trip)
 
 
 @asynccontextmanager
@@ -179,8 +185,10 @@ async def _release(session: Session, line: Line, clock: Clock, timing: Timing | 
 
 async def _run(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> Done:
     """Do what the session says until it is done with what was begun."""
-    deadline_ms = clock.mono_ms()
+    deadline_ms, allowed_ms, parts = clock.mono_ms(), 0, session.parts
     while True:
+        if session.parts != parts:  # more of the answer follows: it has as long as its first frame had
+            deadline_ms, parts = clock.mono_ms() + allowed_ms, session.parts
         step = session.next()
         match step:
             case Send():

@@ -19,6 +19,7 @@ from protocols.dlms.access import Access
 from protocols.dlms.opening import Identification
 from protocols.dlms.server import HdlcServer, Server
 from simulators.curve import QUARTER_MS
+from simulators.dlms.faults import Faults
 from simulators.dlms.line_faults import FALSE_START, LineFaults, spoil
 from simulators.dlms.meter import Meter
 from simulators.dlms.optical import OpticalPort
@@ -60,7 +61,7 @@ class LineMeter:
         self.meter, self._baud, self._optical = meter, baud, optical
         self._pauses = 0
         plate = meter.plate
-        self._server = Server(meter, (plate.access,), plate.max_pdu)
+        self._server = Server(meter, (plate.access,), plate.max_pdu, settable=meter)
         self._half = self._connected()
         self._stuck = half_open
         self._closing = False  # its last answer is on its way
@@ -122,7 +123,8 @@ class LineMeter:
     def _connected(self) -> HdlcServer:
         plate = self.meter.plate
         access = plate.access
-        return HdlcServer(self._server, access.server, access.physical, plate.frame_size, access.address_bytes)
+        sizes = plate.frame_size, access.address_bytes, plate.window
+        return HdlcServer(self._server, access.server, access.physical, *sizes)
 
 
 class DlmsLine:
@@ -148,6 +150,7 @@ class DlmsLine:
             OSError: it cannot be made.
         """
         self.faults = faults or LineFaults()
+        self.turned: Faults | None = None  # changes answers by their turn, where that is wanted
         self.frozen = False
         self.counted = self.spoilt = 0
         self._dice = random.Random(seed)
@@ -190,7 +193,9 @@ class DlmsLine:
 
     async def _say(self, meter: LineMeter, answer: bytes) -> None:
         self.counted += 1
-        kind = self.faults.draw(self._dice)
+        if self.turned is not None and answer[0] == hdlc.FLAG:
+            answer = self.turned.answers(answer)
+        kind = self.faults.draw(self._dice) if answer else None
         self.spoilt += kind is not None
         if kind == "stutter":
             self.pty.write(FALSE_START)

@@ -164,7 +164,7 @@ def _half(plate: Plate, server: Server) -> WrapperServer | HdlcServer:
     access = plate.access
     if plate.framing is Framing.WRAPPER:
         return WrapperServer(server, access.server)
-    return HdlcServer(server, access.server, access.physical, plate.frame_size)
+    return HdlcServer(server, access.server, access.physical, plate.frame_size, window=plate.window)
 
 
 async def _heard(reader: asyncio.StreamReader) -> bytes | None:

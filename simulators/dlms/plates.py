@@ -65,6 +65,7 @@ class Plate:
     registers: tuple[Register, ...]
     max_pdu: int  # bytes of an APDU
     frame_size: int = 0  # bytes of information of an HDLC frame
+    window: int = 1  # HDLC frames that it takes and sends before the other side has to say something
     title: bytes = b""
     secured: tuple[Access, ...] = ()
     block_size: int = 0  # octets of a general block; 0: long answers come in the data blocks of GET

@@ -127,7 +127,7 @@ def test_a_time_comes_back_from_its_bytes() -> None:
 def rows_of(*cells: tuple[Data, ...], compressed: bool = False) -> tuple[profile.Row, ...]:
     captured = (Column(CLOCK_TIME), Column(STATUS), Column(ENERGY))
     buffer = data.array(*(data.structure(*each) for each in cells))
-    return profile.rows(buffer, captured, {ENERGY: WH}, 900, compressed)
+    return tuple(profile.rows(buffer, captured, {ENERGY: WH}, 900, compressed))
 
 
 ZERO = Data(Tag.UNSIGNED, 0)

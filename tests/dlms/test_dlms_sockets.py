@@ -82,7 +82,7 @@ async def read_rows(
     selection = None if first is None or last is None else profile.between(first, last)
     got = await association.get(BUFFER, selection)
     assert len(got.octets) > 0
-    return profile.rows(got.data, captured, scalers, period)
+    return tuple(profile.rows(got.value, captured, scalers, period))
 
 
 def row_shown(row: Row) -> tuple[str, dict[str, dict[str, int | str]]]:

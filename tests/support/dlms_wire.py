@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Auth, Framing
@@ -55,9 +56,13 @@ class Shelf:
         return AccessResult.SUCCESS
 
 
-def half_of(server: Server, framing: Framing) -> WrapperServer | HdlcServer:
+def half_of(server: Server, framing: Framing, window: int = 1) -> WrapperServer | HdlcServer:
     """The server behind a framing; of HDLC in small frames."""
-    return WrapperServer(server, 1) if framing is Framing.WRAPPER else HdlcServer(server, 1, size=FRAME_SIZE)
+    return (
+        WrapperServer(server, 1)
+        if framing is Framing.WRAPPER
+        else HdlcServer(server, 1, None, FRAME_SIZE, None, window)
+    )
 
 
 class Conversation:
@@ -116,12 +121,17 @@ class Wire(Conversation):
         down: Change = unchanged,
         up: Change = unchanged,
         offered: Conformance = OURS & ~Conformance.GENERAL_BLOCK_TRANSFER,
+        *,
+        window: int = 1,
+        max_pdu: int = MAX_PDU,
     ) -> None:
+        """`window` is how many frames both sides take."""
         self.shelf = Shelf()
         sender = BlockSender(BLOCK_SIZE, 2, framing is Framing.WRAPPER)
         blocks = sender if offered & Conformance.GENERAL_BLOCK_TRANSFER else None
-        server = Server(self.shelf, (ACCESS,), MAX_PDU, settable=self.shelf, offered=offered, sender=blocks)
-        super().__init__(Session(ACCESS, framing), half_of(server, framing), down, up)
+        server = Server(self.shelf, (ACCESS,), max_pdu, settable=self.shelf, offered=offered, sender=blocks)
+        session = Session(replace(ACCESS, window=window), framing)
+        super().__init__(session, half_of(server, framing, window), down, up)
 
     def get_list(self, *attributes: Attribute) -> Done | Failed:
         """Several."""

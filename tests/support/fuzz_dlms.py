@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
 from fuzz_meters import (
     ACCESS,
     CLIENT_SIDE,
+    COLUMNS,
     DATA,
     ENERGY,
     HDLC_REPLIES,
@@ -25,7 +27,7 @@ from fuzz_meters import (
 )
 from fuzzing import Target, Work
 
-from protocols.dlms import association, blocks, data, get, initiate, layout, listing, notification
+from protocols.dlms import association, blocks, data, get, initiate, layout, listing, notification, profile, table
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
 from protocols.dlms.apdu import answer_from_bytes
@@ -36,6 +38,7 @@ from protocols.dlms.objects import Attribute
 from protocols.dlms.server import Server, WrapperServer
 from protocols.dlms.services import BlockSender
 from protocols.dlms.session import Session
+from protocols.dlms.table import Table
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
 
@@ -82,6 +85,22 @@ def dlms_listing(octets: bytes) -> None:
     found = listing.objects(data.from_bytes(octets))
     with suppress(OverflowError):  # a number that fits no unsigned: it came in another type
         assert listing.objects(data.array(*(each.to_data() for each in found))) == found
+
+
+def dlms_table(octets: bytes) -> None:
+    """By columns and value by value: the same data, or both refuse; the same rows where it has columns."""
+    found = table.value(octets)
+    whole = data.from_bytes(octets)
+    assert (found.data() if isinstance(found, Table) else found) == whole
+    try:
+        rows = profile.rows(found, COLUMNS, {}, 900)
+    except MeterError:
+        with pytest.raises(MeterError):
+            profile.rows(whole, COLUMNS, {}, 900)
+        return
+    assert tuple(rows) == profile.rows(whole, COLUMNS, {}, 900)
+    if isinstance(rows, profile.TableRows):
+        assert list(rows.times()) == [row.time for row in rows]
 
 
 def dlms_blocks(octets: bytes) -> None:
@@ -182,6 +201,11 @@ TAKEN = [setting.BlockTaken(2, n).to_bytes() for n in range(1, len(SETTING))]
 TWO = get.GotList(1, (NUMBERS[0], TIMES[0])).to_bytes()
 SMALL_AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 64)).to_bytes()
 
+UNIFORM = tuple(
+    data.to_bytes(data.array(*(data.structure(time, data.Data(data.Tag.UNSIGNED, 8), NUMBERS[0]) for time in times)))
+    for times in (TIMES, TIMES * 4)
+)
+
 TARGETS = (
     Target(
         "dlms-services-answer",
@@ -261,6 +285,7 @@ TARGETS = (
         work=Work(20_000, 800),
         errors=MeterError,
     ),
+    Target("dlms-table", (*UNIFORM, *DATA), dlms_table, work=Work(20_000, 400)),
     Target("dlms-listing", (data.to_bytes(data.array(*(each.to_data() for each in LISTED))),), dlms_listing),
     Target(
         "dlms-blocks",

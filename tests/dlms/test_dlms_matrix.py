@@ -1,0 +1,206 @@
+"""Every service over each of the four ways to a meter under each fault, by seed: a right value or a named error.
+
+What goes wrong is done to answers by the simulators, which know nothing of the client. The truth is a visit without
+faults at the same instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlms_lines import served
+
+from protocols.dlms import data as axdr
+from protocols.dlms import profile
+from protocols.dlms.access import Framing
+from protocols.dlms.data import Data
+from protocols.dlms.get import Selection
+from protocols.dlms.objects import CLOCK_TIME, Attribute
+from protocols.dlms.opening import Identification, Opening
+from protocols.dlms.profile import buffer_of, columns, entries
+from protocols.dlms.timing import Timing
+from protocols.errors import LinkError, MeterError
+from protocols.transports.dlms import Association, associated, associated_on
+from protocols.transports.exchange import Clock
+from protocols.transports.optical import opened_in_mode_e
+from protocols.transports.serial import SerialLine
+from simulators.dlms.faults import Fault, Faults
+from simulators.dlms.line import DlmsLine, line_plates
+from simulators.dlms.line_faults import ECHO, HALF_OPEN, KINDS
+from simulators.dlms.meter import LOAD_PROFILE, OWNER_ID
+from simulators.dlms.meters import DlmsMeters, Outlet
+from simulators.dlms.plates import Plate
+from simulators.record import Record
+
+WRAPPER, HDLC, LINE, OPTICAL = "wrapper", "hdlc over tcp", "rs-485", "optical head"
+WAYS = (WRAPPER, HDLC, LINE, OPTICAL)
+IDENT = Identification("LGZ", "5", "\\2", "ZMD3104407.B32")
+BUFFER = buffer_of(LOAD_PROFILE)
+CAPTURED = Attribute(7, LOAD_PROFILE, profile.CAPTURE_OBJECTS)
+HISTORY = 12  # rows
+SEED = 5  # of the line's meters and of its faults
+TIMEOUT_S = 0.3  # for one answer over TCP
+TIMING = Timing(answer_ms=120, slack_ms=30)
+LATE_S = 0.3  # beyond the time for an answer
+HARMLESS = {Fault.TWICE, Fault.FOREIGN}  # nothing is missing and nothing is damaged
+
+
+def small(plate: Plate) -> Plate:
+    """Answers in several blocks, blocks in several frames, frames in windows."""
+    return replace(plate, max_pdu=128, frame_size=48, window=3)
+
+
+@dataclass
+class Seen:
+    """What a visit found, as far as it came, and what ended it."""
+
+    found: dict[str, Data] = field(default_factory=dict)
+    error: MeterError | LinkError | None = None
+
+
+@dataclass
+class Way:
+    """A meter behind one of the ways, and where its answers are changed."""
+
+    meter: Outlet | DlmsLine
+    plate: Plate
+    opened: Any  # a new association
+
+    def turn(self, faults: Faults) -> None:
+        """From now on answers are changed by their turn."""
+        if isinstance(self.meter, Outlet):
+            self.meter.faults = faults
+        else:
+            self.meter.turned = faults
+
+    async def visit(self) -> Seen:
+        """GET, GET with list, with range and entries, in blocks; SET, and what was set."""
+        seen = Seen()
+        registers = [each.attribute for each in self.plate.registers]
+        scalers = [each.scaler for each in registers if each.scaler is not None]
+        try:
+            async with self.opened() as meter:
+                for at, got in enumerate(await meter.get_many([*scalers, *registers, CLOCK_TIME])):
+                    seen.found[f"register {at}"] = got.data
+                await _rows(meter, seen)
+                await meter.set(OWNER_ID, axdr.octet_string(b"owner 1"))
+                seen.found["owner"] = (await meter.get(OWNER_ID)).data
+        except (MeterError, LinkError) as error:
+            seen.error = error
+        return seen
+
+
+async def _rows(meter: Association, seen: Seen) -> None:
+    captured = (await meter.get(CAPTURED)).data
+    seen.found["columns"] = captured
+    chosen: dict[str, Selection | None] = {"whole": None, "entries": entries(3, 8)}
+    for name, selection in chosen.items():
+        got = await meter.get(BUFFER, selection)
+        seen.found[name] = got.data
+        assert len(profile.rows(got.value, columns(captured), {}, 900)) == {"whole": HISTORY, "entries": 6}[name]
+
+
+@asynccontextmanager
+async def way_to(kind: str, folder: Path, clock: Clock, faults: str = "") -> AsyncIterator[Way]:
+    """The meter behind `kind`; on a line with faults of a line."""
+    async with AsyncExitStack() as stack:
+        if kind in {WRAPPER, HDLC}:
+            framing = Framing.WRAPPER if kind == WRAPPER else Framing.HDLC
+            record = Record(folder / "tcp.jsonl")
+            stack.callback(record.close)
+            pair = DlmsMeters(record, clock.utc_ms, 7, password=b"pw-7519-meter", history_rows=HISTORY, changed=small)
+            await pair.start()
+            stack.push_async_callback(pair.stop)
+            outlet = pair.outlet(framing)
+            plate = outlet.meter.plate
+
+            def over_tcp() -> Any:
+                return associated("127.0.0.1", outlet.port, framing, plate.access, clock, TIMEOUT_S)
+
+            yield Way(outlet, plate, over_tcp)
+            return
+        (plate,) = map(small, line_plates(1))
+        more = {"optical": IDENT} if kind == OPTICAL else {}
+        lines = served(folder, [plate], clock.utc_ms, faults, seed=SEED, history_rows=HISTORY, late_s=LATE_S, **more)
+        line = await stack.enter_async_context(lines)
+        port = SerialLine.open(str(line.pty.link), 9_600, "8N1")
+        stack.callback(port.close)
+
+        @asynccontextmanager
+        async def on_the_line() -> AsyncIterator[Association]:
+            if kind == OPTICAL:
+                await opened_in_mode_e(port, Opening())
+            async with associated_on(port, plate.access, clock, TIMING) as association:
+                yield association
+
+        yield Way(line, plate, on_the_line)
+
+
+def judge(seen: Seen, right: Seen, what: object) -> None:
+    """Nothing wrong was read, and what is missing has a name."""
+    for name, found in seen.found.items():
+        assert found == right.found[name], (what, name)
+    assert set(seen.found) == set(right.found) or seen.error is not None, what
+    assert seen.error is None or seen.error.code.startswith("PLB-"), what
+
+
+@pytest.mark.parametrize("kind", WAYS)
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
+async def test_every_service_on_every_way_under_every_fault(
+    tmp_path: Path, clock: Clock, kind: str, fault: Fault
+) -> None:
+    """One answer of four, by seed; what is there twice or is another meter's costs nothing at all."""
+    if fault is Fault.DAMAGED and kind == WRAPPER:
+        pytest.skip("TCP has the check sum: the wrapper has none")
+    async with way_to(kind, tmp_path, clock) as way:
+        right = await way.visit()
+        assert right.error is None
+        for seed in (1, 2):
+            faults = Faults((fault,), seed, every=4)
+            way.turn(faults)
+            seen = await way.visit()
+            judge(seen, right, (kind, fault, seed, faults.done))
+            assert faults.done
+            assert seen.error is None or fault not in HARMLESS
+
+
+@pytest.mark.parametrize("kind", [LINE, OPTICAL])
+@pytest.mark.parametrize("fault", [*(f"{each}=0.15" for each in KINDS), ECHO, HALF_OPEN])
+async def test_every_service_on_a_line_under_every_fault_of_a_line(
+    tmp_path: Path, clock: Clock, kind: str, fault: str
+) -> None:
+    """Noise, late, garbled, cut, silent, twice, behind a false start, with an echo, a link that was left open."""
+    (tmp_path / "right").mkdir()
+    async with way_to(kind, tmp_path / "right", clock) as way:
+        right = await way.visit()
+        assert right.error is None
+    async with way_to(kind, tmp_path, clock, fault) as way:
+        assert isinstance(way.meter, DlmsLine)
+        for _ in range(2):
+            judge(await way.visit(), right, (kind, fault))
+        assert way.meter.spoilt or fault in {ECHO, HALF_OPEN}
+
+
+@pytest.mark.parametrize("kind", [WRAPPER, HDLC, LINE])
+@pytest.mark.parametrize("fault", [Fault.TWICE, Fault.DELAYED, Fault.FOREIGN], ids=lambda fault: fault.name.lower())
+async def test_each_answer_in_turn_that_is_not_ours_never_becomes_a_value(
+    tmp_path: Path, clock: Clock, kind: str, fault: Fault
+) -> None:
+    """Each one twice; each one so late that it arrives for the next question; before each one another meter's."""
+    async with way_to(kind, tmp_path, clock) as way:
+        plain = Faults(())
+        way.turn(plain)
+        right = await way.visit()
+        assert right.error is None
+        for turn in range(plain.turns):
+            faults = Faults((fault,), 3, turn)
+            way.turn(faults)
+            seen = await way.visit()
+            judge(seen, right, (kind, fault, turn))
+            assert faults.done == [(turn, fault)]
+            assert seen.error is None or (kind, fault) == (WRAPPER, Fault.DELAYED)
