@@ -55,3 +55,4 @@ class Access:
     security: Security | None = None
     challenge_bytes: int = CHALLENGE
     address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it
+    acts: bool = False  # the meter is to do something: ACTION is proposed without high-level authentication, too
