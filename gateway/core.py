@@ -19,6 +19,7 @@ SEALING_FILES = (
     "core.py",
     "dlms.py",
     "dlms_access.py",
+    "dlms_clock.py",
     "dlms_entrance.py",
     "dlms_further.py",
     "dlms_rows.py",

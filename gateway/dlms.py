@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
+from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
 from gateway.dlms_further import Further, further_of, hand_on, is_compressed, next_rows
 from gateway.dlms_lines import OpenLine
@@ -62,6 +63,7 @@ class _Meter:
     lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
     told: bool = False  # ... and was raised already: it holds up no further rows
+    keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
     compressed: bool = False
 
@@ -88,6 +90,7 @@ class DlmsReader:
         open_line: connects, or raises LinkError.
         counters: what ciphered meters are asked with.
         open_serial: opens the line of a bus that is one, or raises LinkError.
+        note: takes events of the meters' clocks; without it no clock is watched or adjusted.
     """
 
     def __init__(
@@ -99,10 +102,13 @@ class DlmsReader:
         counters: CounterStore | None = None,
         *,
         open_serial: OpenLine | None = None,
+        note: Note | None = None,
     ) -> None:
         self._positions, self._clock = positions, clock
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
+        for meter in self._meters.values() if note is not None else ():
+            meter.keeper = ClockKeeper(meter.device, clock, note)
 
     async def read(self, due: Due) -> list[Reading]:
         """The registers of a device and its clock, in one reading.
@@ -123,6 +129,8 @@ class DlmsReader:
             scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
             values.append(objects.value(attribute, shown[attribute].data, scaler))
         values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
+        if meter.keeper is not None and values[-1].state is State.OK:
+            meter.keeper.saw(found[-1])
         meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
         time = meter.clock if values[-1].state is State.OK else None
         made, name = self._exchange(found), meter.device.name
@@ -213,6 +221,24 @@ class DlmsReader:
             meter.searched = now if fresh else meter.searched
             return _none(meter)
         return self._handed_on(meter, identity, timed, self._exchange([got]), columns)
+
+    async def tend(self) -> bool:
+        """Adjust a clock that is to be adjusted and may be just now; whether one was looked at.
+
+        Raises:
+            LinkError: nobody answers at this address.
+        """
+        for meter in self._meters.values():
+            if meter.keeper is None or not meter.keeper.wants(meter.period_s):
+                continue
+            try:
+                async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
+                    await _identity(association, meter.device)
+                    await meter.keeper.adjust(association, meter.period_s)
+            except MeterError as error:
+                meter.keeper.failed(error)
+            return True
+        return False
 
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""

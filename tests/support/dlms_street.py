@@ -69,7 +69,7 @@ class Street:
         """A reader with nothing remembered but the positions."""
         url = f"tcp+hdlc://127.0.0.1:{self.meters.hdlc_port}"
         bus = DlmsBus(protocol="dlms", name="street", url=url, device=(device,))
-        return DlmsReader(bus, self.positions, self.clock)
+        return DlmsReader(bus, self.positions, self.clock, note=self.events.append)
 
     def due(self, device: DlmsDevice) -> Due:
         """The slot that is open now."""
