@@ -189,7 +189,7 @@ async def test_a_clock_that_cannot_be_shifted_is_set(tmp_path: Path) -> None:
 
 async def test_a_clock_is_moved_in_the_middle_of_an_interval_only(tmp_path: Path) -> None:
     """The visit is twenty seconds after a quarter by our clock, and ten before it by the meter's: it is waited for."""
-    street = Street(tmp_path, "step=-30@60", history_rows=2)
+    street = Street(tmp_path, "step=-30@600", history_rows=2)
     await street.start()
     life = Life(street, model="idis", adjust_clock=True, logs=[], further_profiles=[])
     await life.pass_ms(2 * QUARTER_MS)
