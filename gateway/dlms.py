@@ -41,7 +41,7 @@ from protocols.transports.dlms import Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
-DAY_S = 86_400
+DAY_S, HOUR_S = 86_400, 3_600
 QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # What is wrong with one profile alone: others are read all the same.
@@ -107,8 +107,9 @@ class DlmsReader:
         self._positions, self._clock = positions, clock
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
-        for meter in self._meters.values() if note is not None else ():
-            meter.keeper = ClockKeeper(meter.device, clock, note)
+        if note is not None:
+            for meter in self._meters.values():
+                meter.keeper = ClockKeeper(meter.device, clock, note)
 
     async def read(self, due: Due) -> list[Reading]:
         """The registers of a device and its clock, in one reading.
@@ -280,18 +281,38 @@ def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:
 def _start(meter: _Meter, last: MeterTime | None, now: MeterTime) -> MeterTime:
     """From when on rows are asked for: the last row, or the beginning of the history that is wanted.
 
-    A clock that was set back captures rows with times that were there before: they are asked for from then on.
+    A clock that was set back captures rows with times that were there before: they are asked for from then on. A clock
+    without offset from UTC is set back every autumn, and rows are sought by what it shows.
     """
     begin = meter.searched or last or later(now, -meter.device.history_days * DAY_S)
+    if last is not None and last.deviation_min is None:
+        return later(min(begin, now, key=instant), -HOUR_S)
     return begin if instant(begin) <= instant(now) else later(now, -meter.period_s)
 
 
 def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> list[Row]:
-    """The rows behind the last one that was handed on; that one is among them when it is not what it was."""
-    if not found or last is None or found[0].time != last:
+    """The rows behind the last one that was handed on; that one is among them when it is not what it was.
+
+    Where nothing is known of what it was, and the meter leaves out what is as before, it cannot be compared: it was
+    sealed as what stood below another row.
+    """
+    place = _place(found, last)
+    if place is None:
         return list(found)
-    same = newest is not None and newest.time == last and newest.values == found[0].values
-    return list(found[1:]) if same or len(found) == 1 else list(found)
+    known = newest is not None and newest.time == last
+    same = known and newest is not None and newest.values == found[place].values
+    filled = any(row.repeated or any(row.nulls) for row in found)
+    alone = place == len(found) - 1
+    return list(found[place + 1 :]) if same or alone or (filled and not known) else list(found[place:])
+
+
+def _place(found: Sequence[Row], last: MeterTime | None) -> int | None:
+    """Where the last row is: in front, or, of a clock without offset from UTC, behind the hour that may come twice."""
+    if last is None or not found:
+        return None
+    if last.deviation_min is not None:
+        return 0 if found[0].time == last else None
+    return next((place for place, row in enumerate(found) if row.time == last), None)
 
 
 def _timed(meter: _Meter, fresh: list[Row]) -> list[Row]:

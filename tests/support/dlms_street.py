@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway_parts import Time
+from gateway_parts import NOW_MS, Time
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
@@ -27,8 +27,8 @@ QUARTER_MS = 900_000
 class Street:
     """The meter with some habits, `history_rows` of load profile in its memory."""
 
-    def __init__(self, folder: Path, habits: str = "", history_rows: int = 200) -> None:
-        self.time, self.positions = Time(), Positions({})
+    def __init__(self, folder: Path, habits: str = "", history_rows: int = 200, now_ms: int = NOW_MS) -> None:
+        self.time, self.positions = Time(now_ms), Positions({})
         self.path = folder / "record.jsonl"
         self.password = folder / "password"
         self.password.write_bytes(PASSWORD)
