@@ -154,7 +154,7 @@ def _inside(data: Data, found: Profile, first: MeterTime, last: MeterTime) -> tu
 
 
 def _rows(data: Data, found: Profile) -> tuple[Row, ...]:
-    return profile.rows(data, found.columns, found.scalers, found.period_s)
+    return tuple(profile.rows(data, found.columns, found.scalers, found.period_s))
 
 
 def _end_of_piece(first: MeterTime, period_s: int) -> MeterTime:

@@ -9,6 +9,7 @@ that vanished is opened again by its stable path. Events tell of changes only: t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -29,6 +30,8 @@ BUDGET_S = (
 )
 REOPEN_S = 1.0  # between two tries to open a port that is gone; a converter needs about that to come back
 LONGEST_SLEEP_S = 1.0  # the wall clock may be set while a bus sleeps: look again
+
+LEAST_REST_MS = 5_000  # that long nothing may be due before a meter's clock is adjusted
 
 Turn = tuple[str, int]  # a device, and the start of its slot
 
@@ -61,10 +64,19 @@ class BusPoller:
         schedule: what is due.
         clock: for slots and stamps.
         sink: takes what comes.
+        tend: does at a meter what is not reading, and says whether something was done; asked while nothing is due.
     """
 
-    def __init__(self, name: str, reader: Reader, schedule: Schedule, clock: GatewayClock, sink: Sink) -> None:
-        self._name, self._reader = name, reader
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        schedule: Schedule,
+        clock: GatewayClock,
+        sink: Sink,
+        tend: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._name, self._reader, self._tending = name, reader, tend
         self._schedule, self._clock, self._sink = schedule, clock, sink
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
         self._held = Held()
@@ -79,6 +91,7 @@ class BusPoller:
         try:
             while not self._stopping.is_set():
                 await self._round()
+                await self._tend()
                 await self._pause()
             if self._take_left(everything=True):
                 await self._sink.round_over()
@@ -207,6 +220,21 @@ class BusPoller:
     def _note(self, event: str, due: Due | None, parameters: tuple[Parameter, ...]) -> None:
         meter, device = (due.device.identity, due.device.name) if due else (None, None)
         self._sink.note(Event(self._clock.when(), event, meter, device, parameters))
+
+    async def _tend(self) -> None:
+        """What is not reading, while nothing is due for some time and what comes of it is taken."""
+        if self._tending is None or not self._sink.has_room or self._stopping.is_set():
+            return
+        if self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms()) < LEAST_REST_MS:
+            return
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                done = await self._tending()
+        except (LinkError, TimeoutError):  # the next visit tells what is wrong
+            self._reader.let_go()
+            return
+        if done:
+            await self._sink.round_over()
 
     async def _pause(self) -> None:
         wait_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
