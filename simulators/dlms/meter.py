@@ -74,6 +74,7 @@ class Meter:
         }
         self.vault = Vault(plate.title, Block(max(1, utc_ms() // 1000 - COUNTED_FROM_S), 2**32))
         self._snapshot: dict[Attribute, Data] = {}
+        self.extra: dict[Attribute, Data] = {}  # what it shows beside that
         self._owner_id = axdr.octet_string(b"")
         self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
@@ -103,7 +104,7 @@ class Meter:
             return Data(Tag.DOUBLE_LONG_UNSIGNED, self.vault.seen.get(attribute.name[4], 0))
         if attribute == OWNER_ID:
             return self._owner_id
-        found = self._snapshot.get(attribute) or self._fixed().get(attribute)
+        found = self._snapshot.get(attribute) or self._fixed().get(attribute) or self.extra.get(attribute)
         return AccessResult.OBJECT_UNDEFINED if found is None else found
 
     def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
@@ -126,6 +127,17 @@ class Meter:
         offset, summer = local.utcoffset() or datetime.timedelta(), bool(local.dst())
         shown = MeterTime.from_calendar(local.replace(tzinfo=None), Precision.SECOND, summer)
         return MeterTime(shown.seconds, Precision.SECOND, summer, int(offset.total_seconds()) // 60)
+
+    def pushed_at(self, at_ms: int) -> tuple[dict[Attribute, Data], Shown]:
+        """What a push of that instant holds, and the same for the record: clock, name and registers."""
+        time = axdr.octet_string(clocks.to_bytes(self.time_at(at_ms)))
+        found = {CLOCK_TIME: time, LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name)}
+        shown: Shown = {}
+        for each in self.plate.registers:
+            mantissa = self._mantissa(each, at_ms)
+            found[each.attribute] = Data(each.tag, mantissa)
+            shown[str(each.attribute)] = _number(each, mantissa)
+        return found, shown
 
     def write_rows(self, now_ms: int) -> None:
         """Put the rows that ended since the last call into the record, each once."""
