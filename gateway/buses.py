@@ -17,6 +17,9 @@ from gateway.writer import Writer
 
 if TYPE_CHECKING:
     from gateway.counters import CounterStore
+    from gateway.dlms import Acquaint
+    from gateway.push import Sink as PushSink
+    from gateway.pushing import Pushing
 
 
 class Counting:
@@ -43,19 +46,34 @@ def pollers(
     sink: Sink,
     lines: Lines = MACHINE,
     writer: Writer | None = None,
+    acquaint: Acquaint | None = None,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
-    `writer` writes what must be on the disk before a meter is asked (invocation counters).
+    `writer` writes what must be on the disk before a meter is asked (invocation counters); `acquaint` is told of meters
+    that push.
     """
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
     return [
         BusPoller(
-            bus.name, reader(bus, positions, clock, keep, lines, counters), Schedule(bus.device, slots), clock, sink
+            bus.name,
+            reader(bus, positions, clock, keep, lines, counters, acquaint),
+            Schedule(bus.device, slots),
+            clock,
+            sink,
         )
         for bus in configuration.bus
     ]
+
+
+def pushing(configuration: Configuration, clock: GatewayClock, sink: PushSink, writer: Writer) -> Pushing | None:
+    """What takes the pushes of DLMS meters; None where nobody listens for them."""
+    if configuration.push is None:
+        return None
+    from gateway.pushing import Pushing  # noqa: PLC0415
+
+    return Pushing(configuration, clock, sink, writer, Counting(configuration.state_folder, writer).store)
 
 
 def reader(
@@ -65,13 +83,14 @@ def reader(
     keep: bool,
     lines: Lines = MACHINE,
     counting: Counting | None = None,
+    acquaint: Acquaint | None = None,
 ) -> Reader:
     """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`."""
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting)
+            return _dlms(bus, positions, clock, lines, counting, acquaint)
         case ModbusBus():
             return _modbus(bus, clock)
 
@@ -82,12 +101,19 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader
     return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
 
 
-def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines, counting: Counting | None) -> Reader:
+def _dlms(
+    bus: DlmsBus,
+    positions: Positions,
+    clock: GatewayClock,
+    lines: Lines,
+    counting: Counting | None,
+    acquaint: Acquaint | None,
+) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line)
+    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, acquaint=acquaint)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

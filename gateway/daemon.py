@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway import enrol, events
-from gateway.buses import device_names, pollers
+from gateway.buses import device_names, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
@@ -81,8 +81,16 @@ class _Daemon:
             surroundings.random,
             self._sealed,
         )
+        self._pushing = pushing(configuration, self._clock, self._sealer, self._writer)
         self._pollers = pollers(
-            configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines, self._writer
+            configuration,
+            known.slots,
+            positions,
+            self._clock,
+            self._sealer,
+            surroundings.lines,
+            self._writer,
+            None if self._pushing is None else self._pushing.acquaint,
         )
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,6 +109,8 @@ class _Daemon:
             ("clock", self._watch_clock),
             ("link", self._run_link),
         ]
+        if self._pushing is not None:
+            parts.append(("push", self._pushing.run))
         self._tasks = [asyncio.create_task(supervised(name, part)) for name, part in parts]
         await stop.wait()
         for poller in self._pollers:
@@ -109,6 +119,8 @@ class _Daemon:
         left = await end((*self._tasks, *polling))
         if left:
             log.error("parts-left", parts=left)
+        if self._pushing is not None:
+            await self._pushing.settle()
         self._sealer.note_event(events.STOP)
         await self._sealer.flush()
         await self._writer.do(self._opened.buffer.close)

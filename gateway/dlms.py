@@ -6,7 +6,7 @@ and the capture period are read in every visit: a meter whose firmware was chang
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -46,6 +46,8 @@ QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
 CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
+
+Acquaint = Callable[[Association, DlmsDevice, Identity], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class DlmsReader:
         open_line: connects, or raises LinkError.
         counters: what ciphered meters are asked with.
         open_serial: opens the line of a bus that is one, or raises LinkError.
+        acquaint: is told of meters that push, while they are associated.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class DlmsReader:
         counters: CounterStore | None = None,
         *,
         open_serial: OpenLine | None = None,
+        acquaint: Acquaint | None = None,
     ) -> None:
-        self._positions, self._clock, self._counters = positions, clock, counters
+        self._positions, self._clock, self._counters, self._acquaint = positions, clock, counters, acquaint
         self._way = way(bus, open_line, open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
 
@@ -118,6 +122,8 @@ class DlmsReader:
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
             found = await _many(association, meter, asked)
+            if self._acquaint is not None and meter.device.push:
+                await self._acquaint(association, meter.device, identity)
         shown = dict(zip(asked, found, strict=True))
         for attribute in meter.registers:
             scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
