@@ -48,6 +48,15 @@ class Senders:
         ciphered = [each for each in self._at(origin) if each.ciphering != "none"]
         return self._checked(ciphered, origin, "a push that says its sender's title", f"one from {origin.address}")
 
+    def check_origin(self, origin: From) -> None:
+        """Whether a plain push from there may be any meter's at all: one that cannot is not decoded.
+
+        Raises:
+            PushUnattributed: it cannot.
+        """
+        if not any(each.push_from in {None, origin.address} for each in self._devices):
+            raise PushUnattributed("a push from the push_from of a meter", f"one from {origin.address}", "push")
+
     def of_plain(self, body: Data, origin: From) -> DlmsDevice:
         """The meter that a plain push is of.
 

@@ -53,6 +53,8 @@ COUNT_S = 10.0  # between two writes of counts alone: who is refused makes no di
 REPEAT_MS = 600_000  # a plain push that is the same again within this time is the same push
 HOURS = 4  # whose quota a meter may use up at once: pushes that waited for the network come together
 RATE, RATE_HOUR = 600, 18_000  # messages of one source at once, and on the average: five a second
+COST_BYTES = 1_024  # of a message that cost as much as one more: long ones are more work
+TOLD, TOLD_HOUR = 60, 120  # lines in the log about what is refused: sources can be forged by the thousand
 ALL_RATE, ALL_RATE_HOUR = 600, 180_000  # ... of all sources: fifty a second take 5 % of a small machine
 HELD_BYTES, HELD_BYTES_HOUR = 16 * 1024, 16 * 1024  # sealed of what is not taken, of one source
 ALL_HELD_BYTES, ALL_HELD_BYTES_HOUR = 64 * 1024, 64 * 1024  # ... and of all sources: 1.5 MB a day
@@ -125,6 +127,7 @@ class Pushes:
         self._held = Budgets(HELD_BYTES, HELD_BYTES_HOUR, SOURCES)
         self._all_held = Budget(ALL_HELD_BYTES, ALL_HELD_BYTES_HOUR)
         self._told: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._tellings = Budget(TOLD, TOLD_HOUR)
         self._waiting: list[_Taken] = []
         self._open: dict[tuple[str, bytes], _Taken] = {}  # not durable yet
         self._counts: Counter[Count] = Counter()
@@ -144,10 +147,10 @@ class Pushes:
             return None
         return await self._confirmed(taken)
 
-    def admits(self, origin: str) -> bool:
-        """Whether one more message, or connection, of this source is looked at."""
-        mono_ms = self._clock.mono_ms()
-        if self._rate.spend(origin, 1, mono_ms) and self._all_rate.spend(1, mono_ms):
+    def admits(self, origin: str, size: int) -> bool:
+        """Whether one more message of so many bytes (0: a connection) of this source is looked at."""
+        mono_ms, cost = self._clock.mono_ms(), 1 + size // COST_BYTES
+        if self._rate.spend(origin, cost, mono_ms) and self._all_rate.spend(cost, mono_ms):
             return True
         self._count(REFUSED, PushOverQuota.code)
         self._tell(origin, PushOverQuota(f"at most {RATE_HOUR // 3600} messages a second", "more", origin))
@@ -203,6 +206,7 @@ class Pushes:
     def _judged(self, apdu: bytes, origin: From) -> _Taken:
         found = unasked.read(apdu)
         if found.ciphered is None:
+            self._senders.check_origin(origin)
             body = _body(apdu)
             device = self._senders.of_plain(body, origin)
             return self._taken(device, None, found, apdu)
@@ -344,6 +348,8 @@ class Pushes:
         self._told.move_to_end(name)
         while len(self._told) > SOURCES:
             self._told.popitem(last=False)
+        if not self._tellings.spend(1, mono_ms):
+            return False
         log.warning(events.PUSH_REFUSED, source=origin, error=str(error))
         return True
 

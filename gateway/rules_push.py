@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from gateway.entries import Entry
@@ -10,6 +11,7 @@ from protocols.settings.document import Document
 from protocols.settings.problems import Level, Problem
 
 KEYS = frozenset({"push", "push_from", "push_objects"})
+MAX_CLASS, MAX_BYTE = 0xFFFF, 0xFF
 BELONGING = ("push_from", "push_objects")
 
 
@@ -51,6 +53,7 @@ def _device(document: Document, device: Entry, listens: bool) -> Iterator[Proble
     if not listens:
         do = 'add a table:  [push]  bind = "ADDRESS"  port = 4059'
         yield document.problem((*device.path, "push"), "a table [push] for push = true", "none", do=do)
+    yield from _objects(document, device)
     ciphered = device.table.get("ciphering", "none") != "none"
     if ciphered and "meter_title" not in device.table:
         do = 'add meter_title = "...", the 16 hex digits of the meter\'s system title: its pushes are known by it'
@@ -63,6 +66,20 @@ def _device(document: Document, device: Entry, listens: bool) -> Iterator[Proble
             do="add push_from: without it anybody who knows the meter's name can push for it",
             level=Level.HINT,
         )
+
+
+def _objects(document: Document, device: Entry) -> Iterator[Problem]:
+    """Numbers of a push list that no attribute has."""
+    written = device.table.get("push_objects")
+    for number, each in enumerate(written if isinstance(written, tuple) else ()):
+        found = re.fullmatch(r"([0-9]+)/([0-9]+)-([0-9]+):([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)/(-?[0-9]+)", str(each))
+        if found is None:
+            continue  # the class says it
+        kind, *name, attribute = (int(part) for part in found.groups())
+        if kind > MAX_CLASS or max(name) > MAX_BYTE or not -128 <= attribute <= 127:
+            wanted = f"a class up to {MAX_CLASS}, an OBIS name of numbers up to {MAX_BYTE}, an attribute up to 127"
+            path = (*device.path, "push_objects", number)
+            yield document.problem(path, wanted, repr(each), do="copy it from the meter's push list")
 
 
 def _alike(document: Document, pushing: list[Entry]) -> Iterator[Problem]:

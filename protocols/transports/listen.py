@@ -33,8 +33,8 @@ class Taker(Protocol):
     async def came(self, arrived: Arrived, origin: str) -> bytes | None:
         """The APDU that answers one from the address `origin`; None for none."""
 
-    def admits(self, origin: str) -> bool:
-        """Whether one more message or connection of this address is looked at."""
+    def admits(self, origin: str, size: int) -> bool:
+        """Whether one more message of so many bytes (0: a connection) of this address is looked at."""
 
     def refused(self, error: PlombaError, octets: bytes, origin: str) -> None:
         """Bytes that were no message."""
@@ -92,7 +92,7 @@ class Listener:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         origin = address(writer.get_extra_info("peername"))
         task = asyncio.current_task()
-        if task is None or not self._has_place(origin) or not self._taker.admits(origin):
+        if task is None or not self._has_place(origin) or not self._taker.admits(origin, 0):
             writer.close()
             return
         self._tasks.add(task)
@@ -128,7 +128,7 @@ class Listener:
             if found:
                 talk.since_s, talk.shown = time.monotonic(), b""
             for each in found:
-                if not self._taker.admits(talk.origin):
+                if not self._taker.admits(talk.origin, len(each.apdu)):
                     return
                 answer = await self._taker.came(each, talk.origin)
                 if answer is not None:
@@ -153,7 +153,7 @@ class Listener:
 
     def _datagram(self, octets: bytes, peer: tuple[Any, ...]) -> None:
         origin = address(peer)
-        if len(self._tasks) >= CONNECTIONS + DATAGRAMS or not self._taker.admits(origin):
+        if len(self._tasks) >= CONNECTIONS + DATAGRAMS or not self._taker.admits(origin, len(octets)):
             return
         self._start(self._answered(octets, origin, peer))
 
