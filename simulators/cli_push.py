@@ -12,6 +12,7 @@ import click
 
 from protocols.dlms.access import Framing
 from protocols.dlms.ciphering import Keys
+from simulators.dlms.faults import Mood, Moods
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.push import Aim, Form, Protect, Pusher, PushFault, PushFaults
 from simulators.keyfile import keys_in
@@ -30,6 +31,7 @@ FRAMINGS = (Framing.WRAPPER, Framing.HDLC)
 @click.option("--key-file", type=click.Path(path_type=Path), help="Keys of both, as for 'meters'.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
+@click.option("--moods", default="", help=f"Of one visit in four: {', '.join(each.value for each in Mood)}.")
 @click.option("--push", "target", metavar=PLACE, help="Both meters push there.")
 @click.option("--push-every", type=click.FloatRange(0.05), default=60.0, show_default=True, help="Seconds.")
 @click.option("--push-udp", is_flag=True, help="Over UDP instead of TCP.")
@@ -48,6 +50,7 @@ def dlms(
     key_file: Path | None,
     seed: int,
     history_rows: int,
+    moods: str,
     target: str | None,
     push_every: float,
     push_udp: bool,
@@ -60,11 +63,12 @@ def dlms(
     if push_protect != "none" and key_file is None:
         raise click.UsageError("--push-protect wants --key-file")
     try:
+        visits = tuple(Mood(each.strip()) for each in moods.split(",") if each.strip())
         kinds = tuple(PushFault(each.strip()) for each in faults.split(",") if each.strip())
         keys = None if key_file is None else keys_in(key_file)
         password = password_file.read_bytes().strip()
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--push-faults or --key-file") from error
+        raise click.BadParameter(str(error), param_hint="--moods or --push-faults") from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
     aim = None
@@ -76,6 +80,8 @@ def dlms(
         aim = Aim(host, int(port), push_every, push_udp, protect, form, push_confirmed)
     written = Record(record)
     meters = DlmsMeters(written, _utc_ms, seed, password=password, keys=keys, history_rows=history_rows)
+    for number, framing in enumerate(FRAMINGS):
+        meters.outlet(framing).moods = Moods(visits, seed + number)
     try:
         asyncio.run(_served(meters, (wrapper_port, hdlc_port), written, aim, keys, PushFaults(kinds, seed)))
     finally:
