@@ -27,7 +27,7 @@ from gateway.counters import CounterStore
 from gateway.dlms_access import access_of
 from gateway.faults import WriteFailed
 from gateway.push_faults import PushNotTaken, PushOverQuota, PushReplayed
-from gateway.pushstore import Count, PushStore, Remembered, Seen, Sent
+from gateway.pushstore import DIGESTS, Count, PushStore, Remembered, Seen, Sent
 from gateway.quota import Budget, Budgets
 from protocols.dlms import clock as clocks
 from protocols.dlms import pushed, unasked
@@ -50,7 +50,7 @@ from protocols.uplink.records import Event, Parameter
 GATHER_S = 0.1  # pushes that come meanwhile are sealed in one batch: at most ten commits a second
 IN_HAND = 256  # not yet durable; a further one is not taken
 COUNT_S = 10.0  # between two writes of counts alone: who is refused makes no disk busy
-REPEAT_MS = 600_000  # a plain push that is the same again within this time is the same push
+REPEAT_MS = 600_000  # a push that is the same again within this time is the same push
 HOURS = 4  # whose quota a meter may use up at once: pushes that waited for the network come together
 RATE, RATE_HOUR = 600, 18_000  # messages of one source at once, and on the average: five a second
 COST_BYTES = 1_024  # of a message that cost as much as one more: long ones are more work
@@ -271,7 +271,9 @@ class Pushes:
             raise PushOverQuota(f"at most {self._bytes_hour} bytes an hour", f"{size} more", name)
         if taken.key:
             self._known.seen[taken.key] = seen.took(taken.counter)
-        self._known.recent.setdefault(name, {})[taken.digest] = self._clock.utc_ms()
+        recent = self._known.recent.setdefault(name, {})
+        recent.pop(taken.digest, None)  # the newest stands last
+        recent[taken.digest] = self._clock.utc_ms()
 
     async def _is_durable(self, taken: _Taken, size: int) -> bool:
         """Whether it is on the disk; of one that wants no answer that is known later, and counted then.
@@ -281,7 +283,7 @@ class Pushes:
         """
         name = taken.device.name, taken.digest
         first = self._open.get(name)
-        if first is not None or taken.digest in self._recent(taken):
+        if first is not None or self._is_repeated(taken):
             self._count(REPEATED, taken.device.name)
         else:
             self._check(taken, size)
@@ -290,15 +292,17 @@ class Pushes:
             self._wake.set()
         return True if first is None or taken.invoke is None else await asyncio.shield(first.done)
 
-    def _recent(self, taken: _Taken) -> dict[bytes, int]:
-        """The digests of the meter's last pushes: plain ones for a while, for they may say the same again."""
-        found = self._known.recent.get(taken.device.name, {})
-        since = self._clock.utc_ms() - REPEAT_MS
-        return {digest: at_ms for digest, at_ms in found.items() if taken.key or at_ms >= since}
+    def _is_repeated(self, taken: _Taken) -> bool:
+        """Whether it came before: not long ago, or under the same counter. Later the same words are news."""
+        at_ms = self._known.recent.get(taken.device.name, {}).get(taken.digest)
+        if at_ms is None:
+            return False
+        seen = self._known.seen.get(taken.key, Seen())
+        return at_ms > self._clock.utc_ms() - REPEAT_MS or (bool(taken.key) and not seen.takes(taken.counter))
 
     def _sent(self, taken: _Taken) -> Sent:
         recent = self._known.recent.get(taken.device.name, {})
-        while len(recent) > IN_HAND:
+        while len(recent) > DIGESTS:
             del recent[next(iter(recent))]
         at_ms = recent.get(taken.digest, self._clock.utc_ms())
         return Sent(taken.device.name, taken.key, self._known.seen.get(taken.key, Seen()), taken.digest, at_ms)

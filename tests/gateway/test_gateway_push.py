@@ -446,3 +446,15 @@ def test_a_window_takes_each_counter_once() -> None:
 
 async def test_a_file_that_is_gone_costs_nothing(tmp_path: Path) -> None:
     assert (await PushStore(tmp_path, InlineWriter()).remembered()) == Remembered()
+
+
+async def test_the_same_words_under_a_new_counter_are_news_after_a_while(site: Site) -> None:
+    """A ciphered meter that shows the same for hours is not silent; what is recorded and replayed stays old."""
+    plain_push = DataNotification.from_bytes(bytes.fromhex("0f4000000000020209060100010800ff0600000007")).to_bytes()
+    for number, pause_ms in enumerate((0, 60_000, 600_000)):
+        site.rig.time.pass_ms(pause_ms)
+        apdu = unasked.general(plain_push, KEYS, BOTH, number, bytes.fromhex(TITLE), b"")
+        assert await site.pushes.came(Arrived(apdu, 1), HERE) is not None
+    site.rig.time.pass_ms(900_000)
+    assert await site.pushes.came(Arrived(apdu, 1), HERE) is not None
+    assert len(site.sealed()[0]) == 2
