@@ -19,6 +19,9 @@ from protocols.uplink.records import Event
 
 if TYPE_CHECKING:
     from gateway.counters import CounterStore
+    from gateway.dlms import Acquaint
+    from gateway.push import Sink as PushSink
+    from gateway.pushing import Pushing
 
 
 class Counting:
@@ -45,22 +48,32 @@ def pollers(
     sink: Sink,
     lines: Lines = MACHINE,
     writer: Writer | None = None,
+    acquaint: Acquaint | None = None,
     *,
     clocks: bool = True,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
     `clocks`: meters' clocks are watched, and adjusted where they may be. `writer` writes what must be on the disk
-    before a meter is asked (invocation counters).
+    before a meter is asked (invocation counters); `acquaint` is told of meters that push.
     """
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
     found = []
     for bus in configuration.bus:
-        mine = reader(bus, positions, clock, keep, lines, counters, note)
+        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
         found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, getattr(mine, "tend", None)))
     return found
+
+
+def pushing(configuration: Configuration, clock: GatewayClock, sink: PushSink, writer: Writer) -> Pushing | None:
+    """What takes the pushes of DLMS meters; None where nobody listens for them."""
+    if configuration.push is None:
+        return None
+    from gateway.pushing import Pushing  # noqa: PLC0415
+
+    return Pushing(configuration, clock, sink, writer, Counting(configuration.state_folder, writer).store)
 
 
 def reader(
@@ -71,13 +84,14 @@ def reader(
     lines: Lines = MACHINE,
     counting: Counting | None = None,
     note: Callable[[Event], None] | None = None,
+    acquaint: Acquaint | None = None,
 ) -> Reader:
     """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks."""
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting, note)
+            return _dlms(bus, positions, clock, lines, counting, note, acquaint)
         case ModbusBus():
             return _modbus(bus, clock)
 
@@ -95,12 +109,13 @@ def _dlms(
     lines: Lines,
     counting: Counting | None,
     note: Callable[[Event], None] | None,
+    acquaint: Acquaint | None,
 ) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note)
+    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note, acquaint=acquaint)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

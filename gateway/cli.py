@@ -319,6 +319,7 @@ def _show(found: Status) -> None:
     ]
     lines += [(f"refused {each.code}", f"{each.epoch} {each.seq}") for each in found.refused]
     lines += [(f"{name} {code}", count) for name, codes in found.counters.items() for code, count in codes.items()]
+    lines += [(f"last push {name}", shown_time(at_ms)) for name, at_ms in sorted(found.last_push.items())]
     for name, value in lines:
         click.echo(f"{name + ':':24}{value}")
 

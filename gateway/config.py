@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import rules
+from gateway.config_push import Address, Push, PushObject
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
 from protocols.settings import document as documents
@@ -310,6 +311,21 @@ class DlmsDevice(_Device):
         default=None, description="Device id (0-0:96.1.0.255) as the meter shows it; checked.", examples=["1234567890"]
     )
 
+    push: bool = Field(
+        default=False, description="Take what this meter sends unasked; the table [push] says where is listened."
+    )
+    push_from: Address | None = Field(
+        default=None,
+        description="The IP address that its pushes come from: others are refused. An unciphered push proves nothing "
+        "else.",
+        examples=["192.0.2.10"],
+    )
+    push_objects: Annotated[tuple[PushObject, ...], Field(max_length=64, strict=False)] = Field(
+        default=(),
+        description="What its pushes hold, in order, where they do not say it themselves: CLASS/OBIS/ATTRIBUTE each.",
+        examples=[["8/0-0:1.0.0.255/2", "3/1-0:1.8.0.255/2"]],
+    )
+
     @property
     def identity(self) -> Identity:
         """What the meter must say it is, as far as it was given: its device id (0-0:96.1.0.255)."""
@@ -456,6 +472,7 @@ class Configuration(_Table):
     broker: Broker = Field(description="Where the broker is.")
     buffer: BufferSize = Field(default=BufferSize(), description="How large the buffer may become.")
     seal: Sealing = Field(default=Sealing(), description="What goes under the seal beside values and hashes.")
+    push: Push | None = Field(default=None, description="Where DLMS meters may send what nobody asked for.")
     bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(
         min_length=1, max_length=64, description="The lines and addresses at which meters are read."
     )
@@ -568,7 +585,11 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
     url = "" if isinstance(bus, MbusBus) else bus.url or ""  # a port's path is the machine's, not the meter's
     if isinstance(device, DlmsDevice):
         at = [url, device.client, device.server, device.physical]
-        of_model = [] if device.model is None and device.compressed is None else [device.model, device.compressed]
-        return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER, *of_model]
+        content: list[Any] = [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
+        if device.push or device.model is not None or device.compressed is not None:
+            content += [device.model, device.compressed]
+        if device.push:  # what a push is attributed and decoded by
+            content.append([device.meter_title, device.push_from, *device.push_objects])
+        return content
     at = [url, device.unit]
     return [device.name, int(Protocol.MODBUS), at, [wanted.fabrication], device.model, MODBUS_DECODER]

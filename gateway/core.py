@@ -13,9 +13,12 @@ from protocols.uplink.header import Core
 
 # The gateway's files between a meter's answer and its seal; forwarding, commands and wiring are not among them.
 SEALING_FILES = (
+    "acquaint.py",
+    "attribute.py",
     "buses.py",
     "clock.py",
     "config.py",
+    "config_push.py",
     "core.py",
     "dlms.py",
     "dlms_access.py",
@@ -29,6 +32,8 @@ SEALING_FILES = (
     "modbus.py",
     "plausible.py",
     "poll.py",
+    "push.py",
+    "pushstore.py",
     "quarantine.py",
     "schedule.py",
     "seal.py",

@@ -10,7 +10,7 @@ import structlog
 
 from gateway import enrol, events
 from gateway.answers import Answers
-from gateway.buses import device_names, pollers
+from gateway.buses import device_names, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
@@ -82,8 +82,16 @@ class _Daemon:
             surroundings.random,
             self._sealed,
         )
+        self._pushing = pushing(configuration, self._clock, self._sealer, self._writer)
         self._pollers = pollers(
-            configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines, self._writer
+            configuration,
+            known.slots,
+            positions,
+            self._clock,
+            self._sealer,
+            surroundings.lines,
+            self._writer,
+            None if self._pushing is None else self._pushing.acquaint,
         )
         self._answers = Answers(opened.buffer, self._writer)
         self._link: Link | None = None
@@ -104,6 +112,8 @@ class _Daemon:
             ("link", self._run_link),
             ("local", self._answer),
         ]
+        if self._pushing is not None:
+            parts.append(("push", self._pushing.run))
         self._tasks = [asyncio.create_task(supervised(name, part)) for name, part in parts]
         await stop.wait()
         for poller in self._pollers:
@@ -112,6 +122,8 @@ class _Daemon:
         left = await end((*self._tasks, *polling))
         if left:
             log.error("parts-left", parts=left)
+        if self._pushing is not None:
+            await self._pushing.settle()
         self._sealer.note_event(events.STOP)
         await self._sealer.flush()
         await self._writer.do(self._opened.buffer.close)

@@ -6,7 +6,7 @@ and the capture period are read in every visit: a meter whose firmware was chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.clock import GatewayClock
@@ -47,6 +47,8 @@ QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # What is wrong with one profile alone: others are read all the same.
 OF_ONE = (AccessRefused, ColumnsDiffer, ExceptionAnswer, Malformed, RowWithoutTime, TooMuch)
+
+Acquaint = Callable[[Association, DlmsDevice, Identity], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class DlmsReader:
         counters: what ciphered meters are asked with.
         open_serial: opens the line of a bus that is one, or raises LinkError.
         note: takes events of the meters' clocks; without it no clock is watched or adjusted.
+        acquaint: is told of meters that push, while they are associated.
     """
 
     def __init__(
@@ -104,8 +107,9 @@ class DlmsReader:
         *,
         open_serial: OpenLine | None = None,
         note: Note | None = None,
+        acquaint: Acquaint | None = None,
     ) -> None:
-        self._positions, self._clock = positions, clock
+        self._positions, self._clock, self._acquaint = positions, clock, acquaint
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
         if note is not None:
@@ -126,6 +130,8 @@ class DlmsReader:
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
             found = await _many(association, meter, asked)
+            if self._acquaint is not None and meter.device.push:
+                await self._acquaint(association, meter.device, identity)
         shown = dict(zip(asked, found, strict=True))
         for attribute in meter.registers:
             scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)

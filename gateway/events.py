@@ -31,3 +31,7 @@ MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
 GENERATION = "generation-raised"  # from, to
 WRITE_FAILED = "write-failed"  # code, text
 WRITE_RECOVERED = "write-recovered"  # readings that waited, readings refused for want of memory
+PUSH_REFUSED = "push-refused"  # code, text, address it came from, SHA-256, the bytes
+METER_EVENT = "meter-event"  # attribute, value, unit, the meter's time (12 bytes), the bytes: an event-notification
+LISTENING = "push-listening"  # log only
+LISTEN_FAILED = "push-listen-failed"  # log only

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from gateway import rules_dlms, rules_mbus, rules_serial
+from gateway import rules_dlms, rules_mbus, rules_push, rules_serial
 from gateway.entries import Entry
 from protocols import obis
 from protocols.settings import slips
@@ -63,7 +63,8 @@ KEYS = {
         frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
         | rules_dlms.STORED
         | rules_serial.DEVICE_KEYS
-        | rules_dlms.LOGIN,
+        | rules_dlms.LOGIN
+        | rules_push.KEYS,
         'a DLMS bus has url = "tcp://HOST:PORT", "tcp+hdlc://HOST:PORT" with a serial server, or port on a serial line',
         "a DLMS meter has client and server, with HDLC physical, and may have serial",
     ),
@@ -112,6 +113,7 @@ def problems(document: Document) -> list[Problem]:
     buses = top.entries("bus")
     found = [*_folders(document, top), *_doubled(document, buses)]
     found += slips.hosts(document, ("broker", "host"), ("broker", "server_name"))
+    found += rules_push.problems(document, top)
     for bus in buses:
         found += [*_address(document, bus), *_port(document, bus)]
         if bus.text("protocol") == "mbus":

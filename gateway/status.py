@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import schema
+from gateway import pushstore, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
@@ -63,6 +63,7 @@ class Status:
     set_aside: int
     quarantined: int
     counters: dict[str, dict[str, int]]
+    last_push: dict[str, int]  # by device, ms UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def read_status(folder: Path, max_bytes: int) -> Status:
         counters: dict[str, dict[str, int]] = {}
         for name, code, count in database.execute("SELECT name, code, count FROM counter"):
             counters.setdefault(name, {})[code] = count
+        pushes = pushstore.shown(folder)
         pages = database.execute("PRAGMA page_count").fetchone()[0] * database.execute("PRAGMA page_size").fetchone()[0]
         return Status(
             epoch,
@@ -117,7 +119,8 @@ def read_status(folder: Path, max_bytes: int) -> Status:
             tuple(Refused(row[0].hex(), row[1], row[2].hex(), row[3]) for row in refused),
             database.execute("SELECT count(*) FROM aside").fetchone()[0],
             database.execute("SELECT count(*) FROM quarantine").fetchone()[0],
-            counters,
+            counters | pushes.counters,
+            pushes.last,
         )
 
 

@@ -14,13 +14,15 @@ from typing import NoReturn
 
 import click
 
-from protocols.dlms.ciphering import Keys, Suite
+from protocols.dlms.ciphering import Keys
 from protocols.errors import PlombaError
 from simulators.cli_dlms import dlms_line
+from simulators.cli_push import dlms
 from simulators.cli_torture import lines, torture
 from simulators.dlms.habits import HELP, changed
 from simulators.dlms.plates import plates
 from simulators.house import KINDS, House, Ports
+from simulators.keyfile import keys_in
 from simulators.mbus.faults import Faults
 from simulators.site import check
 from simulators.site.check import Result
@@ -39,6 +41,7 @@ def main() -> None:
     """Simulated meters on real terminals, with their own record of what they answered."""
 
 
+main.add_command(dlms)
 main.add_command(dlms_line)
 main.add_command(lines)
 main.add_command(torture)
@@ -108,7 +111,7 @@ def meters(
     try:
         house = House(link, record, seed, faults, baud if pace else None, kind)
         password = b"" if password_file is None else password_file.read_bytes().strip()
-        keys = None if key_file is None else _keys(key_file)
+        keys = None if key_file is None else keys_in(key_file)
     except OSError as error:
         raise click.ClickException(str(error)) from error
     _introduce(house, record, written, baud if pace else None)
@@ -177,17 +180,6 @@ async def _told(site: Site, say: Say, pace: Pace, once: bool) -> None:
             asyncio.get_running_loop().add_signal_handler(number, me.cancel)
     with suppress(asyncio.CancelledError):
         await run_demo(site, say, pace, once)
-
-
-def _keys(path: Path) -> Keys:
-    """The keys in a file; no message shows them."""
-    try:
-        encryption, authentication = (bytes.fromhex(line) for line in path.read_text().split())
-        suite = Suite.AES_256 if len(encryption) == Suite.AES_256.key_bytes else Suite.AES_128
-        return Keys(suite, encryption, authentication)
-    except ValueError:
-        words = "expected two lines of 32 or of 64 hex digits, got something else"
-        raise click.BadParameter(words, param_hint="--key-file") from None
 
 
 async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None, habits: str) -> None:

@@ -257,11 +257,14 @@ def _given(value: Any) -> Any:
 
 def gateway_example() -> str:
     """The gateway's example."""
-    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "bus"))
+    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "push", "bus"))
     lines = [*_comment(GATEWAY_HEADER), "", *top]
     for name in ("broker", "buffer", "seal"):
         table = slot_of(gateway.Configuration.model_fields[name].annotation).kind
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
+    push = slot_of(gateway.Configuration.model_fields["push"].annotation).kind
+    lines += ["", *_comment(push.__doc__ or ""), "# [push]"]
+    lines += [line if line.startswith("#") else f"# {line}" for line in _keys(push, {})]
     said: set[str] = set()
     for kind, words, values, devices in BUSES:
         lines += ["", *_comment(words), "[[bus]]", *_keys(kind, values, skip=("device",), said=said)]

@@ -43,6 +43,11 @@ class MessageReader:
         """Whether a message has begun and not ended."""
         return bool(self._held)
 
+    @property
+    def announced(self) -> int | None:
+        """How long the APDU of the message that has begun will be; None before its header is there."""
+        return int.from_bytes(self._held[6:HEADER], "big") if len(self._held) >= HEADER else None
+
     def feed(self, chunk: bytes) -> list[Message]:
         """The messages that are complete with `chunk`.
 

@@ -20,6 +20,39 @@ class Fault(Enum):
     DAMAGED = auto()  # a bit of it is another
 
 
+class Mood(Enum):
+    """What a meter does to a whole visit."""
+
+    BUSY = "busy"  # the association is rejected for now
+    HALF_OPEN = "half-open"  # it still holds the association of a client that is gone, and takes one at a time
+    COUNTER_REFUSED = "counter-refused"  # it heard higher counters, from another client with our title
+    COUNTER_BACK = "counter-back"  # its own counter begins anew, as after an exchange of its memory
+
+
+@dataclass(slots=True)
+class Moods:
+    """Draws the mood of each connection: of connection `turn` alone, or, where that is None, one of `every` by dice."""
+
+    kinds: tuple[Mood, ...]
+    seed: int = 0
+    turn: int | None = None
+    every: int = 4
+    turns: int = 0
+    done: list[tuple[int, Mood]] = field(default_factory=list)
+
+    def draw(self) -> Mood | None:
+        """The mood of the next connection; None for none."""
+        number, self.turns = self.turns, self.turns + 1
+        dice = random.Random(f"mood/{self.seed}/{number}")
+        if self.turn is None:
+            kind = dice.choice(self.kinds) if self.kinds and not dice.randrange(self.every) else None
+        else:
+            kind = self.kinds[0] if number == self.turn else None
+        if kind is not None:
+            self.done.append((number, kind))
+        return kind
+
+
 @dataclass(slots=True)
 class Faults:
     """Changes answers: at turn `turn` alone, or, where that is None, one of `every` by the dice of `seed`."""

@@ -97,6 +97,7 @@ class Meter:
         }
         self.vault = Vault(plate.title, Block(max(1, utc_ms() // 1000 - COUNTED_FROM_S), 2**32))
         self._snapshot: dict[Attribute, Data] = {}
+        self.extra: dict[Attribute, Data] = {}  # what it shows beside that
         self._owner_id = axdr.octet_string(b"")
         self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
@@ -124,7 +125,12 @@ class Meter:
             return axdr.octet_string(attribute.name)
         if attribute.class_id == DATA and attribute.name[:4] == COUNTERS and attribute.number == VALUE:
             return Data(Tag.DOUBLE_LONG_UNSIGNED, self.vault.seen.get(attribute.name[4], 0))
-        found = self._shown(attribute) or self._snapshot.get(attribute) or self._fixed().get(attribute)
+        found = (
+            self._shown(attribute)
+            or self._snapshot.get(attribute)
+            or self._fixed().get(attribute)
+            or self.extra.get(attribute)
+        )
         return AccessResult.OBJECT_UNDEFINED if found is None else found
 
     def _shown(self, attribute: Attribute) -> Data | None:
@@ -202,6 +208,17 @@ class Meter:
     def _local(self, at_ms: int) -> datetime.datetime:
         zone = self.plate.zone or datetime.timezone(datetime.timedelta(minutes=STANDARD_TIME_MIN))
         return datetime.datetime.fromtimestamp(at_ms // 1000, datetime.UTC).astimezone(zone)
+
+    def pushed_at(self, at_ms: int) -> tuple[dict[Attribute, Data], Shown]:
+        """What a push of that instant holds, and the same for the record: clock, name and registers."""
+        time = axdr.octet_string(self.stamped(at_ms)[1])
+        found = {CLOCK_TIME: time, LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name)}
+        shown: Shown = {}
+        for each in self.plate.registers:
+            mantissa = self._mantissa(each, at_ms)
+            found[each.attribute] = Data(each.tag, mantissa)
+            shown[str(each.attribute)] = _number(each, mantissa)
+        return found, shown
 
     def write_rows(self, now_ms: int) -> None:
         """Put the rows and events that came since the last call into the record, each once."""

@@ -12,13 +12,15 @@ import contextlib
 from collections.abc import Callable
 
 from protocols.dlms.access import Framing
+from protocols.dlms.association import AARQ, REJECTED_FOR_NOW, AssociationResponse
 from protocols.dlms.ciphering import Keys
+from protocols.dlms.counters import Block
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.services import BlockSender
 from simulators import record as records
 from simulators.curve import QUARTER_MS
 from simulators.dlms.books import LOGS, Event, code_of
-from simulators.dlms.faults import Faults
+from simulators.dlms.faults import Faults, Mood, Moods
 from simulators.dlms.meter import Meter
 from simulators.dlms.plates import Plate, plates
 from simulators.record import Record
@@ -29,7 +31,19 @@ PAUSE_S = 0.5  # of the client, after which a frame behind a false start is look
 IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
 STOP_S = 2.0  # for a connection that is being served to end
 READ_SIZE = 4096
+NO_REASON = 1  # diagnostic of a rejection
+COUNTERS_AHEAD = 1_000_000  # that another client with our title used
 WINDOW = 4  # general blocks that are sent before the client says how many it takes
+
+
+class BusyServer(Server):
+    """A meter that has no time now: every association is rejected for now."""
+
+    def answer(self, apdu: bytes, client: int) -> bytes:
+        """As a server, but for the association."""
+        if apdu[:1] == bytes((AARQ,)):
+            return AssociationResponse(REJECTED_FOR_NOW, diagnostic=NO_REASON).to_bytes()
+        return super().answer(apdu, client)
 
 
 class Outlet:
@@ -39,6 +53,7 @@ class Outlet:
         self.meter = meter
         self.frozen = False
         self.faults: Faults | None = None
+        self.moods: Moods | None = None
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -66,8 +81,11 @@ class Outlet:
         try:
             if self._writer is None and not self.frozen:
                 self._writer, self._serving = writer, asyncio.current_task()
+                mood = None if self.moods is None else self.moods.draw()
                 try:
-                    await self._talk(reader, writer)
+                    if mood is not Mood.HALF_OPEN:
+                        self._fall(mood)
+                        await self._talk(reader, writer, mood)
                 finally:
                     self._writer = self._serving = None
         except ConnectionError:
@@ -75,12 +93,21 @@ class Outlet:
         finally:
             writer.close()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _fall(self, mood: Mood | None) -> None:
+        """Into a mood that is one of the meter's counters."""
+        vault = self.meter.vault
+        if mood is Mood.COUNTER_REFUSED:
+            heard = max(vault.seen.values(), default=0) + COUNTERS_AHEAD
+            vault.seen.update({each.client: heard for each in self.meter.plate.secured if each.security is not None})
+        elif mood is Mood.COUNTER_BACK:
+            vault.counters = Block(1, 2**32)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mood: Mood | None) -> None:
         plate = self.meter.plate
         sender = BlockSender(plate.block_size, WINDOW, plate.framing is Framing.WRAPPER) if plate.block_size else None
         accesses = (*plate.secured, plate.access)
-        meter = self.meter
-        server = Server(meter, accesses, plate.max_pdu, meter.vault, meter, plate.offered, sender, meter)
+        kind, meter = BusyServer if mood is Mood.BUSY else Server, self.meter
+        server = kind(meter, accesses, plate.max_pdu, meter.vault, meter, plate.offered, sender, meter)
         half = _half(plate, server)
         pauses = 0
         while not half.ended and pauses * PAUSE_S < IDLE_S:

@@ -16,7 +16,7 @@ from collector.attest import Attestor
 from collector.cli_show import events, readings, refusals, status
 from collector.rows import cell, values_of
 from collector.shown import shown
-from protocols.reading import Exchange, Float32, Identity, Scaled, TimeQuality
+from protocols.reading import Exchange, Float32, How, Identity, MeterTime, Precision, Scaled, TimeQuality
 from protocols.uplink.records import Event, When
 
 
@@ -132,3 +132,15 @@ def test_the_commands_show_what_is_stored(bench: Bench, config: Path) -> None:
     assert json.loads(run(events, ["--config", str(config), "--json"]).stdout)[0]["parameters"] == [5, "01"]
     for each in (status, readings, refusals, events):
         assert run(each, ["--config", str(config)]).exit_code == 0
+
+
+def test_a_push_that_was_sealed_twice_is_one_reading(bench: Bench) -> None:
+    """A power cut between seal and confirmation: the meter sends it again, under another time of ours and seal."""
+    time = MeterTime(848_700_000, Precision.SECOND, deviation_min=60)
+    first = dataclasses.replace(reading(1), how=How.PUSH, slot_ms=None, meter_time=time)
+    again = dataclasses.replace(
+        first, exchange=Exchange(first.exchange.at_ms + 90_000, 9, 0, TimeQuality(True, 5), b"sent again")
+    )
+    later = dataclasses.replace(first, meter_time=dataclasses.replace(time, seconds=time.seconds + 60))
+    bench.take(bench.chain.seal([first]), bench.chain.seal([again]), bench.chain.seal([later]))
+    assert bench.rows() == 2

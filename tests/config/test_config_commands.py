@@ -124,6 +124,9 @@ def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Pa
         each.replace('auth = "lls"', 'auth = "none"')
         .replace('ciphering = "none"', 'ciphering = "both"')
         .replace('= "1234567890"', f'= "{n}"')
+        .replace('= "4B414D0000000002"', f'= "4B414D{n:010}"')
+        .replace("push = false", "push = true")
+        .replace("# [push]", "[push]")
         for n, each in enumerate(given)
     ]
     path = tmp_path / "gateway.toml"

@@ -18,6 +18,7 @@ import fuzz_dlms
 import fuzz_files
 import fuzz_meters
 import fuzz_opening
+import fuzz_push
 import fuzz_security
 import fuzz_sides
 import fuzz_uplink
@@ -33,6 +34,7 @@ TARGETS: tuple[Target, ...] = (
     *fuzz_meters.TARGETS,
     *fuzz_opening.TARGETS,
     *fuzz_dlms.TARGETS,
+    *fuzz_push.TARGETS,
     *fuzz_security.TARGETS,
     *fuzz_uplink.TARGETS,
     *fuzz_sides.TARGETS,
@@ -47,11 +49,14 @@ EXCEPTIONS = {
     "protocols/dlms/carrier.py Carrier": "an interface: both carriers are reached",
     "protocols/dlms/data.py octet_string": OURS,
     "protocols/dlms/profile.py buffer_of": OURS,
+    "protocols/dlms/pushed.py from_text": "takes what the configuration's rules let through, or our own words",
     "protocols/dlms/services.py Settable": "an interface: both halves are reached",
     "protocols/settings/document.py parse": "tests/config puts 10^4 inputs into it; the product reads by mend.parse",
     "protocols/transports/exchange.py Line.write": LINE,
     "protocols/transports/exchange.py Told.received": "an interface: sessions and searches are reached",
     "protocols/transports/dlms.py Association.set": OURS,
+    "protocols/transports/listen.py Taker.refused": "an interface: who judges pushes keeps such bytes as they are",
+    "gateway/push.py Pushes.refused": "keeps them as they are, in an event",
     "protocols/transports/mqtt.py Pipe.publish": LINE,
     "protocols/transports/rfc2217.py Rfc2217Line.write": LINE,
     "protocols/transports/serial.py SerialLine.write": LINE,

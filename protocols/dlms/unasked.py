@@ -1,0 +1,160 @@
+"""APDUs that a meter sends unasked, as they travel: who says to have sent one, how it is protected, what is inside.
+
+Plain (data-notification, event-notification), under the global key with the sender's title (general-glo-ciphering), as
+glo-event-notification (whose sender must be known otherwise), or general-ciphering with an identified key. A dedicated
+key belongs to an association: there is none here, so it is refused by name. Wrapped and agreed keys are not supported.
+
+General-ciphering authenticates its header, too: transaction-id, both titles, date-time and other information, each
+with its length, stand behind the authentication key (Green Book 9.2.7.2.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.dlms.breaches import Compressed, KeyUnknown, TitleRefused, WeakProtection
+from protocols.dlms.ciphering import (
+    COUNTER,
+    DEDICATED,
+    GENERAL_GLO,
+    GLO,
+    TITLE,
+    Ciphered,
+    Control,
+    Keys,
+    nonce,
+    sealed,
+    unsealed,
+)
+from protocols.dlms.data import length, read_length, take
+from protocols.dlms.faults import Malformed, NotSupported
+from protocols.dlms.notification import DATA_NOTIFICATION, EVENT_NOTIFICATION, INVOKE
+
+GENERAL_CIPHERING = 0xDD
+GLO_EVENT = GLO[EVENT_NOTIFICATION]
+CONFIRM = 0x10  # data-notification-confirm
+PLAIN = frozenset({DATA_NOTIFICATION, EVENT_NOTIFICATION})
+IDENTIFIED, UNICAST, BROADCAST = 0, 0, 1  # a key that both sides hold, and which
+FIELDS = 5  # of the header of general-ciphering: transaction, originator, recipient, date-time, other information
+WHERE = "push"
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """One APDU: `title` is its sender's where it says one; a plain one has no `ciphered` part.
+
+    `recipient` is who it says it is for, `header` what general-ciphering authenticates beside the rest.
+    """
+
+    octets: bytes
+    title: bytes = b""
+    ciphered: Ciphered | None = None
+    recipient: bytes = b""
+    header: bytes = b""
+
+    @property
+    def counter(self) -> int:
+        """The sender's invocation counter; -1 of a plain one."""
+        return -1 if self.ciphered is None else self.ciphered.counter
+
+    def opened(self, keys: Keys, wanted: Control, title: bytes, ours: bytes = b"") -> bytes:
+        """The plain APDU, from the meter with this title and at least `wanted`; `ours` is our title where we have one.
+
+        Raises:
+            MeterError: a named one for each reason not to take it.
+        """
+        ciphered = self.ciphered
+        if ciphered is None:
+            return self.octets
+        if len(title) != TITLE or self.title not in {b"", title}:
+            raise TitleRefused(title.hex() or f"a title of {TITLE} bytes", self.title.hex() or "none", WHERE)
+        if self.recipient and ours and self.recipient != ours:
+            raise TitleRefused(f"our own title {ours.hex()}", f"recipient {self.recipient.hex()}", WHERE)
+        if ciphered.bits & Control.COMPRESSED:
+            raise Compressed("an APDU that is not compressed", f"control {ciphered.control:02x}", WHERE)
+        if ciphered.suite != keys.suite or wanted & ~ciphered.bits:
+            raise WeakProtection(f"control {wanted | keys.suite:02x}", f"{ciphered.control:02x}", WHERE)
+        key = keys.broadcast if ciphered.bits & Control.BROADCAST else keys.encryption
+        if ciphered.is_dedicated or not key:
+            raise KeyUnknown("a key that is held", f"tag {ciphered.tag:02x}, control {ciphered.control:02x}", WHERE)
+        iv = nonce(title, ciphered.counter)
+        plain = unsealed(ciphered.control, key, keys.authentication + self.header, iv, ciphered.body)
+        if plain[:1] not in {bytes((each,)) for each in PLAIN}:
+            raise Malformed("a notification", plain[:1].hex() or "nothing", WHERE)
+        return plain
+
+
+def read(octets: bytes) -> Unasked:
+    """The APDU that `octets` are.
+
+    Raises:
+        NotSupported: nothing that is sent unasked.
+        MeterError: a named one for each other thing that is wrong.
+    """
+    tag = octets[0] if octets else None
+    if tag in PLAIN:
+        return Unasked(octets)
+    if tag == GENERAL_CIPHERING:
+        return _general(octets)
+    if tag in {GENERAL_GLO, GLO_EVENT} or tag in DEDICATED:
+        ciphered = Ciphered.from_bytes(octets)
+        return Unasked(octets, ciphered.title, ciphered)
+    wanted = "a data-notification or event-notification, plain or ciphered"
+    raise NotSupported(wanted, octets[:1].hex() or "nothing", WHERE)
+
+
+def confirm(invoke: int) -> bytes:
+    """The answer to a data-notification that wants one (its long-invoke-id, and no time)."""
+    return bytes((CONFIRM,)) + invoke.to_bytes(INVOKE, "big") + b"\x00"
+
+
+def confirm_from_bytes(octets: bytes) -> int:
+    """The long-invoke-id that an answer confirms.
+
+    Raises:
+        Malformed: it is no such answer.
+    """
+    if len(octets) < 1 + INVOKE or octets[0] != CONFIRM:
+        raise Malformed(f"tag {CONFIRM:02x} and {INVOKE} bytes", octets[: 1 + INVOKE].hex(), "confirmation")
+    return int.from_bytes(octets[1 : 1 + INVOKE], "big")
+
+
+def general(plain: bytes, keys: Keys, control: Control, counter: int, title: bytes, recipient: bytes) -> bytes:
+    """A plain APDU under general-ciphering with the identified unicast key."""
+    transaction = counter.to_bytes(8, "big")
+    header = b"".join(length(len(each)) + each for each in (transaction, title, recipient, b"", b""))
+    number = control | keys.suite
+    body = sealed(number, keys.encryption, keys.authentication + header, nonce(title, counter), plain)
+    content = bytes((number,)) + counter.to_bytes(COUNTER, "big") + body
+    return bytes((GENERAL_CIPHERING,)) + header + bytes((1, IDENTIFIED, UNICAST)) + length(len(content)) + content
+
+
+def _general(octets: bytes) -> Unasked:
+    fields, at = [], 1
+    for _ in range(FIELDS):
+        size, at = read_length(octets, at)
+        found, at = take(octets, at, size, "general-ciphering")
+        fields.append(found)
+    header = octets[1:at]
+    shared, at = _key_info(octets, at)
+    size, at = read_length(octets, at)
+    content, end = take(octets, at, size, "general-ciphering")
+    if end != len(octets):
+        raise Malformed("the end of the APDU", f"{len(octets) - end} bytes more", "general-ciphering")
+    head, begin = take(content, 0, 1 + COUNTER, "security header")
+    control = head[0] | (Control.BROADCAST if shared else 0)
+    if control != head[0]:
+        raise KeyUnknown("the unicast key, as the security header says", "the broadcast key", "general-ciphering")
+    ciphered = Ciphered(GENERAL_CIPHERING, control, int.from_bytes(head[1:], "big"), content[begin:], fields[1])
+    return Unasked(octets, fields[1], ciphered, fields[2], header)
+
+
+def _key_info(octets: bytes, at: int) -> tuple[bool, int]:
+    """Whether the key is the broadcast one, and where the key information ends."""
+    present, at = take(octets, at, 1, "key information")
+    if not present[0]:
+        return False, at
+    found, at = take(octets, at, 2, "key information")
+    if found[0] != IDENTIFIED or found[1] not in {UNICAST, BROADCAST}:
+        raise NotSupported("an identified key", f"key information {found.hex()}", "general-ciphering")
+    return found[1] == BROADCAST, at
