@@ -22,6 +22,7 @@ from gateway.disk import Disk
 from gateway.faults import BufferDamaged, BufferFull
 from gateway.schedule import KEPT_SLOTS
 from gateway.settled import Settled
+from protocols.errors import PlombaError
 from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content
@@ -134,8 +135,17 @@ class Buffer:
             self._gaps(),
         )
 
-    def append(self, batch: Batch, settled: Settled, readings: int, released: Sequence[int] = ()) -> Appended:
+    def append(
+        self,
+        batch: Batch,
+        settled: Settled,
+        readings: int,
+        released: Sequence[int] = (),
+        declared: Sequence[Gap] = (),
+    ) -> Appended:
         """Commit a sealed batch and release the rows of the quarantine that it holds; again it changes nothing.
+
+        What it has `declared` lost is no gap any more that a start would declare.
 
         Raises:
             BufferFull: nothing may be removed, nothing was written.
@@ -145,6 +155,8 @@ class Buffer:
         def work(database: sqlite3.Connection) -> Appended:
             done = self._append(database, batch, settled, readings)
             database.executemany("DELETE FROM quarantine WHERE n = ?", [(n,) for n in released])
+            if declared and (gaps := self._legible_gaps()):
+                _put(database, "gaps", [list(each) for each in _undeclared(gaps, declared)])
             return done
 
         return self._disk.write(work)
@@ -219,9 +231,15 @@ class Buffer:
         self._disk.write_small(work)
 
     def set_aside(self, batch: bytes, code: str) -> None:
-        """A batch that does not verify leaves the chain; it is kept apart for inspection."""
+        """A batch that does not verify leaves the chain; it is kept apart for inspection.
+
+        Its place is a gap from then on, until a committed batch declares it lost: whatever ends the process meanwhile.
+        """
 
         def work(database: sqlite3.Connection) -> None:
+            place = database.execute("SELECT epoch, seq FROM batch WHERE id = ?", (batch,)).fetchone()
+            if place is not None:
+                _put(database, "gaps", [list(each) for each in _with_place(self._legible_gaps(), *place)])
             database.execute(
                 "INSERT OR IGNORE INTO aside SELECT id, header, signature, codec, body, ? "
                 "FROM content JOIN batch USING (n) WHERE id = ?",
@@ -272,7 +290,7 @@ class Buffer:
         self._disk.write_small(work)
 
     def set_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Keep what a damaged file took until it is declared lost under a seal (then: nothing)."""
+        """Keep what a damaged file took until it is declared lost under a seal."""
         self._disk.write_small(lambda database: _put(database, "gaps", [list(each) for each in gaps[:GAPS]]))
 
     def _gaps(self) -> tuple[Gap, ...]:
@@ -280,6 +298,13 @@ class Buffer:
         wire = [] if row is None else unpack(row[0], META_BYTES, "buffer.gaps")
         found = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
         return tuple((each.octets("epoch"), each.integer("first"), each.integer("last")) for each in found)
+
+    def _legible_gaps(self) -> tuple[Gap, ...]:
+        """The gaps; none where a damaged page holds them: the next start salvages the file."""
+        try:
+            return self._gaps()
+        except PlombaError:
+            return ()
 
     def _append(self, database: sqlite3.Connection, batch: Batch, settled: Settled, readings: int) -> Appended:
         row = database.execute(
@@ -320,6 +345,31 @@ class Buffer:
     def _number(self, name: str) -> int | None:
         found = self._meta(name)
         return None if found is None else found.integer(name)
+
+
+def _with_place(gaps: Sequence[Gap], epoch: bytes, seq: int) -> list[Gap]:
+    """With one more place that is gone; neighbours are one gap, and there are at most `GAPS`."""
+    found: list[Gap] = []
+    for known, first, last in sorted([*gaps, (epoch, seq, seq)]):
+        if found and found[-1][0] == known and first <= found[-1][2] + 1:
+            found[-1] = (known, found[-1][1], max(last, found[-1][2]))
+        else:
+            found.append((known, first, last))
+    return found[:GAPS]
+
+
+def _undeclared(gaps: Sequence[Gap], declared: Sequence[Gap]) -> list[Gap]:
+    """What of the gaps is in nothing that was declared."""
+    left = list(gaps)
+    for epoch, first, last in declared:
+        spans = [(each, ((each[1], min(each[2], first - 1)), (max(each[1], last + 1), each[2]))) for each in left]
+        left = [
+            (gap[0], *span)
+            for gap, parts in spans
+            for span in (parts if gap[0] == epoch else (gap[1:],))
+            if span[0] <= span[1]
+        ]
+    return left
 
 
 _NEWEST = "(SELECT max(n) FROM batch)"

@@ -14,7 +14,6 @@ from gateway.buses import device_names, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
-from gateway.faults import WriteFailed
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
@@ -80,7 +79,7 @@ class _Daemon:
             device_names(configuration),
             positions,
             surroundings.random,
-            self._sealed,
+            self._wake_link,
         )
         self._pushing = pushing(configuration, self._clock, self._sealer, self._writer)
         self._pollers = pollers(
@@ -96,8 +95,6 @@ class _Daemon:
         self._answers = Answers(opened.buffer, self._writer)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._gaps_due = bool(known.gaps)
-        self._forgetting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """From the first record to the last seal."""
@@ -181,19 +178,6 @@ class _Daemon:
                 await asyncio.Event().wait()
         except OSError as error:  # without it everything but these commands works
             log.error("no-local-socket", error=str(error))
-
-    def _sealed(self) -> None:
-        """A batch is committed; the first one bears the gaps of a damaged file."""
-        if self._gaps_due:
-            self._gaps_due = False
-            self._forgetting = asyncio.create_task(self._forget_gaps())
-        self._wake_link()
-
-    async def _forget_gaps(self) -> None:
-        try:
-            await self._writer.do(lambda: self._opened.buffer.set_gaps(()))
-        except WriteFailed as error:  # declared once more after the next start: it changes nothing
-            log.error(events.WRITE_FAILED, error=str(error))
 
     def _wake_link(self) -> None:
         if self._link is not None:

@@ -259,12 +259,12 @@ class Link:
         log.error(events.BATCH_ROTTEN, seq=entry.seq, error=str(error))
         code = error.code
         self._chain.remove([entry.id])
-        self._sealer.note_event(events.BATCH_ROTTEN, entry.epoch, entry.seq, code)
-        self._sealer.note(Lost(self._clock.when(), entry.epoch, entry.seq, entry.seq, ROTTEN))
-        try:
+        try:  # first: until the record below is committed, the gap is kept there
             await self._writer.do(lambda: self._buffer.set_aside(entry.id, code))
         except WriteFailed as failed:  # a damaged page: the next start sets the whole file aside
             log.error(events.WRITE_FAILED, error=str(failed))
+        self._sealer.note_event(events.BATCH_ROTTEN, entry.epoch, entry.seq, code)
+        self._sealer.note(Lost(self._clock.when(), entry.epoch, entry.seq, entry.seq, ROTTEN))
 
     async def _receive(self, pipe: LivePipe) -> None:
         async for topic, payload in pipe.messages():

@@ -27,6 +27,7 @@ from protocols.uplink import batch as batches
 from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import Codec, Content, inflate
+from protocols.uplink.header import EPOCH
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 from protocols.uplink.pack import Fields, Wire, unpack
@@ -119,6 +120,7 @@ def salvage(damaged: Path, aside: Path, keys: Iterable[PublicKey]) -> Salvaged:
         if found.whole:
             found.meta["head"] = _head([batch for batch, _ in found.whole], found.meta.get("head"))
         found.gaps = _gaps([batch for batch, _ in found.whole], named, found.meta.get("head"))
+        found.gaps += [each for each in _undeclared(database) if each not in found.gaps]
     return found
 
 
@@ -299,6 +301,16 @@ def _meta(database: sqlite3.Connection) -> dict[str, Wire]:
         found.pop("order", None)  # else a number out of rot might make every later word stale
         found.pop("last_ack", None)
     return found
+
+
+def _undeclared(database: sqlite3.Connection) -> list[tuple[bytes, int, int]]:
+    """Gaps that were known before and that no committed batch has declared lost yet."""
+    with suppress(*schema.DAMAGE, PlombaError):
+        row = database.execute("SELECT value FROM meta WHERE name = 'gaps'").fetchone()
+        wire = [] if row is None else unpack(row[0], META_BYTES, "buffer.gaps")
+        fields = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
+        return [(each.octets("epoch", EPOCH), each.integer("first", 1), each.integer("last", 1)) for each in fields]
+    return []
 
 
 def _order_holds(meta: Mapping[str, Wire]) -> bool:

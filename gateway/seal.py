@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway import events
-from gateway.buffer import Appended, Buffer
+from gateway.buffer import Appended, Buffer, Gap
 from gateway.chain import Chain, Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
@@ -32,7 +32,7 @@ from protocols.uplink.faults import FieldError, FormError, LimitError
 from protocols.uplink.header import EPOCH, Core
 from protocols.uplink.keys import SigningKey
 from protocols.uplink.leaf import SECRET
-from protocols.uplink.records import Configuration, Event, Parameter, Record
+from protocols.uplink.records import Configuration, Event, Lost, Parameter, Record
 
 SEAL_AFTER_MS = 10_000  # of the first answer in hand: promise 1 counts from the commit
 RETRY_S = 1.0  # between two tries to write what the disk did not take
@@ -65,6 +65,7 @@ class _Pending:
     batch: Batch
     settled: Settled
     readings: int
+    declared: tuple[Gap, ...] = ()
 
 
 class Sealer:
@@ -210,7 +211,8 @@ class Sealer:
             if sealed is None:
                 parts.extend(reversed(self._halved(mine, beside)))
                 continue
-            if not await self._commit(_Pending(sealed, Settled.by(mine, self._devices), len(mine))):
+            declared = tuple((each.epoch, each.first, each.last) for each in beside if isinstance(each, Lost))
+            if not await self._commit(_Pending(sealed, Settled.by(mine, self._devices), len(mine), declared)):
                 self._put_back(parts)
                 return
 
@@ -253,7 +255,9 @@ class Sealer:
     async def _commit(self, pending: _Pending) -> bool:
         """Write one batch; False where it has to wait in memory."""
         try:
-            done = await self._writer.do(lambda: self._buffer.append(pending.batch, pending.settled, pending.readings))
+            done = await self._writer.do(
+                lambda: self._buffer.append(pending.batch, pending.settled, pending.readings, declared=pending.declared)
+            )
         except BufferFull:
             self._pending = None
             await self._refuse(pending)

@@ -378,10 +378,52 @@ async def test_a_damaged_file_is_set_aside_and_whole_batches_are_kept(tmp_path: 
         rig.sealer.note(lost)
     await rig.sealer.flush()
     assert [each for each in records(rig) if isinstance(each, Lost)] == declared(salvaged.gaps, rig.clock.when())
-    buffer.set_gaps(())
-    assert buffer.known().gaps == ()
+    assert buffer.known().gaps == (), "in the commit of the batch that declares them"
     head = list(rig.chain.entries())[-1]
     assert head.seq == 1
+
+
+async def test_a_place_that_was_set_aside_is_a_gap_until_a_committed_batch_declares_it(tmp_path: Path) -> None:
+    """Whatever ends the process between the two: the next start declares it. Neighbours are one gap."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(8)
+    epoch = rig.sealer.epoch
+    for seq in (3, 5, 4, 8, 3):
+        entry = rig.chain.at(epoch, seq)
+        if entry is not None:
+            rig.buffer.set_aside(entry.id, "PLB-X101")
+            rig.chain.remove([entry.id])
+    assert rig.buffer.known().gaps == ((epoch, 3, 5), (epoch, 8, 8))
+    rig.buffer.close()  # killed
+    rig.start()
+    assert rig.buffer.known().gaps == ((epoch, 3, 5), (epoch, 8, 8))
+    rig.sealer.note(Lost(rig.clock.when(), epoch, 4, 4, "test"))
+    await rig.sealer.flush()
+    assert rig.buffer.known().gaps == ((epoch, 3, 3), (epoch, 5, 5), (epoch, 8, 8))
+    for lost in declared(rig.buffer.known().gaps, rig.clock.when()):
+        rig.sealer.note(lost)
+    await rig.seal(1)
+    assert rig.buffer.known().gaps == ()
+    rig.buffer.close()
+
+
+async def test_a_gap_that_waits_to_be_declared_survives_a_damaged_file(tmp_path: Path) -> None:
+    """It was known before the file was damaged, and nothing else tells it."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(40, 5_000)
+    epoch = rig.sealer.epoch
+    rig.buffer.set_gaps([(b"e" * 16, 7, 9)])
+    rig.buffer.close()
+    path = tmp_path / schema.BUFFER_FILE
+    octets = bytearray(path.read_bytes())
+    for page in range(20, 60):
+        octets[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    path.write_bytes(octets)
+    buffer, salvaged = open_or_salvage(tmp_path, SMALL, 0, [rig.key.public], "1")
+    assert salvaged is not None
+    assert (b"e" * 16, 7, 9) in buffer.known().gaps
+    assert any(gap[0] == epoch for gap in buffer.known().gaps)
+    buffer.close()
 
 
 async def test_what_waits_for_a_key_survives_a_damaged_file(tmp_path: Path) -> None:

@@ -238,6 +238,9 @@ async def test_a_rotten_batch_is_set_aside_and_declared_lost_before_it_is_sent(t
     assert [(each.first, each.last) for each in lost] == [(2, 2)]
     assert events.BATCH_ROTTEN in noted(site.rig)
     assert [entry.seq for entry in site.rig.buffer.chain().entries()] == [1, 3]
+    assert [gap[1:] for gap in site.rig.buffer.known().gaps] == [(2, 2)], "until the record is committed"
+    await site.rig.sealer.flush()
+    assert site.rig.buffer.known().gaps == ()
 
 
 @pytest.mark.parametrize("rotten", ["algorithm = 9", "algorithm = 3", "octets = x'00'", "octets = zeroblob(32)"])
