@@ -219,16 +219,29 @@ def _waiting(stage: Stage) -> int:
     return found
 
 
+def tried(plan: Plan, faults: Sequence[Fault]) -> Verdict:
+    """As `perform`; a fault of the bench itself is a violation, and replayed and shrunk like any other."""
+    try:
+        found = perform(plan, faults)
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        traceback.print_exc()
+        found = Verdict(plan.seed, [f"bench: {error!r}"])
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if memory_mb > MEMORY_MB:
+        found.add("memory", f"{memory_mb} MB, and at most {MEMORY_MB} are expected")
+    return found
+
+
 def shrink(plan: Plan, faults: Sequence[Fault], wanted: str) -> list[int]:
     """The numbers of as few faults as still end in a violation of a kind: without any, without halves, quarters, ..."""
-    if wanted in perform(plan, []).kinds:
+    if wanted in tried(plan, []).kinds:
         return []
     kept, parts = list(range(len(faults))), 2
     while len(kept) > 1:
         size = -(-len(kept) // parts)
         for start in range(0, len(kept), size):
             fewer = kept[:start] + kept[start + size :]
-            if wanted in perform(plan, [faults[n] for n in fewer]).kinds:
+            if wanted in tried(plan, [faults[n] for n in fewer]).kinds:
                 kept, parts = fewer, max(2, parts - 1)
                 break
         else:
@@ -246,8 +259,6 @@ def result(plan: Plan, found: Verdict, seconds: float) -> dict[str, Any]:
         "result": "",
         "digest": found.digest[:32],
     }
-    if memory_mb > MEMORY_MB:
-        found.add("memory", f"{memory_mb} MB, and at most {MEMORY_MB} are expected")
     shown["result"] = "held" if found.held else "failed"
     shown |= {"gateway_days": round(plan.gateway_days, 1), "seconds": round(seconds, 1), "memory_mb": memory_mb}
     shown["objects"] = found.objects
@@ -268,11 +279,7 @@ def _run(chosen: argparse.Namespace) -> int:
     only = None if chosen.only is None else [int(n) for n in chosen.only.split(",") if n]
     faults = faults_of(made, only, _season(chosen), chosen.calm)
     began = time.monotonic()
-    try:
-        found = perform(made, faults)
-    except Exception as error:  # noqa: BLE001 - a fault of the bench is to be replayed like any other
-        traceback.print_exc()
-        found = Verdict(made.seed, [f"bench: {error!r}"])
+    found = tried(made, faults)
     shown = result(made, found, time.monotonic() - began)
     if chosen.list:
         for fault in faults:
@@ -296,7 +303,7 @@ def _season(chosen: argparse.Namespace) -> list[str]:
 def _shrink(chosen: argparse.Namespace) -> int:
     made = plan(chosen.seed, _sizes(chosen))
     faults = faults_of(made, None, _season(chosen), chosen.calm)
-    found = perform(made, faults)
+    found = tried(made, faults)
     if found.held:
         print(f"seed {chosen.seed} holds: there is nothing to shrink")
         return 0

@@ -40,6 +40,7 @@ from protocols.transports.serial import PortMissing
 from protocols.transports.tcp import ConnectionRefused
 
 RESTART_S = 5.0  # systemd's pause before a service that failed is started again
+RING = 64  # refused messages that the collector keeps
 STORE = "collector.sqlite3"
 UNSEALED_MS = 60_000  # what was read is sealed by then
 DEAD_MS = -(10**15)  # a clock that stands at its beginning, in 1970
@@ -305,7 +306,7 @@ class CollectorNode(Node):
     def config(self) -> Config:
         """What this life is told."""
         folder = self.disk.folder
-        return Config(COLLECTOR, folder / STORE, folder, "localhost", 8883, None, self._safe_after_s, 64, 50, 200)
+        return Config(COLLECTOR, folder / STORE, folder, "localhost", 8883, None, self._safe_after_s, 64, 50, RING)
 
     def register(self, gateways: list[tuple[str, Edge, bytes]]) -> None:
         """Enrol gateways: name, keys, approved configuration's hash."""

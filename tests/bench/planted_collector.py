@@ -17,6 +17,7 @@ import collector.verify
 from collector.store.cases import Cases
 from collector.store.evidence import EvidenceTable
 from collector.store.readings import Met, Readings
+from collector.store.ring import Ring
 from collector.store.sqlite import SqliteStore
 from collector.verify import Authentic, Checker, Message
 from protocols.uplink import batch as batches
@@ -36,6 +37,25 @@ def store_synchronous_normal(opened: Any) -> object:
         return store
 
     return classmethod(planted)
+
+
+@bug(Readings, "put")
+def first_content_not_marked(put: Any) -> object:
+    """Of several contents of a reading only the later ones are marked."""
+
+    def planted(self: Any, *given: Any) -> Met:
+        met: Met = put(self, *given)
+        if met is Met.CONFLICT:
+            self._sql.execute("UPDATE reading SET conflict = 0 WHERE variant = 0")
+        return met
+
+    return planted
+
+
+@bug(Ring, "keep")
+def ring_without_limit(keep: Any) -> object:
+    """Every refused message is kept."""
+    return lambda self, refused, limit: keep(self, refused, 1_000_000)
 
 
 @bug(SqliteStore, "transaction")

@@ -46,6 +46,8 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "forgotten-when-not-written": ("gateway-disk-full",),
     "every-reading-kept-in-memory": (),
     "conflict-swallowed": ("gateway-rollback",),
+    "first-content-not-marked": ("gateway-rollback", "gateway-clone"),
+    "ring-without-limit": ("flip", "forge", "replay"),
     "two-ids-not-noticed": ("gateway-twin",),
     "case-without-hold": ("gateway-twin", "gateway-clone"),
     "body-hash-unchecked": ("forge", "link-long"),

@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import evidence
-from nodes import STORE, GatewayNode
+from nodes import RING, STORE, GatewayNode
 from schedule import Fault
 from stage import Stage
 from world import START_MS
@@ -131,6 +131,9 @@ def give(stage: Stage, faults: Iterable[Fault]) -> Verdict:
         _cases(store, befallen, stage, verdict)
         for case in store.cases.all():
             digest.update(repr(case).encode())
+        kept = len(store.ring.kept())
+        if kept > RING:
+            verdict.add("ring", f"{kept} refused messages are kept, and at most {RING}")
         _sound(stage, verdict)
     finally:
         store.close()
@@ -172,7 +175,7 @@ class _Gateway:
         self.hashes: dict[bytes, tuple[str, str]] = {}
         self.evidence = evidence.Gateway()
         self.stored: dict[evidence.Name, list[evidence.Content]] = defaultdict(list)
-        self.flagged: set[evidence.Name] = set()
+        self.marked: dict[evidence.Name, set[bool]] = defaultdict(set)  # whether its contents are marked as in conflict
         self.held: dict[tuple[str, bytes], set[bool]] = defaultdict(set)  # by kind and epoch: whether its readings are
 
     def judge(self, digest: hashlib._Hash) -> None:
@@ -203,8 +206,7 @@ class _Gateway:
         self.stored[name].append(evidence.content(reading))
         for kind in HOLDING:
             self.held[kind, row.place.epoch].add(kind in row.held)
-        if row.conflict:
-            self.flagged.add(name)
+        self.marked[name].add(row.conflict)
         if row.place.batch in self.stage.attacker.twins:
             return
         if row.conflict and not self._excused_twice():
@@ -333,8 +335,9 @@ class _Gateway:
             self.verdict.add("conflict", f"{self.node.name} {each}")
         several = {name for name, contents in self.evidence.contents.items() if len(contents) > 1}
         self.verdict.counts["readings with several contents"] += len(several)
-        if several != self.flagged:
-            what = f"{len(several)} readings have several contents, {len(self.flagged)} are marked"
+        wrong = [name for name, marks in self.marked.items() if marks != {name in several}]
+        if wrong:
+            what = f"{len(several)} readings have several contents; {len(wrong)} are not marked as they should be"
             self.verdict.add("conflict", f"{self.node.name}: {what}")
 
     def _beside(self) -> None:
@@ -415,14 +418,15 @@ class _Gateway:
         return alive and not gone and not self._befallen(DISTURB, from_ms, to_ms)
 
     def _until(self, from_ms: int, to_ms: int) -> int:
-        """How long a process must live that has something in hand: a disk that takes nothing is waited for."""
-        ends = [
-            START_MS + round(each.end_s * 1000) + 2 * LASTING_MS
-            for each in self.faults
-            if each.kind in DISK and from_ms <= START_MS + each.end_s * 1000 + LASTING_MS
-            if START_MS + each.at_s * 1000 <= to_ms
-        ]
-        return max([to_ms, *ends])
+        """How long a process must live that has something in hand: a disk that takes nothing is waited for.
+
+        One that takes nothing again before what waits is written is waited for, too.
+        """
+        for each in sorted((each for each in self.faults if each.kind in DISK), key=lambda each: each.at_s):
+            end_ms = START_MS + round(each.end_s * 1000)
+            if from_ms <= end_ms + LASTING_MS and START_MS + each.at_s * 1000 <= to_ms:
+                to_ms = max(to_ms, end_ms + 2 * LASTING_MS)
+        return to_ms
 
     def _befallen(self, kinds: frozenset[str], from_ms: int, to_ms: int) -> bool:
         if kinds not in self.times:
