@@ -147,6 +147,23 @@ def test_a_tenth_of_bad_meters_on_a_bus_that_is_nearly_full_costs_the_others_no_
     run(story(), seed)
 
 
+@pytest.mark.parametrize("bad", [BAD, (46, 47, 48, 49, 50)])
+def test_meters_that_never_answered_cost_the_others_no_slot_but_the_first(tmp_path: Path, bad: tuple[int, ...]) -> None:
+    """In the slot in which the daemon starts each meter is reset, too: that is more than the bus has time for."""
+
+    async def story() -> None:
+        site = Site(tmp_path, [device(n) for n in range(1, METERS + 1)], 1)
+        assert site.forecast.permille >= BUSY_PERMILLE
+        site.bus.silent = bad
+        polling = asyncio.create_task(site.poller.run())
+        read = await site.pass_slots(1, SLOTS)
+        site.poller.stop()
+        await polling
+        assert {n for n in range(1, METERS + 1) if read[f"meter-{n}"] < SLOTS} == set(bad)
+
+    run(story(), 1)
+
+
 @pytest.mark.parametrize(
     "bad", [{"silent": (1, 2)}, {"silent": (2,), "babble": (1,)}, {"silent": (1,), "rubbish": (2,)}]
 )
