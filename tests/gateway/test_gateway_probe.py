@@ -259,11 +259,11 @@ async def test_nobody_there_and_a_meter_that_another_program_holds(tmp_path: Pat
         port = found.wrapper_port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         taken = fails(await probe("--url", f"tcp://127.0.0.1:{port}"))
-        nobody = "other settings: nobody answers" in taken[0]
         writer.close()
         assert await reader.read() == b""
     closed = fails(await probe("--url", f"tcp://127.0.0.1:{port}"))
-    assert nobody
+    assert taken[0].startswith("FAIL PLB-M304 client 16: TCP wrapper: ")
+    assert taken[1].startswith("the connection is closed at once: another program may hold the meter")
     assert closed[0].startswith("FAIL PLB-L210 client 16: connection: ")
     assert closed[1].endswith("(--url)")
 
@@ -298,6 +298,16 @@ async def test_the_setting_of_a_line_is_found(tmp_path: Path, words: tuple[str, 
     async with served(tmp_path, line_plates(1), system_sources().wall_ms):
         result = await probe("--port", tmp_path / "line", "--answer-ms", 300, *words)
     assert fails(result) == (f"FAIL other settings: {found}", do)
+
+
+async def test_a_link_that_was_left_open_is_ended_and_told(tmp_path: Path) -> None:
+    """The meter hears nothing but the end of it; the next try gets in."""
+    async with served(tmp_path, line_plates(1), system_sources().wall_ms, "half_open"):
+        where = ("--port", tmp_path / "line", "--physical", 17, "--answer-ms", 300)
+        first = fails(await probe(*where))
+        second = await probe(*where)
+    assert first[1] == "probe again: it held a link that somebody had left open"
+    assert second.exit_code == 0, second.output
 
 
 async def test_an_optical_head_without_mode_e_is_found_and_read_with_it(tmp_path: Path) -> None:
