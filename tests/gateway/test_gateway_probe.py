@@ -166,6 +166,21 @@ async def test_a_wrong_password_is_named_once_and_not_tried_again(tmp_path: Path
     assert (result.exit_code, result.stdout.count("wrong password")) == (1, 1)
 
 
+async def test_a_meter_that_hangs_up_at_a_login_is_not_tried_again(tmp_path: Path) -> None:
+    """It may have counted it: one AARQ with the secret, whatever the public client was let do."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(4096))
+        writer.close()
+
+    async with stranger(serve) as port:
+        url = ("--url", f"tcp://127.0.0.1:{port}", "--client", 32, "--auth", "lls")
+        result = await probe(*url, "--password-file", secret(tmp_path, "password", PASSWORD))
+    assert result.exit_code == 1
+    assert sum(PASSWORD in each for each in heard) == 1
+
+
 async def test_a_wrong_client_a_missing_login_and_keys_too_many(tmp_path: Path) -> None:
     """What the meter says of each is the setting to change."""
     async with meters(tmp_path) as found:
@@ -174,7 +189,7 @@ async def test_a_wrong_client_a_missing_login_and_keys_too_many(tmp_path: Path) 
         login = fails(await probe(*url))
         keys = fails(await probe(*lls(found, tmp_path), "--key-file", key_file(tmp_path)))
     assert client[0].startswith("FAIL PLB-M305 client 33: AARQ/AARE")
-    assert client[1].startswith("correct --client")
+    assert client[1] == "correct --client: the data sheet of the meter has the number for this login"
     assert login[1] == "client 32 wants a login: set --auth to lls or hls-..., with its secret"
     assert keys[1] == "client 32 is not ciphered in this meter: leave --key-file out"
 
