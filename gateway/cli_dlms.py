@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +13,10 @@ from gateway.cli_meter import MeterOptions, meter_options
 from protocols import obis
 
 if TYPE_CHECKING:
+    from gateway.desk import Asked
     from gateway.excerpt import Wish
 
+FAILED = 1
 LOAD_PROFILE = "1-0:99.1.0.255"
 LAST = 10  # rows where nothing is said
 _TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"])
@@ -46,14 +50,17 @@ def probe(ctx: click.Context, where: MeterOptions, as_json: bool) -> None:
 )
 @meter_options
 @_json
-def objects(where: MeterOptions, as_json: bool) -> None:
+@click.pass_context
+def objects(ctx: click.Context, where: MeterOptions, as_json: bool) -> None:
     """List the objects of a DLMS meter that this client may see, with class, name and access rights.
 
     The meter is METER of --config FILE, or the one at --url or --port; other clients may see other objects.
     """
     from gateway import cli_objects  # noqa: PLC0415
 
-    cli_objects.objects(where.asked(), as_json)
+    asked = where.asked()
+    with _told(ctx, asked):
+        cli_objects.objects(asked, as_json)
 
 
 @click.command(
@@ -74,7 +81,9 @@ def objects(where: MeterOptions, as_json: bool) -> None:
 @click.option("--last", "count", type=click.IntRange(1, 100_000), help=f"So many rows up to now.  [{LAST}]")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV; values that are none are empty.")
 @_json
+@click.pass_context
 def profile(
+    ctx: click.Context,
     where: MeterOptions,
     name: str | None,
     first: datetime.datetime | None,
@@ -94,7 +103,26 @@ def profile(
     wish = _wish(first, last, count)
     asked = where.asked()
     form = cli_profile.CSV if as_csv else cli_profile.JSON if as_json else cli_profile.TABLE
-    cli_profile.profile(asked, _name(name or asked.device.profile or LOAD_PROFILE), wish, form)
+    chosen = _name(name or asked.device.profile or LOAD_PROFILE)
+    with _told(ctx, asked):
+        cli_profile.profile(asked, chosen, wish, form)
+
+
+@contextmanager
+def _told(ctx: click.Context, asked: Asked) -> Iterator[None]:
+    """A fault of the line or of the meter in a line, with what to do next."""
+    from gateway.adhoc import said  # noqa: PLC0415
+    from protocols.dlms.faults import AccessRefused  # noqa: PLC0415
+    from protocols.errors import LinkError, MeterError  # noqa: PLC0415
+
+    try:
+        yield
+    except AccessRefused as error:
+        click.echo(said(error, asked.place, "'plomba-gateway objects' lists what this client may read"), err=True)
+        ctx.exit(FAILED)
+    except (LinkError, MeterError) as error:
+        click.echo(f"{said(error, asked.place)}; 'plomba-gateway probe' goes step by step", err=True)
+        ctx.exit(FAILED)
 
 
 def _wish(first: datetime.datetime | None, last: datetime.datetime | None, count: int | None) -> Wish:

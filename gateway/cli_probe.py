@@ -139,5 +139,5 @@ def _login(access: Access) -> str:
 def _sought(found: Sought | None, remedy: Remedy) -> Finding:
     if found is None:
         text = "nobody answers in any other framing, address or speed that was tried"
-        return Finding(Mark.FAIL, "other settings", text, do="check supply and wires, and what this line or port is")
+        return Finding(Mark.HINT, "other settings", text)
     return Finding(Mark.FAIL, "other settings", found.words, do=found.settings(remedy))

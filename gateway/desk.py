@@ -20,10 +20,11 @@ from gateway.dlms_lines import way
 from gateway.lines import Lines, Opened, Place, opened
 from protocols.dlms import data as axdr
 from protocols.dlms import objects
-from protocols.dlms.access import Access
+from protocols.dlms.access import Access, Auth
 from protocols.dlms.breaches import CounterRefused
 from protocols.dlms.faults import AccessRefused, StreamEnded
 from protocols.dlms.objects import Attribute
+from protocols.dlms.states import State
 from protocols.errors import LinkError, MeterError
 from protocols.transports.dlms import Association
 from protocols.transports.exchange import Clock
@@ -34,6 +35,7 @@ MOST_HEARD = 0xF000_0000
 # A meter that closes the connection at once is mostly one that has not forgotten the last one yet: seconds until a
 # further try, and 0 behind the last one.
 PAUSES_S = (0.5, 1.5, 0.0)
+LINKING = State.LINKING.name.lower()  # where a session fails before any login
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Desk:
     def __init__(self, asked: Asked, lines: Lines) -> None:
         self.asked, self.lines = asked, lines
         self.clock = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
+        self._used = False
         self._store = CounterStore(asked.state, self.clock.utc_ms)
         self._way = way(asked.bus, lines.tcp, self._opened if asked.bus.on_line else None)
 
@@ -95,17 +98,24 @@ class Desk:
         """As `associated`, without a second try for the sake of a counter."""
         security = access.security
         counters = None if security is None else await self._store.block(access.title, security.keys)
+        await self._make_room()
         async with AsyncExitStack() as stack:
             for pause_s in PAUSES_S:
                 entered = self._way.associated(self.asked.device, access, self.clock, counters)
                 try:
                     association = await stack.enter_async_context(entered)
                     break
-                except StreamEnded:
-                    if not pause_s:
+                except StreamEnded as error:
+                    if not pause_s or _may_lock(access, error):
                         raise
                     await asyncio.sleep(pause_s)
             yield association
+
+    async def _make_room(self) -> None:
+        """A meter that takes one connection at a time has to see the end of ours before it takes the next."""
+        if self._used and not self.asked.bus.on_line:
+            await asyncio.sleep(PAUSES_S[0])
+        self._used = True
 
     async def caught_up(self, access: Access) -> bool:
         """Whether the public client says which of our counters the meter heard last: the next try begins above it."""
@@ -127,6 +137,11 @@ class Desk:
 
     async def _opened(self) -> Opened:
         return await opened(self.asked.place, self.lines)
+
+
+def _may_lock(access: Access, error: MeterError) -> bool:
+    """Whether a secret may have been shown and refused: such a login is never tried twice."""
+    return (access.auth is not Auth.NONE or access.security is not None) and error.where != LINKING
 
 
 async def last_heard(association: Association, client: int) -> int:

@@ -85,7 +85,8 @@ class Sought:
         given = remedy.asked
         known = {"server": given.access.server, "physical": given.access.physical, "baud": given.bus.baud}
         told = [(key, value) for key, value in self.keys if known.get(key) != value]
-        return "; ".join([*written, *(remedy.set(key, value) for key, value in told)])
+        again = "probe again: it held a link that somebody had left open"
+        return "; ".join([*written, *(remedy.set(key, value) for key, value in told)]) or again
 
 
 async def seek(asked: Asked, lines: Lines) -> Sought | None:
@@ -113,7 +114,7 @@ async def _over_tcp(asked: Asked, line: ClosableLine) -> AsyncGenerator[Sought, 
     wrapped = framing(asked) is Framing.WRAPPER
     if not wrapped and await _is_wrapper(line, asked.access.server):
         yield Sought("a meter answers in the TCP wrapper", url=True)
-    for address in _addresses(asked, known=not wrapped):
+    for address in _addresses(asked):
         if await _is_linked(line, address, TCP_S):
             yield Sought(f"a meter answers HDLC frames at {address}", wrapped, address.keys)
     await line.write(MBUS_NKE)
@@ -122,7 +123,10 @@ async def _over_tcp(asked: Asked, line: ClosableLine) -> AsyncGenerator[Sought, 
 
 
 async def _on_line(asked: Asked, found: Opened) -> AsyncGenerator[Sought, None]:
-    """Other speeds at the address that was given, then other addresses at the speed that was given, then mode E."""
+    """Other speeds at the address that was given, then other addresses at the speed that was given, then mode E.
+
+    A meter whose link was left open may hear nothing but its end, which was sent meanwhile: it is asked once more.
+    """
     line, bus = found.line, asked.bus
     given = Address(asked.access.server, asked.access.physical, asked.access.address_bytes)
     if isinstance(line, SpeedLine):
@@ -131,7 +135,7 @@ async def _on_line(asked: Asked, found: Opened) -> AsyncGenerator[Sought, None]:
             if baud != bus.baud and await _is_linked(line, given, _wait_s(asked, baud, found.slack_ms)):
                 yield Sought(f"a meter answers at {baud} baud", keys=(("baud", baud),))
         await line.set_speed(bus.baud)
-    for address in _addresses(asked, known=True):
+    for address in _addresses(asked):
         if await _is_linked(line, address, _wait_s(asked, bus.baud, found.slack_ms)):
             yield Sought(f"a meter answers at {address}", keys=address.keys)
     if isinstance(line, SpeedLine) and bus.port is not None:
@@ -145,8 +149,8 @@ async def _on_line(asked: Asked, found: Opened) -> AsyncGenerator[Sought, None]:
         yield Sought(f"an optical port answers, of a meter that says {who}{wait}", keys=(("opening", "mode-e"),))
 
 
-def _addresses(asked: Asked, known: bool) -> Iterator[Address]:
-    """The one that was given in each length, then the usual ones; `known`: the one that was given was tried."""
+def _addresses(asked: Asked) -> Iterator[Address]:
+    """The one that was given, once more and in each length, then the usual ones."""
     access = asked.access
     given = Address(access.server, access.physical, access.address_bytes)
     numbers = max(access.server, access.physical or 0)
@@ -154,8 +158,8 @@ def _addresses(asked: Asked, known: bool) -> Iterator[Address]:
     if access.physical is not None:
         fitting = [each for each in fitting if each > 1]
     ours = [Address(access.server, access.physical, each) for each in fitting]
-    tried = {given.octets} if known else set()
-    for each in (*ours, *USUAL):
+    tried = set[bytes]()
+    for each in (given, *ours, *USUAL):
         if each.octets not in tried:
             tried.add(each.octets)
             yield each

@@ -180,9 +180,11 @@ async def test_a_ciphered_meter_is_read_with_a_key_file(tmp_path: Path, state: P
     async with meters(tmp_path, keys=KEYS) as found:
         url = ("--url", f"tcp+hdlc://127.0.0.1:{found.hdlc_port}", "--client", client, "--auth", auth, *password)
         first = await run("profile", *url, "--key-file", keys, "--last", 1, "--csv")
+        title = (state / "system-title").read_text()
         second = await run("profile", *url, "--key-file", keys, "--dedicated", "--last", 1, "--csv")
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
     assert (first.stdout.splitlines()[0], len(second.stdout.splitlines())) == (second.stdout.splitlines()[0], 2)
+    assert (len(bytes.fromhex(title)), (state / "system-title").read_text()) == (8, title)
     assert (state / "counters.sqlite3").stat().st_mode & 0o777 == 0o600
 
 

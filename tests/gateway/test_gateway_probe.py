@@ -166,6 +166,21 @@ async def test_a_wrong_password_is_named_once_and_not_tried_again(tmp_path: Path
     assert (result.exit_code, result.stdout.count("wrong password")) == (1, 1)
 
 
+async def test_a_meter_that_hangs_up_at_a_login_is_not_tried_again(tmp_path: Path) -> None:
+    """It may have counted it: one AARQ with the secret, whatever the public client was let do."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(4096))
+        writer.close()
+
+    async with stranger(serve) as port:
+        url = ("--url", f"tcp://127.0.0.1:{port}", "--client", 32, "--auth", "lls")
+        result = await probe(*url, "--password-file", secret(tmp_path, "password", PASSWORD))
+    assert result.exit_code == 1
+    assert sum(PASSWORD in each for each in heard) == 1
+
+
 async def test_a_wrong_client_a_missing_login_and_keys_too_many(tmp_path: Path) -> None:
     """What the meter says of each is the setting to change."""
     async with meters(tmp_path) as found:
@@ -174,7 +189,7 @@ async def test_a_wrong_client_a_missing_login_and_keys_too_many(tmp_path: Path) 
         login = fails(await probe(*url))
         keys = fails(await probe(*lls(found, tmp_path), "--key-file", key_file(tmp_path)))
     assert client[0].startswith("FAIL PLB-M305 client 33: AARQ/AARE")
-    assert client[1].startswith("correct --client")
+    assert client[1] == "correct --client: the data sheet of the meter has the number for this login"
     assert login[1] == "client 32 wants a login: set --auth to lls or hls-..., with its secret"
     assert keys[1] == "client 32 is not ciphered in this meter: leave --key-file out"
 
@@ -259,11 +274,11 @@ async def test_nobody_there_and_a_meter_that_another_program_holds(tmp_path: Pat
         port = found.wrapper_port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         taken = fails(await probe("--url", f"tcp://127.0.0.1:{port}"))
-        nobody = "other settings: nobody answers" in taken[0]
         writer.close()
         assert await reader.read() == b""
     closed = fails(await probe("--url", f"tcp://127.0.0.1:{port}"))
-    assert nobody
+    assert taken[0].startswith("FAIL PLB-M304 client 16: TCP wrapper: ")
+    assert taken[1].startswith("the connection is closed at once: another program may hold the meter")
     assert closed[0].startswith("FAIL PLB-L210 client 16: connection: ")
     assert closed[1].endswith("(--url)")
 
@@ -298,6 +313,16 @@ async def test_the_setting_of_a_line_is_found(tmp_path: Path, words: tuple[str, 
     async with served(tmp_path, line_plates(1), system_sources().wall_ms):
         result = await probe("--port", tmp_path / "line", "--answer-ms", 300, *words)
     assert fails(result) == (f"FAIL other settings: {found}", do)
+
+
+async def test_a_link_that_was_left_open_is_ended_and_told(tmp_path: Path) -> None:
+    """The meter hears nothing but the end of it; the next try gets in."""
+    async with served(tmp_path, line_plates(1), system_sources().wall_ms, "half_open"):
+        where = ("--port", tmp_path / "line", "--physical", 17, "--answer-ms", 300)
+        first = fails(await probe(*where))
+        second = await probe(*where)
+    assert first[1] == "probe again: it held a link that somebody had left open"
+    assert second.exit_code == 0, second.output
 
 
 async def test_an_optical_head_without_mode_e_is_found_and_read_with_it(tmp_path: Path) -> None:
