@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.faults import WriteFailed
+from gateway.pushshown import BUSY_MS, FILE
 from gateway.writer import Writer
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.pushed import Kept, from_text
@@ -22,11 +23,9 @@ from protocols.reading import Identity
 from protocols.uplink.leaf import identity_from_wire, identity_to_wire
 from protocols.uplink.pack import pack, unpack
 
-FILE = "push.sqlite3"
 WINDOW = 64  # counters up to the highest that may still come: datagrams overtake each other
 DIGESTS = 64  # of each meter: a meter gives up long before so many pushes
 IDENTITY_BYTES = 4_096
-BUSY_MS = 5_000
 TABLES = """
 CREATE TABLE IF NOT EXISTS meter (device TEXT PRIMARY KEY, identity BLOB NOT NULL, listed TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scale (device TEXT NOT NULL, attribute TEXT NOT NULL, exponent INTEGER NOT NULL, unit TEXT,
@@ -95,14 +94,6 @@ class Remembered:
     recent: dict[str, dict[bytes, int]] = field(default_factory=dict)
     misfit: set[str] = field(default_factory=set)  # meters whose pushes do not fit the push list that is known
     wanted: dict[str, set[bytes]] = field(default_factory=dict)  # names in pushes whose class or scaler is not known
-
-
-@dataclass(frozen=True, slots=True)
-class PushShown:
-    """For `status`: by device when its last push came (ms UTC), and what was counted."""
-
-    last: dict[str, int]
-    counters: dict[str, dict[str, int]]
 
 
 class PushStore:
@@ -200,23 +191,3 @@ class PushStore:
 _FORGET = """DELETE FROM recent WHERE device = :device
     AND n <= (SELECT n FROM recent WHERE device = :device ORDER BY n DESC LIMIT 1 OFFSET :kept)"""
 _COUNT = "INSERT INTO count VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
-
-
-def shown(folder: Path) -> PushShown:
-    """What came unasked so far, read-only; nothing where nobody ever listened, or the file does not read."""
-    path = folder / FILE
-    if not path.exists():
-        return PushShown({}, {})
-    counters: dict[str, dict[str, int]] = {}
-    try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
-            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            last = {str(device): int(at_ms) for device, at_ms in database.execute("SELECT device, at_ms FROM last")}
-            for name, code, count in database.execute("SELECT name, code, count FROM count ORDER BY name, code"):
-                counters.setdefault(name, {})[code] = count
-        finally:
-            database.close()
-    except sqlite3.Error:
-        return PushShown({}, {})
-    return PushShown(last, counters)

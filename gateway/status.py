@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import pushstore, schema
+from gateway import pushshown, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
@@ -101,7 +101,7 @@ def read_status(folder: Path, max_bytes: int) -> Status:
         counters: dict[str, dict[str, int]] = {}
         for name, code, count in database.execute("SELECT name, code, count FROM counter"):
             counters.setdefault(name, {})[code] = count
-        pushes = pushstore.shown(folder)
+        pushes = pushshown.shown(folder)
         pages = database.execute("PRAGMA page_count").fetchone()[0] * database.execute("PRAGMA page_size").fetchone()[0]
         return Status(
             epoch,

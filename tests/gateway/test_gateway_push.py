@@ -15,7 +15,8 @@ from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms import DlmsReader
 from gateway.push import Pushes
-from gateway.pushstore import PushStore, Remembered, Seen, shown
+from gateway.pushshown import shown
+from gateway.pushstore import PushStore, Remembered, Seen
 from gateway.schedule import Due
 from gateway.settled import Positions
 from gateway.writer import InlineWriter
