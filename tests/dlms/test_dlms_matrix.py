@@ -94,6 +94,20 @@ class Way:
             seen.error = error
         return seen
 
+    async def insist(self) -> Seen:
+        """Registers one by one, whatever became of the one before: a late answer comes for another question."""
+        seen = Seen()
+        try:
+            async with self.opened() as meter:
+                for at, register in enumerate(self.plate.registers):
+                    try:
+                        seen.found[f"register {at}"] = (await meter.get(register.attribute)).data
+                    except MeterError as error:
+                        seen.error = error
+        except (MeterError, LinkError) as error:
+            seen.error = error
+        return seen
+
 
 async def _rows(meter: Association, seen: Seen) -> None:
     captured = (await meter.get(CAPTURED)).data
@@ -204,3 +218,22 @@ async def test_each_answer_in_turn_that_is_not_ours_never_becomes_a_value(
             judge(seen, right, (kind, fault, turn))
             assert faults.done == [(turn, fault)]
             assert seen.error is None or (kind, fault) == (WRAPPER, Fault.DELAYED)
+
+
+@pytest.mark.parametrize("kind", [WRAPPER, HDLC, LINE])
+async def test_an_answer_that_comes_for_the_next_question_is_none_of_it(
+    tmp_path: Path, clock: Clock, kind: str
+) -> None:
+    """Registers of one kind, each asked for though the one before was not answered in time."""
+    async with way_to(kind, tmp_path, clock) as way:
+        plain = Faults(())
+        way.turn(plain)
+        right = await way.insist()
+        assert right.error is None
+        for turn in range(plain.turns):
+            faults = Faults((Fault.DELAYED,), 3, turn)
+            way.turn(faults)
+            seen = await way.insist()
+            judge(seen, right, (kind, turn))
+            assert faults.done == [(turn, Fault.DELAYED)]
+            assert len(seen.found) >= len(right.found) - 1 or not turn
