@@ -66,7 +66,7 @@ picture: .venv/.ready services ## make the README's picture of the page anew, fr
 proof: .venv/.ready ## both daemons in virtual time under 42 kinds of faults, 500 gateway-days by seed (SEEDS=1-42)
 	@$(BIN)/python tests/bench/bench.py many --seeds $(SEEDS)
 
-soak: .venv/.ready services ## the full counts: kills, proof, power cuts, hostile inputs, every bit of 20 batches (an hour or more)
+soak: .venv/.ready services ## the full counts: kills, proof, power cuts, hostile inputs, corrupt telegrams, every bit of 20 batches (an hour or more)
 	@$(BIN)/python tests/soak/soak.py
 
 bench: .venv/.ready ## measure beside something known; writes benchmarks/results.json (CONTEST=1: a peer too)

@@ -45,7 +45,7 @@ def figures() -> Iterator[Figure]:
     mine, other = in_turns(ours, theirs)
     beside = f"dlms-cosem 21.3.2 without times, {ROWS} x {len(COLUMNS)}"
     yield Figure("dlms_profile_rows_per_s", ROWS / mine, "1/s", beside, other / mine)
-    yield Figure("dlms_profile_vs_dlms_cosem", other / mine, "", f"{beside}; bound: {BOUND}", other / mine)
+    yield Figure("dlms_profile_vs_dlms_cosem", other / mine, "", beside, other / mine, BOUND)
 
     captured = [_theirs(each.attribute) for each in COLUMNS]
     parser = ProfileGenericBufferParser(captured, PERIOD_S // 60)

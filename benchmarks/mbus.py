@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,26 +15,31 @@ from simulators.mbus.meters import cellar
 from simulators.mbus.meters import telegram as answer
 
 START_MS = 1_793_000_000_000
+LEAST_PER_S = 5_000
+NOT_COUNTED = "error frames are not counted: they end before a value"
 SHARED = Path(os.environ.get("PLOMBA_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
 def figures() -> Iterator[Figure]:
-    """Telegrams a second, link frame to values."""
+    """Telegrams a second of processor time, link frame to values; simulated ones where no captured are at hand."""
     frames = captured() or telegrams(51)
+    readable = [octets for octets in frames if link.parse(octets).ci not in telegram.FIXED]
 
-    def ours() -> None:
-        for octets in frames:
+    def ours(chosen: list[bytes]) -> None:
+        for octets in chosen:
             meaning.values(telegram.decode(link.parse(octets)))
 
     def theirs() -> None:
-        for octets in frames:
+        for octets in readable:
             for record in meterbus.load(list(octets)).records:
                 _ = record.interpreted
 
-    mine, other = in_turns(ours, theirs)
-    which = "captured" if captured() else "simulated"
-    yield Figure("mbus_decode_per_s", len(frames) / mine, "1/s", f"pyMeterBus, {len(frames)} {which}", other / mine)
-    yield Figure("mbus_decode_vs_pymeterbus", other / mine, "", f"pyMeterBus, {len(frames)} {which}", other / mine)
+    mine, _ = in_turns(lambda: ours(frames), theirs, time.process_time)
+    alike, other = in_turns(lambda: ours(readable), theirs, time.process_time)
+    which = f"{len(frames)} {'captured' if captured() else 'simulated'}"
+    beside = f"pyMeterBus on the {len(readable)} of {which} that it reads (not CI 73); {NOT_COUNTED}"
+    yield Figure("mbus_decode_per_s", len(frames) / mine, "1/s", beside, other / alike, LEAST_PER_S)
+    yield Figure("mbus_decode_vs_pymeterbus", other / alike, "", beside, other / alike)
 
 
 def telegrams(count: int) -> list[bytes]:
@@ -48,10 +54,6 @@ def telegrams(count: int) -> list[bytes]:
 
 
 def captured() -> list[bytes]:
-    """The captured telegrams of variable structure, where they are at hand."""
-    found = []
-    for path in sorted((SHARED / "data" / "mbus" / "frames").glob("*.hex")):
-        octets = bytes.fromhex(path.read_text())
-        if link.parse(octets).ci not in telegram.FIXED:
-            found.append(octets)
-    return found
+    """The captured telegrams, where they are at hand."""
+    folder = SHARED / "data" / "mbus" / "frames"
+    return [bytes.fromhex(path.read_text()) for path in sorted(folder.glob("*.hex"))]

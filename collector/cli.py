@@ -26,6 +26,7 @@ _COMMANDS = {
     "readings": ("collector.cli_show", "readings"),
     "refusals": ("collector.cli_show", "refusals"),
     "events": ("collector.cli_show", "events"),
+    "import-batches": ("collector.cli_act", "import_batches"),
     "close-case": ("collector.cli_act", "close_case"),
     "export": ("collector.cli_act", "export"),
     "proof": ("collector.cli_act", "proof"),

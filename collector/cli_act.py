@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import click
 
-from collector import files, prove
+from collector import carry, files, logs, prove
 from collector.cases import close
-from collector.cli import config_option, file_argument, folder_argument
+from collector.cli import config_option, file_argument, folder_argument, json_option
 from collector.cli_show import opened
 from collector.config import Config
 from collector.faults import NotFoundError
@@ -51,6 +52,31 @@ def close_case(number: int, config_file: Path, who: str, why: str) -> None:
     with opened(config_file) as (_, store):
         case = close(store, number, who, why, time.time_ns() // 1_000_000)
     click.echo(f"case {case.n} closed: {case.kind} {case.gateway}", err=True)
+
+
+@click.command("import-batches")
+@click.argument("paths", metavar="FILE...", type=file_argument, nargs=-1, required=True)
+@config_option
+@json_option
+@click.option("--out", type=folder_argument, help="Folder for the acknowledgements; beside each file where left out.")
+def import_batches(paths: tuple[Path, ...], config_file: Path, as_json: bool, out: Path | None) -> None:
+    """Store what gateways' 'buffer export' wrote, and write the acknowledgements to carry back; it may be given again.
+
+    Works beside a collector that runs. Exit code 3 when something was refused, or a file could not be read to its end.
+    """
+    logs.set_up()
+    with opened(config_file) as (config, store):
+        done = [carry.take(config, store, path, out) for path in paths]
+    if as_json:
+        click.echo(json.dumps([each.shown() for each in done], indent=1))
+    else:
+        for each in done:
+            click.echo(each.sentence())
+    for each in done:
+        for problem in each.problems:
+            click.echo(f"{each.file}: {problem}", err=True)
+    if any(each.problems for each in done):
+        raise SystemExit(PARTIAL)
 
 
 @click.command()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import click
-import structlog
 
+from collector import logs
 from collector.cli import FAILED, config_option, json_option
 from collector.config import Config
 
@@ -21,15 +20,7 @@ def run(config_file: Path) -> None:
     """Run the collector until SIGTERM."""
     from collector.daemon import run as run_daemon  # noqa: PLC0415 - loads the MQTT client
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    logs.set_up()
     run_daemon(Config.from_toml(config_file))
 
 

@@ -61,18 +61,27 @@ class Worker:
 
     def take(self, messages: Sequence[Message], now_ms: int) -> None:
         """Check and store a group; when the store does not take it nothing is owed, and the gateways send it again."""
-        self._see_register()
-        verified = [self._checker.check(message) for message in messages]
         try:
-            outcome = self._ingest.commit(verified, now_ms)
+            self.store_group(messages, now_ms)
         except StoreFullError as error:
             self._stuck(error)
-            return
-        self._unstuck()
+        else:
+            self._unstuck()
+
+    def store_group(self, messages: Sequence[Message], now_ms: int) -> Outcome:
+        """Check and store a group; what became of it.
+
+        Raises:
+            StoreFullError: the store does not take it: nothing of it counts, nothing is owed.
+        """
+        self._see_register()
+        verified = [self._checker.check(message) for message in messages]
+        outcome = self._ingest.commit(verified, now_ms)
         self._say(outcome)
         for gateway in outcome.due:
             hello, refusals = outcome.hellos.get(gateway), outcome.refusals.get(gateway, [])
             self._acknowledger.owe(gateway, hello, refusals)
+        return outcome
 
     def words(self, now_ms: int, mono_ms: int) -> list[Packet]:
         """The acknowledgements that may leave now."""

@@ -97,8 +97,8 @@ def line(file: Path, name: str) -> MbusBus:
     found = read_configuration(file)
     buses = {bus.name: bus for bus in found.bus if isinstance(bus, MbusBus)}
     if name not in buses:
-        raise UnknownBus(f"an M-Bus line: {_listed(buses)}", name, str(file))
-    _refuse_owned(found, name)
+        raise UnknownBus(f"an M-Bus line: {listed(buses)}", name, str(file))
+    refuse_owned(found, name)
     return buses[name]
 
 
@@ -112,8 +112,8 @@ def meter(file: Path, name: str) -> tuple[MbusBus, MbusDevice]:
     found = read_configuration(file)
     meters = {each.name: (bus, each) for bus in found.bus if isinstance(bus, MbusBus) for each in bus.device}
     if name not in meters:
-        raise UnknownMeter(f"an M-Bus meter: {_listed(meters)}", name, str(file))
-    _refuse_owned(found, meters[name][0].name)
+        raise UnknownMeter(f"an M-Bus meter: {listed(meters)}", name, str(file))
+    refuse_owned(found, meters[name][0].name)
     return meters[name]
 
 
@@ -124,12 +124,18 @@ def said(error: PlombaError, at: Place, do: str = "") -> str:
     return f"{error.code}: expected {error.expected}, got {error.got}{where}; {step}"
 
 
-def _refuse_owned(found: Configuration, name: str) -> None:
+def refuse_owned(found: Configuration, name: str) -> None:
+    """A line has one owner.
+
+    Raises:
+        LineOwned: the daemon of this configuration runs.
+    """
     running = daemon_of(found.state_folder)
     if running:
         raise LineOwned("a line that nobody reads", f"one that the daemon, process {running}, reads", name)
 
 
-def _listed(names: object) -> str:
+def listed(names: object) -> str:
+    """Names in order, for a message."""
     shown = sorted(names) if isinstance(names, dict) else []
     return ", ".join(shown) or "there is none in this file"

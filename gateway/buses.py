@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from gateway.reader import Reader
 from gateway.schedule import Schedule
 from gateway.settled import Positions
 from gateway.writer import Writer
+from protocols.uplink.records import Event
 
 if TYPE_CHECKING:
     from gateway.counters import CounterStore
@@ -43,19 +45,22 @@ def pollers(
     sink: Sink,
     lines: Lines = MACHINE,
     writer: Writer | None = None,
+    *,
+    clocks: bool = True,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
-    `writer` writes what must be on the disk before a meter is asked (invocation counters).
+    `clocks`: meters' clocks are watched, and adjusted where they may be. `writer` writes what must be on the disk
+    before a meter is asked (invocation counters).
     """
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
-    return [
-        BusPoller(
-            bus.name, reader(bus, positions, clock, keep, lines, counters), Schedule(bus.device, slots), clock, sink
-        )
-        for bus in configuration.bus
-    ]
+    note = sink.note if clocks else None
+    found = []
+    for bus in configuration.bus:
+        mine = reader(bus, positions, clock, keep, lines, counters, note)
+        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, getattr(mine, "tend", None)))
+    return found
 
 
 def reader(
@@ -65,13 +70,14 @@ def reader(
     keep: bool,
     lines: Lines = MACHINE,
     counting: Counting | None = None,
+    note: Callable[[Event], None] | None = None,
 ) -> Reader:
-    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`."""
+    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks."""
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting)
+            return _dlms(bus, positions, clock, lines, counting, note)
         case ModbusBus():
             return _modbus(bus, clock)
 
@@ -82,12 +88,19 @@ def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader
     return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
 
 
-def _dlms(bus: DlmsBus, positions: Positions, clock: GatewayClock, lines: Lines, counting: Counting | None) -> Reader:
+def _dlms(
+    bus: DlmsBus,
+    positions: Positions,
+    clock: GatewayClock,
+    lines: Lines,
+    counting: Counting | None,
+    note: Callable[[Event], None] | None,
+) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line)
+    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note)
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:

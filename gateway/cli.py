@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli_buffer import buffer
+from gateway.cli_dlms import objects, probe, profile
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
@@ -78,17 +80,33 @@ def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
 @main.command()
 @click.argument("telegram", nargs=-1, required=True, metavar="HEX")
 @_json
-def decode(telegram: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    help="Decipher: encryption, then authentication key, each a line of 32 hex digits, of 64 with suite 2 (chmod 600).",
+)
+@click.option("--system-title", metavar="HEX", multiple=True, help="... of a sender, where the telegram has none.")
+@click.option("--dedicated-key-file", type=click.Path(path_type=Path), help="... under the key of one association.")
+def decode(
+    telegram: tuple[str, ...],
+    as_json: bool,
+    key_file: Path | None,
+    system_title: tuple[str, ...],
+    dedicated_key_file: Path | None,
+) -> None:
     """Explain an M-Bus or DLMS/COSEM telegram byte by byte, offline; HEX is whole frames, or - for one a line on stdin.
 
     M-Bus link frames; HDLC frames, TCP wrapper messages, bare APDUs and data of DLMS/COSEM: told by how they begin.
+    With --key-file general-glo, general-ded, glo- and ded- APDUs of suites 0 to 2 are deciphered; a wrong tag is told.
+    System title and dedicated key are taken from AARQ, AARE and initiate-request, too, also from lines before.
     """
     from gateway import cli_decode  # noqa: PLC0415
 
+    opener = cli_decode.opener_of(key_file, system_title, dedicated_key_file)
     if telegram == ("-",):
-        cli_decode.decode_lines((each.decode("utf-8-sig", "replace") for each in sys.stdin.buffer), as_json)
+        cli_decode.decode_lines((each.decode("utf-8-sig", "replace") for each in sys.stdin.buffer), as_json, opener)
     else:
-        cli_decode.decode(" ".join(telegram), as_json)
+        cli_decode.decode(" ".join(telegram), as_json, opener)
 
 
 @main.command()
@@ -252,7 +270,7 @@ def batches(path: Path, as_json: bool) -> None:
     for each in found:
         refused = f" refused: {each.refused}" if each.refused else ""
         click.echo(
-            f"{each.epoch} {each.seq:6} {_time(each.created_ms)} {each.readings:5} readings {each.bytes:7} bytes "
+            f"{each.epoch} {each.seq:6} {shown_time(each.created_ms)} {each.readings:5} readings {each.bytes:7} bytes "
             f"{each.mark}{refused}"
         )
 
@@ -290,9 +308,12 @@ def _show(found: Status) -> None:
         ("batches", f"{found.batches} ({found.readings} readings)"),
         ("stored", f"{found.stored}, of them safe {found.safe}"),
         ("not stored", f"{found.not_stored} ({found.readings_not_stored} readings)"),
-        ("oldest not stored", _time(found.oldest_ms) if found.oldest_ms else "none"),
+        ("oldest not stored", shown_time(found.oldest_ms) if found.oldest_ms else "none"),
         ("bytes", f"{found.bytes} of {found.max_bytes}"),
-        ("last acknowledgement", f"{last.generation}.{last.number} at {_time(last.time_ms)}" if last else "none yet"),
+        (
+            "last acknowledgement",
+            f"{last.generation}.{last.number} at {shown_time(last.time_ms)}" if last else "none yet",
+        ),
         ("set aside", found.set_aside),
         ("in quarantine", f"{found.quarantined} readings, taken without a key"),
     ]
@@ -302,11 +323,13 @@ def _show(found: Status) -> None:
         click.echo(f"{name + ':':24}{value}")
 
 
-def _time(instant_ms: int) -> str:
+def shown_time(instant_ms: int) -> str:
+    """An instant of ours, UTC."""
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-main.add_command(mbus)
+for command in (buffer, mbus, objects, probe, profile):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

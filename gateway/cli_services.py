@@ -79,16 +79,22 @@ def set_baud(ctx: click.Context, /, new: int, yes: bool, **where: Any) -> None:
     "--time",
     "wanted",
     type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
-    help="As the meter is to show it; without: this machine's local time.",
+    help="As the meter is to show it; without: this machine's local time, with its summer-time flag.",
 )
+@click.option("--summer", is_flag=True, help="With --time: it is summer time and its flag is set; else standard time.")
+@click.option("--any-model", is_flag=True, help="Try it also where no model says that this meter's clock can be set.")
 @_meter
 @click.pass_context
-def set_clock(ctx: click.Context, /, wanted: datetime.datetime | None, yes: bool, **where: Any) -> None:
-    """Set the meter's clock."""
+def set_clock(
+    ctx: click.Context, /, wanted: datetime.datetime | None, summer: bool, any_model: bool, yes: bool, **where: Any
+) -> None:
+    """Set the meter's clock, where its model says that this can be done over the bus."""
     from gateway import services  # noqa: PLC0415
 
-    shown = None if wanted is None else MeterTime.from_calendar(wanted, Precision.SECOND)
-    _do(ctx, where, lambda talk: services.set_clock(talk, shown, _agree(yes)))
+    if summer and wanted is None:
+        raise click.UsageError("--summer says what --time is; this machine's own time has its flag")
+    shown = None if wanted is None else MeterTime.from_calendar(wanted, Precision.SECOND, summer)
+    _do(ctx, where, lambda talk: services.set_clock(talk, shown, _agree(yes), any_model))
 
 
 def _do(ctx: click.Context, where: dict[str, Any], act: Callable[[Talk], Awaitable[str]]) -> None:

@@ -271,6 +271,41 @@ class DlmsDevice(_Device):
     history_days: int = Field(
         default=10, ge=0, le=1_000, description="Days of the profile that are read when nothing was ever stored."
     )
+    model: Annotated[str, Field(min_length=1, max_length=64), Wanted("a meter model's name in quotes")] | None = Field(
+        default=None,
+        description="The meter's model: it says which profiles and logs there are, and how its clock is adjusted.",
+        examples=["idis"],
+    )
+    further_profiles: Annotated[tuple[Obis, ...], Field(max_length=16, strict=False)] | None = Field(
+        default=None,
+        description="Profiles of registers beside the load profile, as the monthly billing profile; by itself the "
+        "model's.",
+        examples=[["0-0:98.1.0.255"]],
+    )
+    logs: Annotated[tuple[Obis, ...], Field(max_length=16, strict=False)] | None = Field(
+        default=None, description="Event logs; by itself the model's.", examples=[["0-0:99.98.0.255"]]
+    )
+    further_cadence_s: int = Field(
+        default=86_400, ge=900, le=31 * 86_400, description="How often those profiles are read, in seconds."
+    )
+    logs_cadence_s: int = Field(
+        default=86_400, ge=900, le=31 * 86_400, description="How often the event logs are read, in seconds."
+    )
+    further_days: int = Field(
+        default=400,
+        ge=0,
+        le=3_700,
+        description="Days of them that are read when nothing was ever stored.",
+    )
+    compressed: bool | None = Field(
+        default=None,
+        description="Whether a null in a profile stands for the value of the row above; without it a null is no value. "
+        "By itself as the model says.",
+        examples=[True],
+    )
+    adjust_clock: bool = Field(
+        default=False, description="Adjust the meter's clock, within the limits of its model, with an event each time."
+    )
     serial: Serial | None = Field(
         default=None, description="Device id (0-0:96.1.0.255) as the meter shows it; checked.", examples=["1234567890"]
     )
@@ -533,6 +568,7 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
     url = "" if isinstance(bus, MbusBus) else bus.url or ""  # a port's path is the machine's, not the meter's
     if isinstance(device, DlmsDevice):
         at = [url, device.client, device.server, device.physical]
-        return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
+        of_model = [] if device.model is None and device.compressed is None else [device.model, device.compressed]
+        return [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER, *of_model]
     at = [url, device.unit]
     return [device.name, int(Protocol.MODBUS), at, [wanted.fabrication], device.model, MODBUS_DECODER]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway import enrol, events
+from gateway.answers import Answers
 from gateway.buses import device_names, pollers
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
@@ -84,6 +85,7 @@ class _Daemon:
         self._pollers = pollers(
             configuration, known.slots, positions, self._clock, self._sealer, surroundings.lines, self._writer
         )
+        self._answers = Answers(opened.buffer, self._writer)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._gaps_due = bool(known.gaps)
@@ -100,6 +102,7 @@ class _Daemon:
             ("sealer", self._sealer.run),
             ("clock", self._watch_clock),
             ("link", self._run_link),
+            ("local", self._answer),
         ]
         self._tasks = [asyncio.create_task(supervised(name, part)) for name, part in parts]
         await stop.wait()
@@ -156,7 +159,16 @@ class _Daemon:
             surroundings.random,
             surroundings.uniform,
         )
+        self._answers.link = self._link
         await self._link.run()
+
+    async def _answer(self) -> None:
+        """What commands on this machine ask while the daemon runs."""
+        try:
+            async with self._surroundings.local(self._configuration.state_folder, self._answers.verbs()):
+                await asyncio.Event().wait()
+        except OSError as error:  # without it everything but these commands works
+            log.error("no-local-socket", error=str(error))
 
     def _sealed(self) -> None:
         """A batch is committed; the first one bears the gaps of a damaged file."""

@@ -1,4 +1,4 @@
-"""Reads DLMS/COSEM meters: what they show now, and the rows of their load profile from where the last ended.
+"""Reads DLMS/COSEM meters: what they show now, and the rows of their profiles from where the last ended.
 
 One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers, columns
 and the capture period are read in every visit: a meter whose firmware was changed must not be read with the old ones.
@@ -6,46 +6,47 @@ and the capture period are read in every visit: a meter whose firmware was chang
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
-from gateway.dlms_access import access_of
-from gateway.dlms_lines import OpenLine, way
+from gateway.dlms_clock import ClockKeeper, Note
+from gateway.dlms_entrance import Entrance
+from gateway.dlms_further import Further, further_of, hand_on, is_compressed, next_rows
+from gateway.dlms_lines import OpenLine
+from gateway.dlms_rows import instant, later, named
+from gateway.dlms_rows import row_reading as _row_reading
+from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
-from gateway.faults import CountersUnusable, RowWithoutTime
+from gateway.faults import RowWithoutTime
 from gateway.lines import OpenTcp
 from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols import obis
-from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
-from protocols.dlms.access import Access
-from protocols.dlms.breaches import CounterRefused, CounterWentBack, MeterNotProven
-from protocols.dlms.counters import Counters
-from protocols.dlms.faults import AccessRefused, PasswordRefused
+from protocols.dlms.faults import (
+    AccessRefused,
+    ColumnsDiffer,
+    ExceptionAnswer,
+    Malformed,
+    TooMuch,
+)
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
-from protocols.errors import AnotherMeter, LinkError, MeterError
+from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
-from protocols.transports import exchange
 from protocols.transports.dlms import Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
-DAY_S = 86_400
-PUBLIC = 16  # the client that may read the invocation counters of others (0-0:43.1.x)
-# Nobody seals the public client's answer: one beyond this would use up what is left of the numbers.
-MOST_HEARD = 0xF000_0000
-LOCKOUT_MS = 1_200_000  # a refused password is not tried again for so long: three times an hour locks no meter
+DAY_S, HOUR_S = 86_400, 3_600
 QUARTER_S = 900  # where a profile captures without a period
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
-# The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
-CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
+# What is wrong with one profile alone: others are read all the same.
+OF_ONE = (AccessRefused, ColumnsDiffer, ExceptionAnswer, Malformed, RowWithoutTime, TooMuch)
 
 
 @dataclass(slots=True)
@@ -63,13 +64,15 @@ class _Meter:
     lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
     told: bool = False  # ... and was raised already: it holds up no further rows
-    # How it was entered when it refused, until when that is not tried again, and why.
-    refused: tuple[Access, int, PasswordRefused | MeterNotProven] | None = None
+    keeper: ClockKeeper | None = None
+    further: tuple[Further, ...] = ()
+    compressed: bool = False
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
-        return cls(device, registers, None if device.profile is None else obis.from_text(device.profile))
+        buffer = None if device.profile is None else obis.from_text(device.profile)
+        return cls(device, registers, buffer, further=further_of(device), compressed=is_compressed(device))
 
     def now(self, mono_ms: int) -> MeterTime | None:
         """What its clock shows now, if it goes on as it did."""
@@ -88,6 +91,7 @@ class DlmsReader:
         open_line: connects, or raises LinkError.
         counters: what ciphered meters are asked with.
         open_serial: opens the line of a bus that is one, or raises LinkError.
+        note: takes events of the meters' clocks; without it no clock is watched or adjusted.
     """
 
     def __init__(
@@ -99,10 +103,14 @@ class DlmsReader:
         counters: CounterStore | None = None,
         *,
         open_serial: OpenLine | None = None,
+        note: Note | None = None,
     ) -> None:
-        self._positions, self._clock, self._counters = positions, clock, counters
-        self._way = way(bus, open_line, open_serial)
+        self._positions, self._clock = positions, clock
+        self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
+        if note is not None:
+            for meter in self._meters.values():
+                meter.keeper = ClockKeeper(meter.device, clock, note)
 
     async def read(self, due: Due) -> list[Reading]:
         """The registers of a device and its clock, in one reading.
@@ -113,7 +121,7 @@ class DlmsReader:
         """
         meter = self._meters[due.device.name]
         values: list[Value] = []
-        async with self._associated(meter) as association:
+        async with self._entrance.associated(meter.device) as association:
             identity = await _identity(association, meter.device)
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
@@ -123,12 +131,66 @@ class DlmsReader:
             scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
             values.append(objects.value(attribute, shown[attribute].data, scaler))
         values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
+        if meter.keeper is not None and values[-1].state is State.OK:
+            meter.keeper.saw(found[-1])
         meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
         time = meter.clock if values[-1].state is State.OK else None
         made, name = self._exchange(found), meter.device.name
         return [Reading(identity, name, None, How.READ, due.slot_ms, time, made, None, Status.NONE, tuple(values))]
 
     async def rows(self, device: str) -> list[Reading]:
+        """The next rows of its load profile, or else of another one, oldest first; empty where none is due.
+
+        Raises:
+            LinkError, MeterError: as for `read`.
+            RowWithoutTime: as for a load profile.
+        """
+        meter = self._meters[device]
+        try:
+            piece = await self._load_rows(meter)
+        except OF_ONE as error:
+            return await self._further_rows(meter, error)
+        return piece or await self._further_rows(meter, None)
+
+    async def _further_rows(self, meter: _Meter, trouble: MeterError | None) -> list[Reading]:
+        """The next rows of the profiles beside the load profile.
+
+        Raises:
+            LinkError, MeterError: as for `read`; and, when none is due any more, the `trouble` of a profile.
+        """
+        now = meter.now(self._clock.mono_ms())
+        for further in meter.further if now is not None else ():
+            if now is None or not further.is_due(self._clock.utc_ms()):
+                continue
+            try:
+                if piece := await self._rows_of(meter, further, now):
+                    return piece
+            except OF_ONE as error:
+                further.missed(error, self._clock.utc_ms())
+            except MeterError as error:
+                further.missed(error, self._clock.utc_ms())
+                raise
+        told = trouble or next((each.trouble for each in meter.further if each.trouble is not None), None)
+        if told is not None:
+            raise told.with_traceback(None)  # raised again and again, it would grow
+        return []
+
+    async def _rows_of(self, meter: _Meter, further: Further, now: MeterTime) -> list[Reading]:
+        last = self._positions.last(f"{meter.device.name}/{further.shown}")
+        further.trouble = None
+        async with self._entrance.associated(meter.device) as association:
+            identity = await _identity(association, meter.device)
+            found, got, over = await next_rows(association, further, last, now, meter.compressed)
+        hand_on(further, found)
+        if over:
+            further.done(self._clock.utc_ms())
+        made, captured = self._exchange(got), further.layout.columns if further.layout is not None else ()
+        return [
+            named(_row_reading(row, identity, meter.device.name, made, captured), further.name, part, further.codes)
+            for row, part in found
+        ]
+
+    async def _load_rows(self, meter: _Meter) -> list[Reading]:
         """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
 
         The row that was handed on last is asked for again: it comes along when it is not what it was.
@@ -138,34 +200,55 @@ class DlmsReader:
             RowWithoutTime: there were rows whose time the meter does not know. It is raised when the rows beside them
                 were handed on, and again whenever none is due, until rows come of which each has its time.
         """
-        meter = self._meters[device]
         now = meter.now(self._clock.mono_ms())
-        last = self._positions.last(device)
+        last = self._positions.last(meter.device.name)
         if meter.trouble is not None and not meter.told:
             return _none(meter)
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
             return _none(meter)
-        async with self._associated(meter) as association:
+        async with self._entrance.associated(meter.device) as association:
             identity = await _identity(association, meter.device)
             columns, scalers = await self._columns(association, meter, meter.buffer)
             first = _start(meter, last, now)
             while True:
-                end = _later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
+                end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
-                found = profile.rows(got.value, columns, scalers, meter.period_s)
+                found = profile.rows(got.value, columns, scalers, meter.period_s, meter.compressed)
                 fresh = _fresh(found, last, meter.newest)
                 timed = _timed(meter, fresh)
-                if timed or _instant(end) >= _instant(now):
+                if timed or instant(end) >= instant(now):
                     break
                 meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
         if not timed:
             meter.searched = now if fresh else meter.searched
             return _none(meter)
-        return self._handed_on(meter, identity, timed, self._exchange([got]))
+        return self._handed_on(meter, identity, timed, self._exchange([got]), columns)
+
+    async def tend(self) -> bool:
+        """Adjust a clock that is to be adjusted and may be just now; whether one was looked at.
+
+        Raises:
+            LinkError: nobody answers at this address.
+        """
+        for meter in self._meters.values():
+            if meter.keeper is None or not meter.keeper.wants(meter.period_s):
+                continue
+            try:
+                async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
+                    await _identity(association, meter.device)
+                    await meter.keeper.adjust(association, meter.period_s)
+            except MeterError as error:
+                meter.keeper.failed(error)
+            return True
+        return False
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """Nothing: a second read confirms no value here."""
+        return None
 
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""
-        self._way.let_go()
+        self._entrance.let_go()
 
     async def _columns(
         self, association: Association, meter: _Meter, name: bytes
@@ -180,85 +263,11 @@ class DlmsReader:
         scalers = {each: ScalerUnit.from_data(got.data) for each, got in zip(scaled, found, strict=True)}
         return columns, scalers
 
-    def _handed_on(self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange) -> list[Reading]:
+    def _handed_on(
+        self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange, captured: tuple[Column, ...] = ()
+    ) -> list[Reading]:
         meter.newest, meter.searched = timed[-1], None
-        return [_row_reading(row, identity, meter.device.name, made) for row in timed]
-
-    @asynccontextmanager
-    async def _associated(self, meter: _Meter) -> AsyncIterator[Association]:
-        """An association; a secret that was refused is tried again when it is another, or after a while.
-
-        Raises:
-            PasswordRefused, MeterNotProven: it was, now or not long ago: meters lock a client that tries too often.
-            CounterWentBack: the meter's invocation counter is lower than before.
-        """
-        access = access_of(meter.device)
-        if meter.refused is not None and meter.refused[0] == access and self._clock.mono_ms() < meter.refused[1]:
-            raise meter.refused[2]
-        counters = await self._block(access)
-        try:
-            async with self._opened(meter.device, access, counters) as association:
-                await self._check_counter(meter, access, association)
-                meter.refused = None
-                yield association
-                await self._keep_counter(meter, access, association)
-        except CounterRefused as error:
-            if not await self._caught_up(meter.device, access):
-                meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
-            raise
-        except (PasswordRefused, MeterNotProven) as error:
-            meter.refused = (access, self._clock.mono_ms() + LOCKOUT_MS, error)
-            raise
-
-    def _opened(
-        self, device: DlmsDevice, access: Access, counters: Counters | None
-    ) -> AbstractAsyncContextManager[Association]:
-        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
-        return self._way.associated(device, access, times, counters)
-
-    async def _block(self, access: Access) -> Counters | None:
-        """Counters that are ours alone; None where none are needed."""
-        if access.security is None:
-            return None
-        return await self._store().block(access.title, access.security.keys)
-
-    def _store(self) -> CounterStore:
-        if self._counters is None:
-            raise CountersUnusable("a state folder for invocation counters", "none", "this command")
-        return self._counters
-
-    async def _check_counter(self, meter: _Meter, access: Access, association: Association) -> None:
-        """A counter that went down is told once, where the meter has proven who it is; else it is refused for good."""
-        came = association.counter_seen
-        if access.security is None or came is None:
-            return
-        before = await self._store().seen(meter.device.name, access.security.keys)
-        if before is None or came > before:
-            return
-        if access.auth.is_high:
-            await self._store().saw(meter.device.name, access.security.keys, came)
-        raise CounterWentBack(f"an invocation counter above {before}", str(came), meter.device.name)
-
-    async def _keep_counter(self, meter: _Meter, access: Access, association: Association) -> None:
-        if access.security is not None and association.counter_seen is not None:
-            await self._store().saw(meter.device.name, access.security.keys, association.counter_seen)
-
-    async def _caught_up(self, device: DlmsDevice, access: Access) -> bool:
-        """Whether the public client says which counter the meter heard last: the next visit begins above it."""
-        if access.security is None:
-            return False
-        public = Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
-        name = bytes((0, 0, 43, 1, access.client & 0xFF, 255))
-        try:
-            async with self._opened(device, public, None) as association:
-                found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
-            heard = axdr.whole(found.data, "invocation counter")
-        except (MeterError, LinkError):
-            return False
-        if not 0 <= heard <= MOST_HEARD:
-            return False
-        await self._store().raise_to(access.title, access.security.keys, heard)
-        return True
+        return [_row_reading(row, identity, meter.device.name, made, captured) for row in timed]
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
@@ -271,24 +280,44 @@ def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:
     """Whether a row must have been captured that was not handed on: the period is known from the first visit on."""
     if last is None or not meter.period_s:
         return True
-    return not 0 <= _instant(now) - _instant(meter.searched or last) < meter.period_s
+    return not 0 <= instant(now) - instant(meter.searched or last) < meter.period_s
 
 
 def _start(meter: _Meter, last: MeterTime | None, now: MeterTime) -> MeterTime:
     """From when on rows are asked for: the last row, or the beginning of the history that is wanted.
 
-    A clock that was set back captures rows with times that were there before: they are asked for from then on.
+    A clock that was set back captures rows with times that were there before: they are asked for from then on. A clock
+    without offset from UTC is set back every autumn, and rows are sought by what it shows.
     """
-    begin = meter.searched or last or _later(now, -meter.device.history_days * DAY_S)
-    return begin if _instant(begin) <= _instant(now) else _later(now, -meter.period_s)
+    begin = meter.searched or last or later(now, -meter.device.history_days * DAY_S)
+    if last is not None and last.deviation_min is None:
+        return later(min(begin, now, key=instant), -HOUR_S)
+    return begin if instant(begin) <= instant(now) else later(now, -meter.period_s)
 
 
 def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> list[Row]:
-    """The rows behind the last one that was handed on; that one is among them when it is not what it was."""
-    if not found or last is None or found[0].time != last:
+    """The rows behind the last one that was handed on; that one is among them when it is not what it was.
+
+    Where nothing is known of what it was, and the meter leaves out what is as before, it cannot be compared: it was
+    sealed as what stood below another row.
+    """
+    place = _place(found, last)
+    if place is None:
         return list(found)
-    same = newest is not None and newest.time == last and newest.values == found[0].values
-    return list(found[1:]) if same or len(found) == 1 else list(found)
+    known = newest is not None and newest.time == last
+    same = known and newest is not None and newest.values == found[place].values
+    filled = any(row.repeated or any(row.nulls) for row in found)
+    alone = place == len(found) - 1
+    return list(found[place + 1 :]) if same or alone or (filled and not known) else list(found[place:])
+
+
+def _place(found: Sequence[Row], last: MeterTime | None) -> int | None:
+    """Where the last row is: in front, or, of a clock without offset from UTC, behind the hour that may come twice."""
+    if last is None or not found:
+        return None
+    if last.deviation_min is not None:
+        return 0 if found[0].time == last else None
+    return next((place for place, row in enumerate(found) if row.time == last), None)
 
 
 def _timed(meter: _Meter, fresh: list[Row]) -> list[Row]:
@@ -312,14 +341,6 @@ def _none(meter: _Meter) -> list[Reading]:
         meter.told = True
         raise meter.trouble.with_traceback(None)  # raised again and again, it would grow
     return []
-
-
-def _row_reading(row: Row, identity: Identity, device: str, made: Exchange) -> Reading:
-    doubtful = row.invalid or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
-    values = tuple(
-        replace(each, state=State.INVALID) if doubtful and each.state is State.OK else each for each in row.values
-    )
-    return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values)
 
 
 async def _identity(association: Association, device: DlmsDevice) -> Identity:
@@ -349,13 +370,3 @@ async def _many(association: Association, meter: _Meter, attributes: Sequence[At
     except MeterError:
         meter.lists = False
         raise
-
-
-def _later(time: MeterTime, seconds: int) -> MeterTime:
-    return replace(time, seconds=max(0, time.seconds + seconds))
-
-
-def _instant(time: MeterTime) -> int:
-    """Seconds to compare two times of one meter by: UTC where it shows its offset, else its own calendar."""
-    utc_ms = clocks.utc_ms(time)
-    return time.seconds if utc_ms is None else utc_ms // 1000

@@ -8,9 +8,15 @@ EPOCH_NEW = "epoch-new"  # reason
 CLOCK_STEP = "clock-step"  # by ms
 CLOCK_APART = "clock-apart"  # the collector's clock is ahead by ms (0: they agree again)
 CLOCK_SET = "clock-set"  # by ms, source
+# The meter is ahead of us by ms, give or take ms (0 and that: they agree again).
+METER_CLOCK_APART = "meter-clock-apart"
+# What it showed before and after (12 bytes each), drift and uncertainty before and after (ms), by seconds, how, who.
+METER_CLOCK_ADJUSTED = "meter-clock-adjusted"
+METER_CLOCK_FAILED = "meter-clock-failed"  # code, text, who asked: it was moved or not
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code
 IDENTITY_MISMATCH = "identity-mismatch"  # bus, code, text
+READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code
 READING_REFUSED = "reading-refused"  # code, SHA-256 of the telegram, text

@@ -89,10 +89,13 @@ class UnknownBus(ConfigurationError):  # noqa: N818
 
 
 class UnknownMeter(ConfigurationError):  # noqa: N818
-    """No M-Bus meter of this name is in the configuration."""
+    """No meter of this name that speaks the command's protocol is in the configuration."""
 
     code = "PLB-C226"
-    do = "name one of these, or the line and the meter with --port or --url and --address or --secondary"
+    do = (
+        "name one of these, or the line and the meter: --port or --url, and of M-Bus --address or --secondary; 'read'"
+        " is for M-Bus meters, 'probe', 'objects' and 'profile' are for DLMS meters"
+    )
 
 
 class LineOwned(LinkError):  # noqa: N818
@@ -127,7 +130,7 @@ class BufferFull(StorageError):  # noqa: N818
     """The buffer is full of batches that may not be removed."""
 
     code = "PLB-S203"
-    do = "restore the link, carry batches out with 'export', or raise buffer.max_bytes"
+    do = "restore the link, carry batches to the collector by hand ('buffer export'), or raise buffer.max_bytes"
 
 
 class WriteFailed(StorageError):  # noqa: N818
@@ -177,6 +180,34 @@ class StepNotConfirmed(MeterError):  # noqa: N818
 
     code = "PLB-M210"
     do = "nothing was sealed, it is read again; if it stays so check cabling and bus load, or see what the meter shows"
+
+
+class DaemonSilent(StorageError):  # noqa: N818
+    """The daemon of this state folder runs, but its local socket does not answer, or may not be used by this user."""
+
+    code = "PLB-S207"
+    do = "run the command as the daemon's user (or root); where that does not help: restart the daemon"
+
+
+class DaemonRefused(StorageError):  # noqa: N818
+    """The daemon was asked through its local socket, and says no."""
+
+    code = "PLB-S208"
+    do = "the message of the daemon is in this one: do what it says"
+
+
+class NothingToCarry(ConfigurationError):  # noqa: N818
+    """Every batch that is held is stored at the collector already, or there is none."""
+
+    code = "PLB-C231"
+    do = "nothing is to be carried; --all writes the stored ones, too"
+
+
+class StepNotRepeated(MeterError):  # noqa: N818
+    """A counter that stepped back, jumped or was missing, and the meter did not answer a second time in this slot."""
+
+    code = "PLB-M211"
+    do = "the reading is kept, marked partial and not billed; the next one tells; check cabling and supply of the meter"
 
 
 class WrongCollector(PeerError):  # noqa: N818

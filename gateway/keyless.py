@@ -39,7 +39,7 @@ async def read_meanwhile(
     clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
     positions = Positions(known.rows)
     sink = Quarantine(buffer, writer, device_names(configuration), positions)
-    polling = pollers(configuration, known.slots, positions, clock, sink, surroundings.lines, writer)
+    polling = pollers(configuration, known.slots, positions, clock, sink, surroundings.lines, writer, clocks=False)
     tasks = [asyncio.create_task(supervised("poller", each.run)) for each in polling]
     found: Keys | None = None
     while found is None and not stop.is_set():

@@ -127,6 +127,7 @@ class Link:
         self._settings = replace(settings, will_topic=self._status_topic, will_payload=OFFLINE)
         self._backoff = Backoff(uniform, BASE_S, CAP_S)
         self._wake = asyncio.Event()
+        self._hearing = asyncio.Lock()
         self._trouble: str | None = None
         self._apart = False
         self._unsaved_marks: dict[bytes, Mark] = {}
@@ -272,16 +273,25 @@ class Link:
                 # Commands and new trust documents are fields of a later issue: counted, never obeyed.
                 await self._count(IGNORED, kind)
                 continue
+            await self.hear(payload)
+
+    async def hear(self, packet: bytes) -> tuple[Heard, Change] | PlombaError:
+        """Take over an acknowledgement, however it came: what it says and what that changed, or why it does not count.
+
+        One that does not count is counted as that.
+        """
+        async with self._hearing:
             try:
                 party = self._party
-                heard = accept(payload, party.gateway, party.box, party.trust, self._talk.order)
+                heard = accept(packet, party.gateway, party.box, party.trust, self._talk.order)
             except PlombaError as error:
                 await self._count(REJECTED, error.code)
-                continue
-            await self._take(heard)
-            self._wake.set()
+                return error
+            found = await self._take(heard)
+        self._wake.set()
+        return heard, found
 
-    async def _take(self, heard: Heard) -> None:
+    async def _take(self, heard: Heard) -> Change:
         """Take over an acknowledgement: on the disk and in memory."""
         ack, talk, chain = heard.ack, self._talk, self._chain
         found = change(ack, chain, self._sealer.epoch, talk.order, talk.nonce, talk.listed)
@@ -318,6 +328,7 @@ class Link:
         if found.contradicts:
             log.error("chain-contradicted", epoch=self._sealer.epoch.hex())
             self._sealer.begin_epoch("contradicted")
+        return found
 
     async def _keep(self, found: Change, meta: dict[str, Wire]) -> None:
         """Write what changed; what the disk does not take is written with the next acknowledgement.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
+from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.forecast import BUSY_PERMILLE, forecast
 from gateway.lines import Opened
@@ -83,6 +84,10 @@ class MbusReader:
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: these meters keep no load profile that can be read in pieces."""
         return []
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """What is hard to believe and was not read a second time."""
+        return self._plausible.doubtful(device)
 
     def let_go(self) -> None:
         """Close the line."""

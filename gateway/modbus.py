@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from gateway.clock import GatewayClock
 from gateway.config import ModbusBus, ModbusDevice
+from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.schedule import Due
 from protocols.errors import ConfigurationError
@@ -82,6 +83,10 @@ class ModbusReader:
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: what a Modbus meter shows is all that it has."""
         return []
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """Nothing: a second read confirms no value here."""
+        return None
 
     def let_go(self) -> None:
         """Close the line."""

@@ -23,13 +23,7 @@ def password_of(device: DlmsDevice) -> bytes | None:
         PasswordUnusable: missing, empty, too long, or readable by others.
     """
     path = password_path(device)
-    if path is None:
-        return None
-    octets = _read(path, PASSWORD_BYTES, PasswordUnusable, "password")
-    if not octets or len(octets) > PASSWORD_BYTES:
-        got = "an empty file" if not octets else "more"
-        raise PasswordUnusable(f"a password of 1 to {PASSWORD_BYTES} bytes", got, str(path))
-    return octets
+    return None if path is None else password_in(path)
 
 
 def password_path(device: DlmsDevice) -> Path | None:
@@ -51,7 +45,38 @@ def keys_of(device: DlmsDevice) -> Keys | None:
     if encryption is None or authentication is None:
         return None
     suite = Suite(device.suite)
-    return Keys(suite, _key(encryption, suite), _key(authentication, suite))
+    return Keys(suite, key_in(encryption, suite), key_in(authentication, suite))
+
+
+def keys_in(path: Path, signed: bool = False) -> Keys:
+    """The keys in one file: encryption and authentication key, each a line of hex digits; their length says the suite.
+
+    `signed`: keys of 16 bytes are those of suite 1.
+
+    Raises:
+        KeyUnusable: missing, readable by others, or not two keys of one suite.
+    """
+    text = _read(path, 2 * KEY_DIGITS + 2, KeyUnusable, "key")
+    try:
+        encryption, authentication = (bytes.fromhex(line.decode("ascii")) for line in text.split())
+        short = Suite.AES_128_SIGNED if signed else Suite.AES_128
+        return Keys(Suite.AES_256 if len(encryption) == Suite.AES_256.key_bytes else short, encryption, authentication)
+    except ValueError:
+        wanted = "two lines of 32 hex digits each, or of 64 (suite 2): encryption key, then authentication key"
+        raise KeyUnusable(wanted, "something else" if text else "an empty file", str(path)) from None
+
+
+def password_in(path: Path) -> bytes:
+    """The password in a file, without the line's end.
+
+    Raises:
+        PasswordUnusable: missing, empty, too long, or readable by others.
+    """
+    octets = _read(path, PASSWORD_BYTES, PasswordUnusable, "password")
+    if not octets or len(octets) > PASSWORD_BYTES:
+        got = "an empty file" if not octets else "more"
+        raise PasswordUnusable(f"a password of 1 to {PASSWORD_BYTES} bytes", got, str(path))
+    return octets
 
 
 def key_paths(device: DlmsDevice) -> tuple[Path | None, Path | None]:
@@ -75,8 +100,12 @@ def _path(file: Path | None, credential: str | None, unusable: type[Configuratio
     return Path(folder) / credential
 
 
-def _key(path: Path, suite: Suite) -> bytes:
-    """A key in hex; of what is no key nothing is shown."""
+def key_in(path: Path, suite: Suite) -> bytes:
+    """The key in a file, in hex; of what is no key nothing is shown.
+
+    Raises:
+        KeyUnusable: missing, readable by others, or not as many hex digits as the suite has.
+    """
     text = _read(path, KEY_DIGITS, KeyUnusable, "key")
     try:
         key = bytes.fromhex(text.decode("ascii"))

@@ -13,7 +13,7 @@ A doubtful reading is read again, and then once more where the two do not agree.
 opinion about each counter, show the same where one has no valid value, and between which no counter grew by more than
 a slot's worth - are taken: what the meter really shows is sealed however odd it is. Three that disagree are a fault of
 the meter, `StepNotConfirmed`; what was seen is remembered for the next try. A doubtful reading whose repetition stays
-out is never sealed: no state of a reading says "perhaps"; it is in the log, and remembered for the next try.
+out is in the log, remembered for the next try, and handed on as what it is: `doubtful` says what becomes of it.
 
 The first reading after a start is taken as it is: there is no step yet, and a slot that is nearly over must be read
 within it. Steps until a rate is known are read twice where the bus has the time (a forecast of at most half of what
@@ -34,6 +34,7 @@ from fractions import Fraction
 
 import structlog
 
+from gateway.doubtful import Doubtful
 from gateway.faults import StepNotConfirmed
 from protocols.errors import LinkError, MeterError
 from protocols.reading import Float32, Identity, NativeKey, Number, Protocol, Reading, Scaled, State, Value
@@ -80,6 +81,7 @@ class _Meter:
     rates: dict[NativeKey, Fraction] = field(default_factory=dict)  # in its unit a millisecond
     surprises: Counter[NativeKey] = field(default_factory=Counter)
     open: list[Seen] = field(default_factory=list)  # doubtful ones that nothing has confirmed yet
+    left: Doubtful | None = None  # of a visit in which the repetition stayed out
 
 
 class Plausible:
@@ -97,9 +99,9 @@ class Plausible:
             LinkError, MeterError: as `read`.
         """
         mine = self._meters.setdefault(device, _Meter())
-        earlier, visit = tuple(mine.open), list[Seen]()
+        earlier, visit, mine.left = tuple(mine.open), list[Seen](), None
         for _ in range(READS):
-            seen = self._judged(mine, await _heard(read, visit, device))
+            seen = self._judged(mine, await _heard(read, visit, device, mine))
             visit.append(seen)
             if seen.doubtful == frozenset() and len(visit) == 1:
                 return self._take(mine, seen, visit, device)
@@ -108,8 +110,13 @@ class Plausible:
                 # Of two of this visit the first: the slot may have ended since.
                 return self._take(mine, agreed if agreed in visit else seen, visit, device)
             mine.open = [*mine.open, seen][-READS:]
-        names = ", ".join(str(key) for key in _keys(visit)) or "who it is"
-        raise StepNotConfirmed("two equal answers of three", f"three different ones in {names}", device)
+        raise StepNotConfirmed("two equal answers of three", f"three different ones in {_named(visit)}", device)
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """What the last visit did read before the repetition stayed out; once."""
+        mine = self._meters.setdefault(device, _Meter())
+        left, mine.left = mine.left, None
+        return left
 
     def _judged(self, mine: _Meter, found: list[Reading]) -> Seen:
         values = [value for reading in found for value in reading.values if _is_counter(value)]
@@ -148,13 +155,14 @@ class Plausible:
         return seen.found
 
 
-async def _heard(read: Read, visit: list[Seen], device: str) -> list[Reading]:
-    """One more answer; where it stays out, what came before it in this visit is in the log: it will not be sealed."""
+async def _heard(read: Read, visit: list[Seen], device: str, mine: _Meter) -> list[Reading]:
+    """One more answer; where it stays out, what came before it in this visit is in the log and left over."""
     try:
         return await read()
     except (MeterError, LinkError, asyncio.CancelledError):  # cancelled: the poll has taken too long
         if visit:
             log.info("step-not-read-again", device=device, telegrams=_telegrams(visit))
+            mine.left = Doubtful(visit[0].found, _named(visit))
         raise
 
 
@@ -240,6 +248,10 @@ def _alike(one: Seen, other: Seen) -> bool:
 
 def _telegrams(visit: list[Seen]) -> list[str]:
     return [each.found[0].exchange.telegram.hex() for each in visit]
+
+
+def _named(visit: list[Seen]) -> str:
+    return ", ".join(str(key) for key in _keys(visit)) or "who it is"
 
 
 def _keys(visit: list[Seen]) -> list[NativeKey]:

@@ -9,12 +9,14 @@ that vanished is opened again by its stable path. Events tell of changes only: t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
 
 from gateway import events
 from gateway.clock import GatewayClock
+from gateway.doubtful import Held
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
@@ -28,6 +30,8 @@ BUDGET_S = (
 )
 REOPEN_S = 1.0  # between two tries to open a port that is gone; a converter needs about that to come back
 LONGEST_SLEEP_S = 1.0  # the wall clock may be set while a bus sleeps: look again
+
+LEAST_REST_MS = 5_000  # that long nothing may be due before a meter's clock is adjusted
 
 Turn = tuple[str, int]  # a device, and the start of its slot
 
@@ -60,12 +64,22 @@ class BusPoller:
         schedule: what is due.
         clock: for slots and stamps.
         sink: takes what comes.
+        tend: does at a meter what is not reading, and says whether something was done; asked while nothing is due.
     """
 
-    def __init__(self, name: str, reader: Reader, schedule: Schedule, clock: GatewayClock, sink: Sink) -> None:
-        self._name, self._reader = name, reader
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        schedule: Schedule,
+        clock: GatewayClock,
+        sink: Sink,
+        tend: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._name, self._reader, self._tending = name, reader, tend
         self._schedule, self._clock, self._sink = schedule, clock, sink
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
+        self._held = Held()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -77,7 +91,10 @@ class BusPoller:
         try:
             while not self._stopping.is_set():
                 await self._round()
+                await self._tend()
                 await self._pause()
+            if self._take_left(everything=True):
+                await self._sink.round_over()
         finally:
             self._reader.let_go()
 
@@ -85,11 +102,13 @@ class BusPoller:
         polled: list[Due] = []
         tried: set[Turn] = set()
         begun = {_turn(due) for due in self._due()}
+        left = self._take_left()
         while not self._stopping.is_set() and (due := self._next(begun, tried)) is not None:
             tried.add(_turn(due))
             if await self._poll(due):
                 polled.append(due)
-        if polled:
+            left = self._take_left() or left
+        if polled or left:
             await self._sink.round_over()
         for due in polled:
             await self._back_fill(due)
@@ -139,20 +158,35 @@ class BusPoller:
             found = await self._read(due)
         except LinkError as error:
             self._schedule.failed(due, self._clock.mono_ms(), line=True)
+            self._held.keep(due, self._reader.doubtful(due.device.name), error)
             self._reader.let_go()
             self._failed(self._name, error, events.BUS_FAILED, None)
             await self._sleep(REOPEN_S)
             return False
         except (MeterError, ConfigurationError) as error:  # a password that cannot be read is a fault of one device
             self._schedule.failed(due, self._clock.mono_ms())
+            self._held.keep(due, self._reader.doubtful(due.device.name), error)
             other = isinstance(error, AnotherMeter)
             self._failed(due.device.name, error, events.IDENTITY_MISMATCH if other else events.POLL_FAILED, due)
             return False
         self._recovered(self._name, events.BUS_RECOVERED, None)
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
         self._schedule.read(due, self._clock.mono_ms() - began_ms)
+        self._held.forget(due)
         self._sink.take(found)
         return True
+
+    def _take_left(self, everything: bool = False) -> bool:
+        """Hand on what nothing confirmed until its slot was over (or `everything`), marked; whether there was any."""
+        left = self._held.over(self._clock.utc_ms(), everything)
+        for each in left:
+            self._schedule.settle(each.due)
+            self._sink.take(each.marked)
+            who, device = each.doubtful.found[0].meter, each.due.device.name
+            log.warning(events.READING_DOUBTFUL, bus=self._name, device=device, error=str(each.reason))
+            what = (self._name, *each.parameters)
+            self._sink.note(Event(self._clock.when(), events.READING_DOUBTFUL, who, device, what))
+        return bool(left)
 
     async def _read(self, due: Due) -> list[Reading]:
         budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(BUDGET_S * 1000)) / 1000
@@ -186,6 +220,21 @@ class BusPoller:
     def _note(self, event: str, due: Due | None, parameters: tuple[Parameter, ...]) -> None:
         meter, device = (due.device.identity, due.device.name) if due else (None, None)
         self._sink.note(Event(self._clock.when(), event, meter, device, parameters))
+
+    async def _tend(self) -> None:
+        """What is not reading, while nothing is due for some time and what comes of it is taken."""
+        if self._tending is None or not self._sink.has_room or self._stopping.is_set():
+            return
+        if self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms()) < LEAST_REST_MS:
+            return
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                done = await self._tending()
+        except (LinkError, TimeoutError):  # the next visit tells what is wrong
+            self._reader.let_go()
+            return
+        if done:
+            await self._sink.round_over()
 
     async def _pause(self) -> None:
         wait_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.doubtful import Doubtful
 from gateway.schedule import Due
 from protocols.reading import Reading
 
@@ -20,6 +21,9 @@ class Reader(Protocol):
 
     async def rows(self, device: str) -> list[Reading]:
         """The next piece of the device's load profile that is not stored yet, oldest first; empty where none is due."""
+
+    def doubtful(self, device: str) -> Doubtful | None:
+        """What the visit that just failed did read, if it is only hard to believe and was not confirmed; once."""
 
     def let_go(self) -> None:
         """Close the line, if it is open."""

@@ -61,6 +61,7 @@ KEYS = {
         "a DLMS meter",
         frozenset({"url", *rules_serial.WHERE, *rules_serial.LINE_KEYS}),
         frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
+        | rules_dlms.STORED
         | rules_serial.DEVICE_KEYS
         | rules_dlms.LOGIN,
         'a DLMS bus has url = "tcp://HOST:PORT", "tcp+hdlc://HOST:PORT" with a serial server, or port on a serial line',
@@ -126,8 +127,9 @@ def problems(document: Document) -> list[Problem]:
                     *_registers(document, device),
                 ]
                 found += [*_physical(document, bus, device), *_secret_files(document, device)]
+                found += _model(document, device, known_dlms_models())
             if bus.text("protocol") == "modbus":
-                found += _model(document, device)
+                found += _model(document, device, known_models())
         for entry in (bus, *bus.entries("device")):
             found += _foreign(document, bus, entry)
     return found
@@ -141,6 +143,13 @@ def _secret_files(document: Document, device: Entry) -> list[Problem]:
 def known_models() -> tuple[str, ...]:
     """The Modbus models that this version has; their data are looked at only where a bus is of Modbus."""
     from protocols.models.modbus import names  # noqa: PLC0415
+
+    return names()
+
+
+def known_dlms_models() -> tuple[str, ...]:
+    """The DLMS models that this version has."""
+    from protocols.models.dlms import names  # noqa: PLC0415
 
     return names()
 
@@ -159,7 +168,7 @@ def _protocol(bus: Entry) -> str:
     of_dlms = KEYS["dlms"].device - KEYS["mbus"].device - KEYS["modbus"].device
     if {"address", "secondary"} & keys or ({"port", "baud", "parity"} & set(bus.table) and not of_dlms & keys):
         return "mbus"
-    return "modbus" if {"model", "unit"} & keys else "dlms"
+    return "modbus" if {"model", "unit"} & keys and not of_dlms - {"model"} & keys else "dlms"
 
 
 def _folders(document: Document, top: Entry) -> Iterator[Problem]:
@@ -312,10 +321,11 @@ def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
 
 def _names(document: Document, device: Entry) -> Iterator[Problem]:
     """OBIS names with numbers over 255, and profiles that are none."""
-    registers = device.table.get("registers")
     named = [((*device.path, "profile"), device.table.get("profile"))]
-    if isinstance(registers, tuple):
-        named += [((*device.path, "registers", at), each) for at, each in enumerate(registers)]
+    for key in ("registers", "further_profiles", "logs"):
+        listed = device.table.get(key)
+        if isinstance(listed, tuple):
+            named += [((*device.path, key, at), each) for at, each in enumerate(listed)]
     for path, name in named:
         numbers = [int(each) for each in re.findall(r"[0-9]{1,4}", name)] if isinstance(name, str) else []
         if len(numbers) != obis.OBIS:
@@ -349,8 +359,8 @@ def _physical(document: Document, bus: Entry, device: Entry) -> Iterator[Problem
         yield document.problem(path, "no physical address behind tcp://", got, do=do, level=Level.HINT)
 
 
-def _model(document: Document, device: Entry) -> Iterator[Problem]:
-    name, models = device.text("model"), known_models()
+def _model(document: Document, device: Entry, models: tuple[str, ...]) -> Iterator[Problem]:
+    name = device.text("model")
     if not name or name in models:
         return
     path = (*device.path, "model")

@@ -12,6 +12,19 @@ WITH_PASSWORD = ("lls", "hls-md5", "hls-sha1", "hls-sha256")
 WITH_TITLE = ("hls-gmac", "hls-sha256")
 PASSWORD = ("password_file", "password_credential")
 KEYS = tuple((f"{each}_key_file", f"{each}_key_credential") for each in ("encryption", "authentication"))
+# What it has stored, and its clock.
+STORED = frozenset(
+    {
+        "model",
+        "further_profiles",
+        "logs",
+        "further_cadence_s",
+        "logs_cadence_s",
+        "further_days",
+        "compressed",
+        "adjust_clock",
+    }
+)
 LOGIN = frozenset(
     {
         "auth",
@@ -33,6 +46,7 @@ def problems(document: Document, device: Entry) -> Iterator[Problem]:
     """Secrets that are missing, there twice, or of no use."""
     auth, ciphering = device.table.get("auth", "none"), device.table.get("ciphering", "none")
     yield from _password(document, device, auth)
+    yield from _adjusting(document, device)
     keyed = auth == "hls-gmac" or ciphering in ("authenticated", "encrypted", "both")
     cause = ("ciphering", ciphering) if auth != "hls-gmac" else ("auth", auth)
     for file, credential in KEYS:
@@ -42,6 +56,21 @@ def problems(document: Document, device: Entry) -> Iterator[Problem]:
         do = 'add to [[bus.device]]:  system_title = "504C420000000001", with a number of your own for each gateway'
         at = (*device.path, cause[0] if keyed else "auth")
         yield document.problem((*device.path, "system_title"), words, "nothing", do=do, at=at)
+
+
+def _adjusting(document: Document, device: Entry) -> Iterator[Problem]:
+    """A clock is adjusted within limits, and those are the model's."""
+    if device.table.get("adjust_clock") is not True:
+        return
+    from protocols.models import dlms  # noqa: PLC0415
+
+    name = device.text("model")
+    if name in dlms.names() and dlms.load(name).adjusting is not None:
+        return
+    with_limits = [each for each in dlms.names() if dlms.load(each).adjusting is not None]
+    do = f"add a model that says within which limits ({', '.join(with_limits)}), or remove adjust_clock"
+    got = f'model = "{name}"' if name else "no model"
+    yield document.problem((*device.path, "adjust_clock"), "a model with limits for adjust_clock", got, do=do)
 
 
 def _password(document: Document, device: Entry, auth: object) -> Iterator[Problem]:

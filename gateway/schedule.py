@@ -77,6 +77,11 @@ class Schedule:
         """The slot has its reading, which took so long."""
         mine = self._progress[due.device.name]
         mine.slot_ms, mine.failures, mine.lines, mine.took_ms = due.slot_ms, 0, 0, took_ms
+        self.settle(due)
+
+    def settle(self, due: Due) -> None:
+        """The slot has what there is of it, and is not read a second time."""
+        mine = self._progress[due.device.name]
         mine.done[due.slot_ms] = None
         if len(mine.done) > KEPT_SLOTS:
             del mine.done[next(iter(mine.done))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -16,7 +16,7 @@ from gateway.faults import SpeedFixed
 from gateway.lines import Lines, Opened, Place, opened
 from protocols.errors import MeterError
 from protocols.mbus import select, services, telegram
-from protocols.mbus.faults import AddressTaken, MeterLost, NotObeyed
+from protocols.mbus.faults import AddressTaken, ClockNotSettable, MeterLost, NotObeyed
 from protocols.mbus.meaning import meter_time, values
 from protocols.mbus.media import MEDIA
 from protocols.mbus.select import Secondary
@@ -25,6 +25,9 @@ from protocols.mbus.session import ReadSession, Route, SlaveState, primary
 from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
+from protocols.models import mbus as models
+from protocols.models.clock import Clock as ClockRule
+from protocols.models.mbus import MbusModel
 from protocols.reading import Identity, MeterTime, Precision
 from protocols.transports import exchange
 from protocols.transports.exchange import Answer, Clock, Search
@@ -32,6 +35,7 @@ from protocols.transports.exchange import Answer, Clock, Search
 CLOCK = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
 CLOCK_TOLERANCE_S = 120  # a clock of whole minutes, and the time of the order and of the read
 Agree = Callable[[str], bool]  # asks a person
+Known = Callable[[Identity], Sequence[MbusModel]]  # the models that a meter may be of
 
 
 class Declined(Exception):  # noqa: N818 - what happened
@@ -222,29 +226,33 @@ async def set_baud(talk: Talk, baud: int, agree: Agree) -> str:
     raise MeterLost(f"an answer at {baud} or {before} baud", "silence or noise at both", met.name)
 
 
-async def set_clock(talk: Talk, wanted: MeterTime | None, agree: Agree) -> str:
+async def set_clock(
+    talk: Talk, wanted: MeterTime | None, agree: Agree, any_model: bool = False, known: Known = models.candidates
+) -> str:
     """Set the meter's clock, to this machine's local time where none is `wanted`; how it ended.
 
-    A meter whose clock has seconds is sent type I, another one type F.
+    The meter's model says whether and how. With `any_model` it is tried where no model says anything: a meter whose
+    clock shows seconds is sent type I, another one type F.
 
     Raises:
+        ClockNotSettable: its model does not allow it, or says nothing.
         NotObeyed: its clock does not show that afterwards.
         Declined: the person said no.
         MeterError: the meter does not answer.
     """
     met = await talk.meet()
-    shown = "no clock" if met.clock is None else str(met.clock)
-    precise = met.clock is not None and met.clock.precision is Precision.SECOND
-    goal = f"this machine's local time, {_local_time()}" if wanted is None else str(wanted)
-    _ask(agree, f"{met.name}: it shows {shown}; set its clock to {goal}?")
+    rule = _rule(met, any_model, known)
+    goal = f"this machine's local time, {_said(_local_time())}" if wanted is None else _said(wanted)
+    _ask(agree, f"{met.name}: it shows {_said(met.clock)}; set its clock to {goal}?{_warned(rule)}")
     given_ms = CLOCK.mono_ms()
-    given = _timed(_local_time() if wanted is None else wanted, precise)
-    refused = await talk.order(services.set_clock(given))
+    given = _timed(_local_time() if wanted is None else wanted, met, rule)
+    refused = await talk.order(_clock_order(given, rule))
     after = (await talk.meet()).clock
     passed_s = (CLOCK.mono_ms() - given_ms) // 1000
-    if after is None or abs(after.seconds - given.seconds - passed_s) > CLOCK_TOLERANCE_S:
-        raise NotObeyed(f"a clock that shows {given}", _ended(refused, str(after or "no clock")), met.name)
-    return f"{met.name}: its clock shows {after}{_unheard(refused)}"
+    apart = after is None or abs(after.seconds - given.seconds - passed_s) > CLOCK_TOLERANCE_S
+    if after is None or apart or (rule is not None and rule.summer and after.summer != given.summer):
+        raise NotObeyed(f"a clock that shows {_said(given)}", _ended(refused, _said(after)), met.name)
+    return f"{met.name}: its clock shows {_said(after)}{_unheard(refused)}"
 
 
 def _ask(agree: Agree, question: str) -> None:
@@ -279,8 +287,46 @@ def _calendar(local: time.struct_time) -> datetime.datetime:
     return datetime.datetime(*local[:6])  # noqa: DTZ001 - a meter's calendar has no zone
 
 
-def _timed(wanted: MeterTime, precise: bool) -> MeterTime:
-    """To the second, or to the nearest minute."""
+def _rule(met: Met, any_model: bool, known: Known) -> ClockRule | None:
+    """What the meter's model says of setting its clock; None where none says anything and it is tried all the same."""
+    found = known(met.identity)
+    rules = [each.clock for each in found if each.clock is not None]
+    if rules and not all(each.settable for each in rules):
+        said = next(each.says for each in rules if not each.settable)
+        raise ClockNotSettable("a clock that is set over the bus", said, f"{met.name}, {_named(found)}")
+    if not rules and not any_model:
+        silent = f"{_named(found)}, of which no source says it" if found else "no model of its header"
+        raise ClockNotSettable("a model whose clock is set over the bus", silent, met.name)
+    return rules[0] if rules else None
+
+
+def _named(found: Sequence[MbusModel]) -> str:
+    return " or ".join(each.name for each in found)
+
+
+def _warned(rule: ClockRule | None) -> str:
+    """What the person should know beside the question."""
+    if rule is None:
+        return " (no model says that this meter takes it)"
+    return " (its model takes no summer-time flag: none is sent)" if rule.summer is False else ""
+
+
+def _said(time: MeterTime | None) -> str:
+    """A time with its summer-time flag."""
+    if time is None:
+        return "no clock"
+    return f"{time}, summer time" if time.summer else str(time)
+
+
+def _clock_order(given: MeterTime, rule: ClockRule | None) -> Order:
+    return services.set_clock(given) if rule is None else services.set_clock(given, rule.head, rule.ci)
+
+
+def _timed(wanted: MeterTime, met: Met, rule: ClockRule | None) -> MeterTime:
+    """To the second, or to the nearest minute: as the model says, else as the meter's clock shows."""
+    shown = Precision.MINUTE if met.clock is None else met.clock.precision
+    precise = (shown if rule is None else rule.precision) is Precision.SECOND
+    summer = wanted.summer and not (rule is not None and rule.summer is False)
     if precise:
-        return MeterTime(wanted.seconds, Precision.SECOND, wanted.summer)
-    return MeterTime((wanted.seconds + 30) // 60 * 60, Precision.MINUTE, wanted.summer)
+        return MeterTime(wanted.seconds, Precision.SECOND, summer)
+    return MeterTime((wanted.seconds + 30) // 60 * 60, Precision.MINUTE, summer)

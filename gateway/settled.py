@@ -15,9 +15,10 @@ Slot = tuple[str, int]  # device, slot (ms UTC)
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Slots in the order of their readings, and by device the meter's time of the last row of its load profile.
+    """Slots in the order of their readings, and by profile the meter's time of its last row.
 
-    The last row is the last in the meter's own order.
+    A load profile goes by its device's name, another one by "device/name of the profile". The last row is the last in
+    the meter's own order.
     """
 
     slots: tuple[Slot, ...] = ()
@@ -31,21 +32,21 @@ class Settled:
         for each in readings:
             if each.slot_ms is not None and each.device in devices:
                 slots[each.device, each.slot_ms] = None
-            if each.how is How.PROFILE and each.meter_time is not None:
-                rows[each.device] = each.meter_time
+            if each.how in (How.PROFILE, How.EVENT_LOG) and each.meter_time is not None:
+                rows[each.device if each.sub is None else f"{each.device}/{each.sub}"] = each.meter_time
         return cls(tuple(slots), rows)
 
 
 class Positions:
-    """Where each device's load profile ended: what is committed, and beyond it what is in hand and not yet written."""
+    """Where each profile ended: what is committed, and beyond it what is in hand and not yet written."""
 
     def __init__(self, committed: Mapping[str, MeterTime]) -> None:
         self._committed = dict(committed)
         self._taken: dict[str, MeterTime] = {}
 
-    def last(self, device: str) -> MeterTime | None:
+    def last(self, profile: str) -> MeterTime | None:
         """The last row that was taken; None where none ever was."""
-        return self._taken.get(device, self._committed.get(device))
+        return self._taken.get(profile, self._committed.get(profile))
 
     def took(self, rows: Mapping[str, MeterTime]) -> None:
         """Rows are in hand: they are not read again unless they are refused."""
@@ -55,7 +56,7 @@ class Positions:
         """Rows up to these are on the disk."""
         self._committed.update(rows)
 
-    def refused(self, devices: Iterable[str]) -> None:
-        """What was in hand of these devices is gone: read on from what is committed."""
-        for device in devices:
-            self._taken.pop(device, None)
+    def refused(self, profiles: Iterable[str]) -> None:
+        """What was in hand of these is gone: read on from what is committed."""
+        for profile in profiles:
+            self._taken.pop(profile, None)

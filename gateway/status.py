@@ -14,6 +14,7 @@ from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
 from protocols.uplink import batch as batches
 from protocols.uplink.acknowledgement import Acknowledgement
+from protocols.uplink.envelope import Content
 from protocols.uplink.keys import Algorithm, PublicKey
 from protocols.uplink.pack import unpack
 from protocols.uplink.proof import export_batch
@@ -160,6 +161,29 @@ def export(folder: Path, seq: int, epoch: bytes | None) -> bytes:
         if key is None:
             raise NoSuchBatch("a batch sealed with a key of ours", batch.header.key.hex(), str(folder))
         return export_batch(batch, batches.verify(batch, PublicKey(Algorithm(key[0]), key[1])))
+
+
+def own_keys(folder: Path) -> dict[bytes, PublicKey]:
+    """Every key with which this gateway ever sealed, by id.
+
+    Raises:
+        BufferMissing, BufferDamaged: as for `read_status`.
+    """
+    with _reading(folder) as database:
+        rows = database.execute("SELECT id, algorithm, octets FROM own_key").fetchall()
+        return {name: PublicKey(Algorithm(algorithm), octets) for name, algorithm, octets in rows}
+
+
+def content(folder: Path, batch: bytes) -> Content | None:
+    """A batch as it was sealed, unchecked; None where it is not held.
+
+    Raises:
+        BufferMissing, BufferDamaged: as for `read_status`.
+    """
+    with _reading(folder) as database:
+        query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
+        row = database.execute(query, (batch,)).fetchone()
+        return None if row is None else content_of(row)
 
 
 @contextmanager

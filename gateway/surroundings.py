@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
-from gateway import lines
+from gateway import lines, local
 from gateway.clock import Sources, system_sources
 from gateway.lines import Lines
 from gateway.link import Connect, LivePipe
+from gateway.local import Verb
 from protocols.transports.pipe import PipeSettings
 
 
@@ -23,7 +25,8 @@ from protocols.transports.pipe import PipeSettings
 class Surroundings:
     """Where the daemon runs.
 
-    `random` gives secure random bytes (secrets, epochs, nonces), `uniform` a number between its arguments (jitter).
+    `random` gives secure random bytes (secrets, epochs, nonces), `uniform` a number between its arguments (jitter);
+    `local` answers commands on the same machine while inside.
     """
 
     clock: Sources
@@ -31,11 +34,13 @@ class Surroundings:
     uniform: Callable[[float, float], float]
     connect: Connect
     lines: Lines
+    local: Callable[[Path, Mapping[str, Verb]], AbstractAsyncContextManager[None]]
 
 
 def machine() -> Surroundings:
     """This machine."""
-    return Surroundings(system_sources(), os.urandom, random.SystemRandom().uniform, _connect, lines.MACHINE)
+    uniform = random.SystemRandom().uniform
+    return Surroundings(system_sources(), os.urandom, uniform, _connect, lines.MACHINE, local.serving)
 
 
 def _connect(settings: PipeSettings) -> AbstractAsyncContextManager[LivePipe]:

@@ -63,7 +63,9 @@ class Status(IntFlag):
     PERMANENT_ERROR = 16
     TEMPORARY_ERROR = 32
     MANUFACTURER = 64
-    PARTIAL = 128  # ours: the answer broke off, only its whole records are here; never billed
+    # Ours, never billed: the answer broke off and only its whole records are here, or nothing confirmed what is hard to
+    # believe in it (an event "reading-doubtful" says so).
+    PARTIAL = 128
 
 
 @dataclass(frozen=True, slots=True)

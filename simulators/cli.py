@@ -18,6 +18,8 @@ from protocols.dlms.ciphering import Keys, Suite
 from protocols.errors import PlombaError
 from simulators.cli_dlms import dlms_line
 from simulators.cli_torture import lines, torture
+from simulators.dlms.habits import HELP, changed
+from simulators.dlms.plates import plates
 from simulators.house import KINDS, House, Ports
 from simulators.mbus.faults import Faults
 from simulators.site import check
@@ -75,6 +77,7 @@ main.add_command(torture)
     help="Keys of both electricity meters: encryption and authentication key, each a line of 32 (64: suite 2) hex "
     "digits. Their clients 17 (HLS-GMAC), 18 (HLS-SHA256) and 19 (LLS) are ciphered then, 16 is the public one.",
 )
+@click.option("--habits", default="", metavar="TEXT", help=HELP)
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 def meters(
     *,
@@ -91,6 +94,7 @@ def meters(
     converter_port: int | None,
     password_file: Path | None,
     key_file: Path | None,
+    habits: str,
     history_rows: int,
 ) -> None:
     """Simulated meters until SIGTERM: some on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
@@ -98,8 +102,9 @@ def meters(
         raise click.UsageError("--wrapper-port, --hdlc-port and --password-file belong together")
     try:
         faults = Faults.parse(written)
+        changed(plates(b"")[0], habits)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--faults") from error
+        raise click.BadParameter(str(error), param_hint="--faults or --habits") from error
     try:
         house = House(link, record, seed, faults, baud if pace else None, kind)
         password = b"" if password_file is None else password_file.read_bytes().strip()
@@ -109,7 +114,7 @@ def meters(
     _introduce(house, record, written, baud if pace else None)
     try:
         ports = Ports(wrapper_port, hdlc_port, modbus_port, converter_port)
-        asyncio.run(_run(house, ports, password, history_rows, keys))
+        asyncio.run(_run(house, ports, password, history_rows, keys, habits))
     except OSError as error:
         raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
@@ -185,13 +190,13 @@ def _keys(path: Path) -> Keys:
         raise click.BadParameter(words, param_hint="--key-file") from None
 
 
-async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None) -> None:
+async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None, habits: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
-    await house.start(ports, password, history_rows, keys)
+    await house.start(ports, password, history_rows, keys, habits)
     if house.converter is not None:
         click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
     await house.serve(stop)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from protocols.dlms.opening import SPEEDS, Identification
+from simulators.dlms.habits import HELP, changed
 from simulators.dlms.line import BAUD, DlmsLine, line_plates
 from simulators.dlms.line_faults import LineFaults
 from simulators.record import Record
@@ -33,6 +34,7 @@ ESCAPE = "\\2"  # mode E
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option("--faults", "written", default="", help='For example "noise=0.05,late=0.02,garble=0.02,echo,half_open".')
 @click.option("--password-file", type=click.Path(path_type=Path), help="Client 32 with this password, not client 16.")
+@click.option("--habits", default="", metavar="TEXT", help=HELP)
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 def dlms_line(
     *,
@@ -45,6 +47,7 @@ def dlms_line(
     seed: int,
     written: str,
     password_file: Path | None,
+    habits: str,
     history_rows: int,
 ) -> None:
     """Simulated DLMS meters on a line until SIGTERM, at physical addresses from 17 on; SIGUSR1 silences them."""
@@ -53,9 +56,10 @@ def dlms_line(
     try:
         password = b"" if password_file is None else password_file.read_bytes().strip()
         faults = LineFaults.parse(written)
+        found = tuple(changed(each, habits) for each in line_plates(count, password))
         line = DlmsLine(
             link,
-            line_plates(count, password),
+            found,
             Record(record),
             _utc_ms,
             seed=seed,
@@ -65,7 +69,7 @@ def dlms_line(
             optical=optical,
         )
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--faults") from error
+        raise click.BadParameter(str(error), param_hint="--faults or --habits") from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
     _introduce(line, baud, optical)

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from protocols.dlms.ciphering import Keys
+from simulators.dlms.habits import changed
 from simulators.dlms.meters import DlmsMeters
 from simulators.mbus.bus import Bus
 from simulators.mbus.converter import Converter
@@ -52,11 +54,19 @@ class House:
         self.converter: Converter | None = None
         self._seed, self._baud = seed, baud
 
-    async def start(self, ports: Ports, password: bytes, history_rows: int, keys: Keys | None = None) -> None:
-        """Let the meters on TCP listen; `keys` are those of the electricity meters."""
+    async def start(
+        self, ports: Ports, password: bytes, history_rows: int, keys: Keys | None = None, habits: str = ""
+    ) -> None:
+        """Let the meters on TCP listen; `keys` and `habits` are those of the electricity meters."""
         if ports.wrapper is not None and ports.hdlc is not None:
             self.electricity = DlmsMeters(
-                self.record, _utc_ms, self._seed, password=password, keys=keys, history_rows=history_rows
+                self.record,
+                _utc_ms,
+                self._seed,
+                password=password,
+                keys=keys,
+                history_rows=history_rows,
+                changed=partial(changed, written=habits),
             )
             await self.electricity.start(ports.wrapper, ports.hdlc)
         if ports.modbus is not None:

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from collector.config import File  # noqa: E402 - the checkout's own packages
 from gateway import config as gateway  # noqa: E402
 from gateway import rules_dlms  # noqa: E402
-from gateway.rules import known_models  # noqa: E402
+from gateway.rules import known_dlms_models, known_models  # noqa: E402
 from protocols.catalogue import WHO, Entry  # noqa: E402
 from protocols.errors import PlombaError  # noqa: E402
 from protocols.settings.words import expected, slot_of  # noqa: E402
@@ -226,6 +226,7 @@ def gateway_schema() -> str:
     made = _schema(gateway.Configuration, "Plomba gateway")
     tables = made["$defs"]
     tables["ModbusDevice"]["properties"]["model"]["enum"] = list(known_models())
+    tables["DlmsDevice"]["properties"]["model"]["enum"] = list(known_dlms_models())
     for name, *keys in EITHER:
         tables[name]["oneOf"] = [{"required": [each]} for each in keys]
     tables["DlmsDevice"]["allOf"] = [

@@ -32,10 +32,14 @@ EVENTS = {
     "epoch-new": "new chain of batches",
     "clock-step": "gateway's clock stepped",
     "clock-apart": "gateway's clock differs from the collector's",
+    "meter-clock-apart": "meter's clock differs from the gateway's",
+    "meter-clock-adjusted": "meter's clock adjusted",
+    "meter-clock-failed": "meter's clock could not be adjusted",
     "clock-set": "gateway's clock set",
     "poll-failed": "meter could not be read",
     "poll-recovered": "meter is read again",
     "identity-mismatch": "another meter answered",
+    "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
     "reading-refused": "a reading could not be sealed",
@@ -54,8 +58,9 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
-BUSES = FAILED | RECOVERED  # their first parameter is the bus
+BUSES = FAILED | RECOVERED | {"reading-doubtful"}  # their first parameter is the bus
 RAW = FAILED | {
+    "reading-doubtful",
     "reading-refused",
     "record-refused",
     "write-failed",

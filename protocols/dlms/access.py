@@ -57,3 +57,4 @@ class Access:
     challenge_bytes: int = CHALLENGE
     address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it
     window: int = OUR_WINDOW  # HDLC frames that either side may send before the other has to say something; 1 to 7
+    acts: bool = False  # the meter is to do something: ACTION is proposed without high-level authentication, too

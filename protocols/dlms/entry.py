@@ -156,7 +156,7 @@ class Entry:
     def _proposal(self) -> InitiateRequest:
         """What we can, and with it the association's own key where one is wanted."""
         security, conformance = self._access.security, OURS
-        if self._access.auth.is_high:
+        if self._access.auth.is_high or self._access.acts:
             conformance |= Conformance.ACTION
         if security is None or self.protection is None:
             return InitiateRequest(conformance)

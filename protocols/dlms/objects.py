@@ -19,6 +19,7 @@ DATA, REGISTER, EXTENDED_REGISTER, DEMAND_REGISTER, PROFILE, CLOCK = 1, 3, 4, 5,
 VALUE = 2  # the attribute that holds the value in most classes; attribute 1 is the logical name
 SCALER_UNIT = {REGISTER: 3, EXTENDED_REGISTER: 3, DEMAND_REGISTER: 4}  # attribute, by class
 SCALED = {REGISTER: {2}, EXTENDED_REGISTER: {2}, DEMAND_REGISTER: {2, 3}}  # the attributes that it scales, by class
+CAPTURE_TIME = {EXTENDED_REGISTER: 5, DEMAND_REGISTER: 6}  # attribute with the time of a maximum, by class
 MAX_TEXT, MAX_RAW = 128, 256  # bytes: what a sealed value holds (protocols.reading)
 MAX_INTEGER = 2**63 - 1
 
@@ -92,18 +93,21 @@ class Meaning:
     exponent: int
     unit: str
     known: bool
+    timed: bool = False  # it is the time of a maximum
 
     @classmethod
     def of(cls, attribute: Attribute, scaler_unit: ScalerUnit | None) -> Meaning:
         """The meaning of `attribute` with this scaler and unit."""
         if attribute.scaler is None:
-            return cls(attribute.key, 0, "", True)
+            return cls(attribute.key, 0, "", True, CAPTURE_TIME.get(attribute.class_id) == attribute.number)
         if scaler_unit is None:
             return cls(attribute.key, 0, "", False)
         return cls(attribute.key, scaler_unit.exponent, scaler_unit.unit or "", scaler_unit.unit is not None)
 
     def value(self, data: Data) -> Value:
         """What `data` says, exactly."""
+        if self.timed and data.tag is not Tag.NULL:
+            return _time_value(self.key, data)
         number, state = _number(data, self.exponent)
         if state is State.OK and not self.known:
             state = State.UNKNOWN
@@ -134,14 +138,18 @@ def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = Non
 
 def clock_value(attribute: Attribute, data: Data) -> Value:
     """The meter's clock with its status byte: INVALID where it says so, or where no whole time is there."""
+    return _time_value(attribute.key, data)
+
+
+def _time_value(key: NativeKey, data: Data) -> Value:
     try:
-        clock = clocks.from_data(data, str(attribute))
+        clock = clocks.from_data(data, str(key))
     except Malformed:
-        return Value(attribute.key, "", _raw(data), State.INVALID)
+        return Value(key, "", _raw(data), State.INVALID)
     if clock.time is None:
-        return Value(attribute.key, "", Raw(clock.octets), State.INVALID, clock.status)
+        return Value(key, "", Raw(clock.octets), State.INVALID, clock.status)
     state = State.INVALID if clock.invalid else State.OK
-    return Value(attribute.key, "", clock.time, state, clock.status, clock.time)
+    return Value(key, "", clock.time, state, clock.status, clock.time)
 
 
 def text_of(data: Data) -> str | None:

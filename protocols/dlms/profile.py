@@ -22,7 +22,7 @@ from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute,
 from protocols.dlms.table import Table
 from protocols.reading import MeterTime, Raw, Value
 
-BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 7, 8
+BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, SORT_METHOD, ENTRIES_IN_USE, PROFILE_ENTRIES = 2, 3, 4, 5, 7, 8
 RANGE, ENTRY = 1, 2  # the selectors of "rows from .. to .." by time, and by their place in the buffer
 ALL = 0  # the last row, or the last column, whichever it is
 MAX_COLUMNS = 64  # registers of one leaf

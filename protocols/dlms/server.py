@@ -40,7 +40,7 @@ from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
 from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Act, Parameters, Station
 from protocols.dlms.objects import Attribute
-from protocols.dlms.services import BlockSender, SetService, Settable
+from protocols.dlms.services import Acting, BlockSender, SetService, Settable, acted
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
@@ -72,12 +72,14 @@ class Server:
         settable: Settable | None = None,
         offered: Conformance = OURS,
         sender: BlockSender | None = None,
+        acting: Acting | None = None,
     ) -> None:
         """`sender` sends what is long in general blocks, to a client that takes such."""
         self._objects, self._max_pdu = objects, max_pdu
         self._guard = Guard(accesses, vault or Vault())
         self._set_service, self._offered = SetService(settable), offered
         self._sender, self._sends_blocks = sender, False
+        self._acting = acting
         self._client: int | None = None
         self._pdu = max_pdu
         self._rest = b""  # what is left of a long answer
@@ -122,13 +124,22 @@ class Server:
                 return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
             if self._guard.pending:
                 return self._prove(apdu, client)
-            if tag == bytes((get.REQUEST,)):
-                return self._get(apdu)
-            if tag == bytes((setting.REQUEST,)):
-                return self._set_service.answer(apdu, client)
+            return self._served(apdu, client)
         except MeterError:
             pass  # what cannot be read is answered as a service that is not known
         return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
+
+    def _served(self, apdu: bytes, client: int) -> bytes:
+        """The answer to GET, SET or ACTION.
+
+        Raises:
+            MeterError: it is none of them.
+        """
+        if apdu[:1] == bytes((setting.REQUEST,)):
+            return self._set_service.answer(apdu, client)
+        if apdu[:1] == bytes((action.REQUEST,)):
+            return acted(self._acting, apdu, client)
+        return self._get(apdu)
 
     def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
         self.disconnected()

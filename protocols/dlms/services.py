@@ -1,12 +1,13 @@
-"""The server half of SET and of general block transfer: beside the server that answers GET, without I/O."""
+"""The server half of SET, of ACTION and of general block transfer: beside the server that answers GET, without I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocols.dlms import blocks, data
+from protocols.dlms import action, blocks, data
 from protocols.dlms import set as setting
+from protocols.dlms.action import Acted, ActionRefused, ActionResult, Method
 from protocols.dlms.blocks import GeneralBlock
 from protocols.dlms.data import Data
 from protocols.dlms.get import AccessResult, Selection
@@ -22,6 +23,13 @@ class Settable(Protocol):
 
     def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
         """Set it, or say why not."""
+
+
+class Acting(Protocol):
+    """What of a meter can be done."""
+
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
+        """Do it, or say why not."""
 
 
 @dataclass(slots=True)
@@ -116,3 +124,18 @@ class BlockSender:
         window = max(1, window) if self._streams else 1
         made = blocks.windowed(self._whole, self._size, first, window, acknowledged)
         return [each.to_bytes() for each in made]
+
+
+def acted(target: Acting | None, apdu: bytes, client: int) -> bytes:
+    """The response to an ACTION; without anything that can be done there is no such object.
+
+    Raises:
+        MeterError: it is no ACTION request.
+    """
+    request = action.request_from_bytes(apdu)
+    result = ActionResult.OBJECT_UNDEFINED
+    if target is not None:
+        result = target.act(request.method, request.parameter, client)
+    if result is ActionResult.SUCCESS:
+        return Acted(request.invoke).to_bytes()
+    return ActionRefused(request.invoke, result).to_bytes()

@@ -20,7 +20,7 @@ from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms import table
 from protocols.dlms.access import Access, Framing
-from protocols.dlms.action import Acted, ActionNormal, ActionRefused
+from protocols.dlms.action import Acted, ActionNormal, ActionRefused, Method
 from protocols.dlms.apdu import (
     TAGS,
     Answer,
@@ -79,6 +79,7 @@ ERRORS: tuple[type[Answer], ...] = (ExceptionResponse, ConfirmedServiceError)
 GET_ANSWERS: tuple[type[Answer], ...] = (Got, Refused, Block)
 LIST_ANSWERS: tuple[type[Answer], ...] = (GotList, Refused, Block)
 SET_ANSWERS: tuple[type[Answer], ...] = (Set, BlockTaken)
+ACTION_ANSWERS: tuple[type[Answer], ...] = (Acted, ActionRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Failed:
 
 @dataclass(slots=True)
 class Question:
-    """One GET or SET on its way: what was asked, which answers count (empty: all of the state), the blocks that came.
+    """One GET, SET or ACTION on its way: what was asked, which answers count (empty: all of the state), what came.
 
     `wanted` is how many results a list has; `pieces` are the APDUs of a SET, of which `sent` are on their way.
     """
@@ -210,6 +211,13 @@ class Session:
         invoke = self._next_invoke()
         pieces = setting.split(attribute, value, invoke, self._max_pdu)
         self._ask(Question(attribute, invoke, SET_ANSWERS, pieces=tuple(pieces)))
+
+    def act(self, method: Method, parameter: Data | None = None) -> None:
+        """Begin an action; what it gives back, if anything, is the data of `Done`."""
+        invoke = self._next_invoke()
+        asked = ActionNormal(invoke, method, parameter).to_bytes()
+        named = Attribute(method.class_id, method.name, method.number)
+        self._ask(Question(named, invoke, ACTION_ANSWERS, pieces=(asked,)))
 
     def release(self) -> None:
         """Begin to end the association, where there is one, and the link."""
@@ -359,8 +367,7 @@ class Session:
                 self._agree(self._entry.agreed)
                 self._associated(proof)
             case Acted() | ActionRefused():
-                self._entry.proven(answer)
-                self._finish(Event.ACCEPTED, Done())
+                self._take_action(answer, octets)
             case Released():
                 self._state = STEPS[self._state, Event.RELEASED]
                 self._unlink()
@@ -380,6 +387,15 @@ class Session:
         if initiate is not None:
             self.conformance = initiate.conformance & OURS
             self._max_pdu = max(1, initiate.max_pdu - self._entry.overhead) if initiate.max_pdu else 0
+
+    def _take_action(self, answer: Acted | ActionRefused, octets: bytes) -> None:
+        if self._state is State.PROVING:
+            self._entry.proven(answer)
+            self._finish(Event.ACCEPTED, Done())
+        elif isinstance(answer, ActionRefused):
+            raise answer.error(self._where())
+        else:
+            self._finish(Event.ANSWERED, Done(answer.returned, octets))
 
     def _take_list(self, results: tuple[Result, ...], octets: bytes) -> None:
         wanted = 0 if self._question is None else self._question.wanted

@@ -80,6 +80,9 @@ STEPS: dict[tuple[State, Event], State] = {
 ANSWERS: dict[State, tuple[type[Answer], ...]] = {
     State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
     State.PROVING: (Acted, ActionRefused, ExceptionResponse, ConfirmedServiceError),
-    State.ASKING: (Got, GotList, Refused, Block, Set, BlockTaken, ExceptionResponse, ConfirmedServiceError),
+    State.ASKING: (
+        *(Got, GotList, Refused, Block, Set, BlockTaken, Acted, ActionRefused),
+        *(ExceptionResponse, ConfirmedServiceError),
+    ),
     State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),
 }

@@ -1,10 +1,15 @@
 """A record's data: octets in, a state and a number out.
 
 A number stands only under state `OK`; every other state carries the octets as they came, in wire order. What would need
-a guess - a float with an addition, a size that the standard leaves open - is `UNKNOWN`.
+a guess - a size that the standard leaves open, the sign of a long binary number - is `UNKNOWN`, and so is a number that
+no store holds (beyond 64 bits, or finer than 10^-12).
 """
 
 from __future__ import annotations
+
+import struct
+from decimal import Decimal
+from fractions import Fraction
 
 from protocols.mbus import dates
 from protocols.mbus.dif import BINARY, ERROR_FUNCTION, Coding, DataInformation
@@ -16,7 +21,11 @@ MAX_EXPONENT = 12
 MAX_MANTISSA = 2**63 - 1  # what every store holds as an integer
 MAX_TEXT = 128  # bytes of UTF-8
 UNSET = b"\xff\xff\xff\xff"  # what Zenner writes into a storage that has not been reached
-LAST_NUMBER = 0xEF  # the last length byte of a binary number; longer binary data follow
+# Counters are not negative by one step, nor by all that fits: in a storage such numbers of 2 to 8 bytes say that it has
+# not been reached (-1; the least one: Zenner's months).
+COUNTED = frozenset({"Wh", "J", "cal", "var.h", "VA.h", "m3", "kg", "[cft_i]", "{hca}"})
+REAL_DIGITS = range(1, 10)  # nine tell every float32 from the others
+LAST_NUMBER = 0xF6  # the last length byte of a binary number
 SIGN = 0x80
 Judged = tuple[State, Number | None]
 INVALID: Judged = (State.INVALID, None)
@@ -68,10 +77,20 @@ def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, hig
     if meaning.kind is Kind.UNKNOWN:
         return State.UNKNOWN, raw
     low_first = octets[::-1] if high_first else octets
-    if info.coding is Coding.INTEGER and info.storage and low_first == UNSET and meaning.kind is not Kind.BITS:
+    if info.coding is Coding.INTEGER and info.storage and _is_unset(meaning, low_first):
         return State.INVALID, raw
     state, number = decoded(info.coding, meaning, low_first, lvar)
     return state, raw if number is None else number
+
+
+def _is_unset(meaning: Meaning, octets: bytes) -> bool:
+    """Whether an integer (low byte first) says that its storage has not been reached."""
+    if meaning.kind is Kind.BITS:
+        return False
+    if octets == UNSET:
+        return True
+    least = bytes(len(octets) - 1) + b"\x80"
+    return meaning.unit in COUNTED and len(octets) > 1 and octets in (b"\xff" * len(octets), least)
 
 
 def bare(coding: Coding, octets: bytes, lvar: int, unsigned: bool = False) -> Number | None:
@@ -118,14 +137,47 @@ def _real(meaning: Meaning, octets: bytes) -> Judged:
     bits = int.from_bytes(octets, "little")
     if bits >> 23 & 0xFF == 0xFF:  # infinite, or not a number
         return INVALID
-    if meaning.added is not None or abs(meaning.exponent) > MAX_EXPONENT:
-        return NOT_KNOWN
-    return State.OK, Float32(bits, meaning.exponent)
+    if meaning.added is None and abs(meaning.exponent) <= MAX_EXPONENT:
+        return State.OK, Float32(bits, meaning.exponent)
+    added = Fraction(0) if meaning.added is None else Fraction(10) ** meaning.added
+    for exact in (_exact(octets), _shortest(octets)):
+        state, number = _decimal(exact * Fraction(10) ** meaning.exponent + added)
+        if state is State.OK:
+            return state, number
+    return NOT_KNOWN
 
 
-def _scaled(meaning: Meaning, mantissa: int) -> Judged:
+def _exact(octets: bytes) -> Fraction:
+    """The number that the four bytes of a finite float32 (low byte first) are."""
+    return Fraction(*struct.unpack("<f", octets)[0].as_integer_ratio())
+
+
+def _shortest(octets: bytes) -> Fraction:
+    """The decimal number of the fewest digits that is this float32 and no other."""
+    shown = struct.unpack("<f", octets)[0]
+    texts = (f"{shown:.{digits}g}" for digits in REAL_DIGITS)
+    return Fraction(Decimal(next(text for text in texts if _is(text, octets))))
+
+
+def _is(text: str, octets: bytes) -> bool:
+    try:
+        return struct.pack("<f", float(text)) == octets
+    except OverflowError:  # the largest numbers, rounded up
+        return False
+
+
+def _decimal(exact: Fraction) -> Judged:
+    """A fraction as a whole number and the power of ten that it needs; not known where it would be cut off."""
+    for exponent in range(0, -MAX_EXPONENT - 1, -1):
+        shifted = exact / Fraction(10) ** exponent
+        if shifted.denominator == 1:
+            return _scaled(PLAIN, shifted.numerator, exponent)
+    return NOT_KNOWN
+
+
+def _scaled(meaning: Meaning, mantissa: int, exponent: int | None = None) -> Judged:
     """The exact number, its exponent within -12..12 and its mantissa within 64 bits; else not known."""
-    exponent = meaning.exponent
+    exponent = meaning.exponent if exponent is None else exponent
     if meaning.added is not None:
         lower = min(exponent, meaning.added)
         mantissa = mantissa * 10 ** (exponent - lower) + 10 ** (meaning.added - lower)
@@ -140,7 +192,7 @@ def _scaled(meaning: Meaning, mantissa: int) -> Judged:
 
 
 def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
-    """Text (00-BF), BCD (C0-C9, minus D0-D9) and binary numbers (E0-EF); longer binary data are kept raw."""
+    """Text (00-BF), BCD (C0-C9, minus D0-D9) and binary numbers (E0-EF; F0-F6 are longer)."""
     if lvar <= 0xBF:
         return _text(octets) if meaning.plain or _is_spelled(meaning) else NOT_KNOWN
     if BINARY <= lvar <= LAST_NUMBER:

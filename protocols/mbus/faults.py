@@ -1,4 +1,4 @@
-"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M132)."""
+"""What can be wrong with an M-Bus answer: one named error each (PLB-M101 to PLB-M133)."""
 
 from __future__ import annotations
 
@@ -178,3 +178,10 @@ class MeterLost(MeterError):  # noqa: N818
 
     code = "PLB-M132"
     do = "wait 10 minutes: a meter that hears nothing at its new speed goes back to the old one; then read it at both"
+
+
+class ClockNotSettable(MeterError):  # noqa: N818
+    """A meter whose model says that its clock is not set over the bus, or of which no model says that it is."""
+
+    code = "PLB-M133"
+    do = "set it at the meter or with the maker's tool; where no model says anything --any-model tries it"

@@ -92,8 +92,10 @@ def set_baud(baud: int) -> Order:
     return Order(f"{baud} baud", FIRST_BAUD + BAUDS.index(baud), speaks_on=False)
 
 
-def set_clock(time: MeterTime) -> Order:
+def set_clock(time: MeterTime, head: bytes = b"", ci: int = DATA_SEND) -> Order:
     """The meter's calendar time: type I where it has seconds, else type F.
+
+    `head` is the data and value information that stands before it, where that is another than usual, `ci` the order's.
 
     Raises:
         ValueError: a year that the type cannot say, or a day without a time.
@@ -107,9 +109,9 @@ def set_clock(time: MeterTime) -> Order:
     if time.precision is Precision.SECOND:
         week, weekday = shown.isocalendar()[1:]
         first = bytes((time.summer << 6 | shown.second, shown.minute, weekday << 5 | shown.hour))
-        return Order(f"clock {time}", DATA_SEND, CLOCK_I + first + day + bytes((week,)))
+        return Order(f"clock {time}", ci, (head or CLOCK_I) + first + day + bytes((week,)))
     hour = time.summer << 7 | (shown.year - 1900) // 100 << 5 | shown.hour
-    return Order(f"clock {time}", DATA_SEND, CLOCK_F + bytes((shown.minute, hour)) + day)
+    return Order(f"clock {time}", ci, (head or CLOCK_F) + bytes((shown.minute, hour)) + day)
 
 
 def to_bytes(order: Order, address: int) -> bytes:

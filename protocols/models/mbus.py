@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from protocols.models.clock import Clock
 from protocols.models.files import STRICT, parse
 from protocols.models.registers import History, Input, Register, Sentinel, key_of
 from protocols.reading import Identity, NativeKey
@@ -159,6 +160,7 @@ class MbusModel:
     inputs: tuple[Input, ...] = ()
     sentinels: tuple[Sentinel, ...] = ()
     battery: Battery | None = None
+    clock: Clock | None = None
 
     __pydantic_config__ = STRICT
 
@@ -172,7 +174,7 @@ class MbusModel:
         self._check_registers()
 
     def _check_sources(self) -> None:
-        used = {self.source} if self.battery is None else {self.source, self.battery.source}
+        used = {self.source} | {each.source for each in (self.battery, self.clock) if each is not None}
         used |= {each.source for each in self.detect} | {each.source for each in self.histories}
         used |= {each.source for each in self.sentinels}
         used |= {each.source for each in self.registers if each.source is not None}

@@ -31,6 +31,8 @@ Kind = Literal[
     "raw",  # the manufacturer's own
 ]
 
+MOST_STORAGES = 4_096  # of one register: more than any meter sends
+
 
 @dataclass(frozen=True, slots=True)
 class Register:
@@ -57,8 +59,8 @@ class Register:
         """Refuse what is no record's beginning; ValueError names it."""
         if self.obis is not None:
             obis.from_text(self.obis)
-        if self.until is not None and self.until <= self.storage:
-            raise ValueError(f"expected a storage after {self.storage}, got {self.until}")
+        if self.until is not None and not self.storage < self.until < self.storage + MOST_STORAGES:
+            raise ValueError(f"expected a storage after {self.storage}, fewer than {MOST_STORAGES}, got {self.until}")
 
     @property
     def key(self) -> NativeKey:
@@ -112,6 +114,8 @@ class History:
         """Refuse what is no storage."""
         if not 1 <= self.first <= self.last:
             raise ValueError(f"expected storages from 1 on, got {self.first} to {self.last}")
+        if self.depth > MOST_STORAGES:
+            raise ValueError(f"expected at most {MOST_STORAGES} storages, got {self.depth}")
 
     @property
     def depth(self) -> int:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from protocols.dlms.access import Access, Framing
+from protocols.dlms.action import Method
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import NULL, Data
 from protocols.dlms.faults import ExceptionAnswer, ServiceError
@@ -91,6 +92,16 @@ class Association:
             LinkError: the line is gone.
         """
         self._session.set(attribute, value)
+        await _run(self._session, self._line, self._clock, self._timing)
+
+    async def act(self, method: Method, parameter: Data | None = None) -> None:
+        """Let the meter do something.
+
+        Raises:
+            MeterError: the meter refuses, or no usable answer came: then it is done or not.
+            LinkError: the line is gone.
+        """
+        self._session.act(method, parameter)
         await _run(self._session, self._line, self._clock, self._timing)
 
     async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:

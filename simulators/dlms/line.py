@@ -61,7 +61,7 @@ class LineMeter:
         self.meter, self._baud, self._optical = meter, baud, optical
         self._pauses = 0
         plate = meter.plate
-        self._server = Server(meter, (plate.access,), plate.max_pdu, settable=meter)
+        self._server = Server(meter, (plate.access,), plate.max_pdu, settable=meter, acting=meter)
         self._half = self._connected()
         self._stuck = half_open
         self._closing = False  # its last answer is on its way

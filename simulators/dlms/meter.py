@@ -1,14 +1,18 @@
-"""One simulated meter as COSEM objects: a snapshot for each association, a load profile, and the record of both."""
+"""One simulated meter as COSEM objects: a snapshot for each association, profiles and logs, and the record of them.
+
+It lives in the time of its own clock, which may go wrong: rows and events bear what that shows.
+"""
 
 from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
+from protocols.dlms.action import ActionResult, Method
 from protocols.dlms.counters import Block
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
@@ -31,15 +35,16 @@ from protocols.dlms.profile import (
     CAPTURE_OBJECTS,
     CAPTURE_PERIOD,
     ENTRIES_IN_USE,
-    ENTRY,
     PROFILE_ENTRIES,
-    RANGE,
     Column,
 )
-from protocols.errors import MeterError
 from protocols.reading import MeterTime, Precision
-from simulators.curve import QUARTER_MS, Curve
+from simulators.curve import EPOCH_QUARTERS, QUARTER_MS, Curve
+from simulators.dlms import books
+from simulators.dlms.books import EventLog
+from simulators.dlms.going import RIGHT, GoingClock
 from simulators.dlms.plates import DEPTH, PERIOD_S, STANDARD_TIME_MIN, Kind, Plate, Register
+from simulators.dlms.selecting import narrowed, selected
 from simulators.record import Answered, Record
 
 LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
@@ -51,8 +56,12 @@ STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
 COUNTERS = bytes((0, 0, 43, 1))  # begin of the names of invocation counters; then the client
 COUNTED_FROM_S = 1_700_000_000  # a meter of ours that is started again goes on above what it used
+BEGAN_MS = EPOCH_QUARTERS * QUARTER_MS  # the meters were installed then
 VOLTAGE = 2_300  # tenths of a volt, and how far it swings
 VOLTAGE_SWING = 60
+SHIFT_TIME = 6  # method of the clock
+LONGEST_SHIFT_S = 900  # Blue Book 4.5.1
+WATT = 27  # the Blue Book's code
 Shown = dict[str, dict[str, int | str]]
 
 
@@ -63,10 +72,24 @@ class Meter:
     """
 
     def __init__(
-        self, plate: Plate, record: Record, utc_ms: Callable[[], int], seed: int, first: int, written: int | None
+        self,
+        plate: Plate,
+        record: Record,
+        utc_ms: Callable[[], int],
+        seed: int,
+        first: int,
+        written: int | None,
+        known: Mapping[bytes, Sequence[books.Event]] | None = None,
     ) -> None:
+        """`known` are the events that its logs had before it was started again."""
         self.plate = plate
         self._record, self._utc_ms = record, utc_ms
+        self.clock = GoingClock(utc_ms, plate.going)
+        self.logs = {
+            name: EventLog(name, f"{seed}/{plate.serial}", first * QUARTER_MS, (known or {}).get(name, ()))
+            for name in books.LOGS
+        }
+        self._billed: set[int] = set()
         self._first = first
         self._written = first - 1 if written is None else written
         self._curves = {
@@ -80,10 +103,10 @@ class Meter:
     def associated(self, client: int) -> None:
         """Latch what this association shows and put it into the record, before the AARE leaves."""
         now_ms = self._utc_ms()
-        self.write_rows(now_ms)
-        time = self.time_at(now_ms)
+        self.write_rows(self.clock.ms())
+        time, stamp = self.stamped(self.clock.ms())
         shown: Shown = {str(CLOCK_TIME): {"time": str(time)}}
-        self._snapshot = {CLOCK_TIME: axdr.octet_string(clocks.to_bytes(time))}
+        self._snapshot = {CLOCK_TIME: axdr.octet_string(stamp)}
         for register in self.plate.registers:
             mantissa = self._mantissa(register, now_ms)
             self._snapshot[register.attribute] = Data(register.tag, mantissa)
@@ -93,21 +116,29 @@ class Meter:
 
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
         """The attribute's data, or why there are none."""
-        if attribute.class_id == PROFILE and attribute.name == LOAD_PROFILE:
-            return self._profile(attribute.number, selection)
+        if attribute.class_id == PROFILE:
+            return self._profiles(attribute, selection)
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
             return axdr.octet_string(attribute.name)
         if attribute.class_id == DATA and attribute.name[:4] == COUNTERS and attribute.number == VALUE:
             return Data(Tag.DOUBLE_LONG_UNSIGNED, self.vault.seen.get(attribute.name[4], 0))
-        if attribute == OWNER_ID:
-            return self._owner_id
-        found = self._snapshot.get(attribute) or self._fixed().get(attribute)
+        found = self._shown(attribute) or self._snapshot.get(attribute) or self._fixed().get(attribute)
         return AccessResult.OBJECT_UNDEFINED if found is None else found
 
+    def _shown(self, attribute: Attribute) -> Data | None:
+        """What is not as it was when the association began."""
+        if attribute == OWNER_ID:
+            return self._owner_id
+        if attribute == CLOCK_TIME and self.plate.going != RIGHT:
+            return axdr.octet_string(self.stamped(self.clock.ms())[1])  # it goes on while others are read
+        return None
+
     def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
-        """The owner's number may be set, to a text of up to 32 bytes; it is kept as long as the meter runs."""
+        """The clock may be set, and the owner's number, to a text of up to 32 bytes, kept as long as the meter runs."""
+        if attribute == CLOCK_TIME:
+            return self._set_clock(value)
         if attribute != OWNER_ID:
             return AccessResult.READ_WRITE_DENIED
         if value.tag is not Tag.OCTET_STRING or len(axdr.octets_of(value, "owner's number")) > MAX_OWNER_ID:
@@ -115,20 +146,67 @@ class Meter:
         self._owner_id = value
         return AccessResult.SUCCESS
 
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
+        """The clock may be shifted, by up to 900 s."""
+        if (method.class_id, method.name, method.number) != (CLOCK, CLOCK_TIME.name, SHIFT_TIME):
+            return ActionResult.OBJECT_UNDEFINED
+        if not self.plate.shifts or not self.plate.adjustable:
+            return ActionResult.READ_WRITE_DENIED
+        if parameter is None or parameter.tag is not Tag.LONG or not isinstance(parameter.content, int):
+            return ActionResult.TYPE_UNMATCHED
+        if abs(parameter.content) > LONGEST_SHIFT_S:
+            return ActionResult.OTHER_REASON
+        self._move_clock(parameter.content * 1000)
+        return ActionResult.SUCCESS
+
+    def _set_clock(self, value: Data) -> AccessResult:
+        if not self.plate.adjustable:
+            return AccessResult.READ_WRITE_DENIED
+        try:
+            given = clocks.from_data(value, "clock").time
+        except Malformed:
+            return AccessResult.TYPE_UNMATCHED
+        if given is None:
+            return AccessResult.TYPE_UNMATCHED
+        shown = self.time_at(self.clock.ms())
+        both = given.deviation_min, shown.deviation_min
+        apart_s = given.seconds - shown.seconds
+        if both[0] is not None and both[1] is not None:
+            apart_s -= 60 * (both[0] - both[1])
+        self._move_clock(apart_s * 1000 - self.clock.ms() % 1000)
+        return AccessResult.SUCCESS
+
+    def _move_clock(self, by_ms: int) -> None:
+        """Somebody adjusts the clock: the log has what it showed before, and what it shows then."""
+        for code, step_ms in ((books.BEFORE_SET, by_ms), (books.AFTER_SET, 0)):
+            self._record_events(books.STANDARD_LOG, [self.logs[books.STANDARD_LOG].note(self.clock.ms(), code)])
+            self.clock.shift(step_ms)
+        self._snapshot[CLOCK_TIME] = axdr.octet_string(self.stamped(self.clock.ms())[1])
+
     def time_at(self, at_ms: int) -> MeterTime:
-        """The meter's clock at an instant."""
-        utc = datetime.datetime.fromtimestamp(at_ms // 1000, datetime.UTC)
-        if self.plate.zone is None:
-            zone: datetime.tzinfo = datetime.timezone(datetime.timedelta(minutes=STANDARD_TIME_MIN))
-        else:
-            zone = self.plate.zone
-        local = utc.astimezone(zone)
+        """What the meter's clock shows when it takes `at_ms` for UTC."""
+        local = self._local(at_ms)
         offset, summer = local.utcoffset() or datetime.timedelta(), bool(local.dst())
         shown = MeterTime.from_calendar(local.replace(tzinfo=None), Precision.SECOND, summer)
-        return MeterTime(shown.seconds, Precision.SECOND, summer, int(offset.total_seconds()) // 60)
+        deviation_min = int(offset.total_seconds()) // 60 if self.plate.deviation else None
+        return MeterTime(shown.seconds, Precision.SECOND, summer, deviation_min)
+
+    def stamped(self, at_ms: int) -> tuple[MeterTime, bytes]:
+        """That time and its twelve bytes; without an offset from UTC they tell summer time all the same."""
+        time = self.time_at(at_ms)
+        octets = clocks.to_bytes(time)
+        if time.deviation_min is None:
+            octets = octets[:-1] + bytes((clocks.SUMMER if time.summer else 0,))
+        return time, octets
+
+    def _local(self, at_ms: int) -> datetime.datetime:
+        zone = self.plate.zone or datetime.timezone(datetime.timedelta(minutes=STANDARD_TIME_MIN))
+        return datetime.datetime.fromtimestamp(at_ms // 1000, datetime.UTC).astimezone(zone)
 
     def write_rows(self, now_ms: int) -> None:
-        """Put the rows that ended since the last call into the record, each once."""
+        """Put the rows and events that came since the last call into the record, each once."""
+        for log in self.logs.values():
+            self._record_events(log.name, log.grow(now_ms))
         for quarter in range(self._written + 1, now_ms // QUARTER_MS + 1):
             self._record.append(self._answered_row(quarter * QUARTER_MS))
             self._written = quarter
@@ -140,6 +218,15 @@ class Meter:
         serial, server = self.plate.serial, self.plate.access.server
         time = str(self._row_time(at_ms))
         return Answered(at_ms, serial, server, "", None, False, shown, kind="row", time=time)
+
+    def _record_events(self, log: bytes, events: Sequence[books.Event]) -> None:
+        for at_ms, code in events:
+            shown: Shown = {str(books.code_of(log)): {"m": code, "e": 0, "unit": ""}}
+            self._append("event", at_ms, shown)
+
+    def _append(self, kind: str, at_ms: int, shown: Shown) -> None:
+        serial, server, time = self.plate.serial, self.plate.access.server, str(self.time_at(at_ms))
+        self._record.append(Answered(at_ms, serial, server, "", None, False, shown, kind=kind, time=time))
 
     def _is_doubtful(self, at_ms: int) -> bool:
         every = self.plate.doubtful_every
@@ -169,21 +256,71 @@ class Meter:
         for each in self.plate.registers:
             scaler_unit = axdr.structure(Data(Tag.INTEGER, each.exponent), Data(Tag.ENUM, each.code))
             fixed[Attribute(each.attribute.class_id, each.attribute.name, 3)] = scaler_unit
+        total = self.plate.energies[0]
+        for tariff in books.TARIFFS:
+            scaler_unit = axdr.structure(Data(Tag.INTEGER, total.exponent), Data(Tag.ENUM, total.code))
+            fixed[Attribute(tariff.class_id, tariff.name, 3)] = scaler_unit
+        watts = axdr.structure(Data(Tag.INTEGER, 0), Data(Tag.ENUM, WATT))
+        fixed[Attribute(books.MAXIMUM.class_id, books.MAXIMUM.name, 3)] = watts
         return fixed
 
     def _listed(self) -> tuple[Listed, ...]:
         """What there is, readable all of it."""
         rows = range(1, PROFILE_ENTRIES + 1)
         numbers = {PROFILE: [each for each in rows if each not in UNKNOWN_OF_ROWS], REGISTER: [1, 2, 3]}
-        names = [(each.class_id, each.name) for each in self._objects()] + [(PROFILE, LOAD_PROFILE)]
+        profiles = (LOAD_PROFILE, books.BILLING, *books.LOGS)
+        names = [(each.class_id, each.name) for each in self._objects()] + [(PROFILE, each) for each in profiles]
         return tuple(
             Listed(kind, 0, name, tuple(Right(each, READ) for each in numbers.get(kind, [1, 2])))
             for kind, name in names
         )
 
-    def _profile(self, number: int, selection: Selection | None) -> Data | AccessResult:
-        now_ms = self._utc_ms()
+    def _profiles(self, attribute: Attribute, selection: Selection | None) -> Data | AccessResult:
+        """An attribute of one of its profiles."""
+        name, now_ms = attribute.name, self.clock.ms()
         self.write_rows(now_ms)
+        if name == LOAD_PROFILE:
+            return self._profile(attribute.number, selection, now_ms)
+        if name == books.BILLING:
+            book = books.billing_book(self._billed_columns(), list(self._months(now_ms)))
+        elif name in self.logs:
+            book = books.log_book(self.logs[name], self.stamped, self.plate.lifo)
+        else:
+            return AccessResult.OBJECT_UNDEFINED
+        return book.get(attribute.number, selection, self._shortened)
+
+    def _billed_columns(self) -> tuple[Attribute, ...]:
+        totals = [each.attribute for each in self.plate.energies]
+        return (totals[0], *books.TARIFFS, *totals[1:], books.MAXIMUM, books.MAXIMUM_TIME)
+
+    def _months(self, now_ms: int) -> Iterator[tuple[MeterTime, Data]]:
+        """The rows of the billing profile: one at the first midnight of each month."""
+        local = self._local(now_ms)
+        for back in reversed(range(books.MONTHS)):
+            year, month = divmod(12 * local.year + local.month - 1 - back, 12)
+            first = datetime.datetime(year, month + 1, 1, tzinfo=local.tzinfo)
+            at_ms = int(first.timestamp()) * 1000
+            if at_ms >= BEGAN_MS:
+                yield self._month(at_ms)
+
+    def _month(self, at_ms: int) -> tuple[MeterTime, Data]:
+        time, octets = self.stamped(at_ms)
+        values = {each.attribute: _number(each, self._mantissa(each, at_ms)) for each in self.plate.energies}
+        total = self.plate.energies[0]
+        first = int(values[total.attribute]["m"]) * 3 // 5
+        for tariff, mantissa in zip(books.TARIFFS, (first, int(values[total.attribute]["m"]) - first), strict=True):
+            values[tariff] = _number(total, mantissa)
+        peak_ms = at_ms - QUARTER_MS * (1 + at_ms // QUARTER_MS % 2_500)
+        values[books.MAXIMUM] = {"m": self._curves[total.name].power_w(peak_ms), "e": 0, "unit": "W"}
+        if at_ms not in self._billed:
+            self._billed.add(at_ms)
+            self._append("billing", at_ms, {str(each): number for each, number in values.items()})
+        tags = {each.attribute: each.tag for each in self.plate.energies}
+        cells = {each: Data(tags.get(each, total.tag), int(number["m"])) for each, number in values.items()}
+        cells[books.MAXIMUM_TIME] = axdr.octet_string(self.stamped(peak_ms)[1])
+        return time, axdr.structure(axdr.octet_string(octets), *(cells[each] for each in self._billed_columns()))
+
+    def _profile(self, number: int, selection: Selection | None, now_ms: int) -> Data | AccessResult:
         last = now_ms // QUARTER_MS
         quarters = range(max(self._first, last - DEPTH + 1), last + 1)
         if number == BUFFER:
@@ -202,21 +339,12 @@ class Meter:
         return (Column(CLOCK_TIME), Column(ROW_STATUS), *registers)
 
     def _buffer(self, quarters: range, selection: Selection | None) -> Data | AccessResult:
-        times = ((quarter * QUARTER_MS, self._row_time(quarter * QUARTER_MS)) for quarter in quarters)
-        if selection is None:
-            return self._shortened([self._row(at_ms, time) for at_ms, time in times])
-        try:
-            if selection.selector == RANGE:
-                first, last, places = _range(selection.parameters, self._columns())
-                chosen = [each for each in times if _not_before(each[1], first) and _not_before(last, each[1])]
-            elif selection.selector == ENTRY:
-                rows, places = _entries(selection.parameters, len(quarters), len(self._columns()))
-                chosen = list(times)[rows]
-            else:
-                return AccessResult.SCOPE_OF_ACCESS_VIOLATED
-        except MeterError:
-            return AccessResult.TYPE_UNMATCHED
-        return self._shortened([_narrowed(self._row(at_ms, time), places) for at_ms, time in chosen])
+        times = [self._row_time(quarter * QUARTER_MS) for quarter in quarters]
+        found = selected(times, self._columns(), selection)
+        if isinstance(found, AccessResult):
+            return found
+        rows, places = found
+        return self._shortened([narrowed(self._row(quarters[n] * QUARTER_MS, times[n]), places) for n in rows])
 
     def _shortened(self, rows: list[Data]) -> Data:
         """The rows as this meter sends them."""
@@ -228,7 +356,7 @@ class Meter:
         doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
         status = Data(Tag.UNSIGNED, doubt | (STATUS_SUMMER if time.summer else 0))
         values = (Data(each.tag, self._mantissa(each, at_ms)) for each in self.plate.energies)
-        return axdr.structure(axdr.octet_string(clocks.to_bytes(time)), status, *values)
+        return axdr.structure(axdr.octet_string(self.stamped(at_ms)[1]), status, *values)
 
 
 def _digits(number: dict[str, int | str]) -> str:
@@ -238,30 +366,6 @@ def _digits(number: dict[str, int | str]) -> str:
 
 def _number(register: Register, mantissa: int) -> dict[str, int | str]:
     return {"m": mantissa, "e": register.exponent, "unit": register.unit}
-
-
-def _range(parameters: Data, captured: tuple[Column, ...]) -> tuple[MeterTime, MeterTime, list[int]]:
-    """From and to of a range over the clock, and the places of the columns that are wanted."""
-    restricting, first, last, wanted = axdr.members_of(parameters, "range", 4)
-    if axdr.whole(axdr.members_of(restricting, "range", 4)[0], "range") != CLOCK:
-        raise Malformed("the clock as restricting object", "another", "range")
-    ends = [clocks.from_data(each, "range").time for each in (first, last)]
-    if ends[0] is None or ends[1] is None:
-        raise Malformed("two whole times", "less", "range")
-    chosen = axdr.members_of(wanted, "range")
-    places = [place for place, each in enumerate(captured) if not chosen or each.to_data() in chosen]
-    if chosen and len(places) != len(chosen):
-        raise Malformed("columns that are captured", "another", "range")
-    return ends[0], ends[1], places
-
-
-def _entries(parameters: Data, rows: int, columns: int) -> tuple[slice, list[int]]:
-    """The rows and the places of the columns that an entry selection asks for."""
-    numbers = [axdr.whole(each, "entries") for each in axdr.members_of(parameters, "entries", 4)]
-    first, last, first_column, last_column = numbers
-    if not first or not first_column:
-        raise Malformed("entries and columns from 1 on", "0", "entries")
-    return slice(first - 1, last or rows), list(range(first_column - 1, min(last_column or columns, columns)))
 
 
 def _compressed(row: Data, before: Data | None) -> Data:
@@ -283,17 +387,3 @@ def _is_next(new: Data, old: Data) -> bool:
         and later.deviation_min == earlier.deviation_min
         and later.seconds - earlier.seconds == PERIOD_S
     )
-
-
-def _narrowed(row: Data, places: list[int]) -> Data:
-    """A row with the columns that are wanted."""
-    cells = axdr.members_of(row, "row")
-    return axdr.structure(*(cells[place] for place in places))
-
-
-def _not_before(later: MeterTime, earlier: MeterTime) -> bool:
-    """Order by instant where both have a deviation, else as the clock shows them."""
-    instants = clocks.utc_ms(later), clocks.utc_ms(earlier)
-    if instants[0] is None or instants[1] is None:
-        return later.seconds >= earlier.seconds
-    return instants[0] >= instants[1]

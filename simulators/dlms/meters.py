@@ -17,6 +17,7 @@ from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.services import BlockSender
 from simulators import record as records
 from simulators.curve import QUARTER_MS
+from simulators.dlms.books import LOGS, Event, code_of
 from simulators.dlms.faults import Faults
 from simulators.dlms.meter import Meter
 from simulators.dlms.plates import Plate, plates
@@ -78,7 +79,8 @@ class Outlet:
         plate = self.meter.plate
         sender = BlockSender(plate.block_size, WINDOW, plate.framing is Framing.WRAPPER) if plate.block_size else None
         accesses = (*plate.secured, plate.access)
-        server = Server(self.meter, accesses, plate.max_pdu, self.meter.vault, self.meter, plate.offered, sender)
+        meter = self.meter
+        server = Server(meter, accesses, plate.max_pdu, meter.vault, meter, plate.offered, sender, meter)
         half = _half(plate, server)
         pauses = 0
         while not half.ended and pauses * PAUSE_S < IDLE_S:
@@ -110,12 +112,14 @@ class DlmsMeters:
         changed: Callable[[Plate], Plate] = lambda plate: plate,
     ) -> None:
         """`changed` says what of a plate is otherwise."""
-        written = _written(record)
+        written, known = _written(record), _known(record)
         self._outlets: dict[Framing, Outlet] = {}
         now = utc_ms() // QUARTER_MS
         for plate in map(changed, plates(password, keys)):
             first, last = written.get(plate.serial, (now - history_rows + 1, None))
-            self._outlets[plate.framing] = Outlet(Meter(plate, record, utc_ms, seed, first, last))
+            self._outlets[plate.framing] = Outlet(
+                Meter(plate, record, utc_ms, seed, first, last, known.get(plate.serial))
+            )
         self._utc_ms = utc_ms
 
     @property
@@ -183,4 +187,16 @@ def _written(record: Record) -> dict[str, tuple[int, int]]:
             quarter = answered.at_ms // QUARTER_MS
             first, last = found.get(answered.meter, (quarter, quarter))
             found[answered.meter] = min(first, quarter), max(last, quarter)
+    return found
+
+
+def _known(record: Record) -> dict[str, dict[bytes, list[Event]]]:
+    """The events that the meters' logs have in the record, by meter and log."""
+    names = {str(code_of(each)): each for each in LOGS}
+    found: dict[str, dict[bytes, list[Event]]] = {}
+    for answered in records.read(record.path):
+        if answered.kind == "event":
+            mine = found.setdefault(answered.meter, {})
+            for key, number in answered.values.items():
+                mine.setdefault(names[key], []).append((answered.at_ms, int(number["m"])))
     return found

@@ -13,6 +13,7 @@ from protocols.dlms.data import Tag
 from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import REGISTER, VALUE, Attribute
 from protocols.dlms.protection import Security
+from simulators.dlms.going import RIGHT, Going
 
 PERIOD_S = 900
 DEPTH = 8_640  # rows that the load profile holds: 90 days
@@ -73,6 +74,11 @@ class Plate:
     nulls: bool = False  # rows say null-data for what is as in the row before (the time: that and a period)
     compact: bool = False  # the buffer is a compact array
     doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
+    going: Going = RIGHT  # of its clock
+    deviation: bool = True  # its stamps say the offset from UTC
+    lifo: bool = False  # event logs give the newest row first
+    shifts: bool = True  # its clock can be shifted; else set alone
+    adjustable: bool = True  # its clock can be adjusted at all
 
     @property
     def energies(self) -> tuple[Register, ...]:

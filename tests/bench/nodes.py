@@ -10,7 +10,7 @@ import random
 import signal
 import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -272,7 +272,8 @@ class GatewayNode(Node):
             lambda: Discipline(False, None) if self.clock_dead else Discipline(True, 20),
             self._boot,
         )
-        return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, self._lines)
+        silent = nullcontext()  # no command asks
+        return Surroundings(sources, dice.randbytes, dice.uniform, self._connect, self._lines, lambda *_: silent)
 
     def _connect(self, settings: PipeSettings) -> AbstractAsyncContextManager[MemoryPipe]:
         return self._broker.connect(self.door, settings)

@@ -13,6 +13,7 @@ import gateway.buffer
 import gateway.daemon
 import gateway.disk
 import gateway.dlms
+import gateway.dlms_rows
 import gateway.link
 import gateway.marks
 import gateway.mbus
@@ -285,7 +286,7 @@ def no_frame_check(check: Any) -> object:
     return lambda octets: b"\0\0"
 
 
-@bug(gateway.dlms, "DATA_INVALID")
+@bug(gateway.dlms_rows, "DATA_INVALID")
 def doubtful_row_called_ok(bit: Any) -> object:
     """The status of a row is not looked at."""
     del bit

@@ -249,7 +249,9 @@ class _Gateway:
         status = bytes.fromhex(answer.telegram)[STATUS_AT]
         meant = MEANT[status & 3] | (status & 4) * 2 | (status & 8) * 2 | (status & 16) * 2
         meant |= Status.MANUFACTURER if status >> 5 else 0
-        if (reading.status_raw, int(reading.status)) != (status, int(meant)):
+        shown = reading.status & ~Status.PARTIAL  # what nothing confirmed is marked
+        self.verdict.counts["readings marked partial"] += shown != reading.status
+        if (reading.status_raw, int(shown)) != (status, int(meant)):
             self.verdict.add("altered", f"{where}: status {reading.status_raw}, {reading.status!r} instead of {status}")
         time = displayed(answer).get(OWN_TIME, {}).get("time")
         if str(reading.meter_time) != str(time):

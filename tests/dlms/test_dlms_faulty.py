@@ -197,7 +197,7 @@ async def test_a_refused_register_of_a_list_is_named(meters: DlmsMeters, clock: 
             await meter.get_many([plate.registers[0].attribute, missing])
         assert await meter.get(CLOCK_TIME)
         with pytest.raises(AccessRefused, match="read write denied"):
-            await meter.set(CLOCK_TIME, axdr.octet_string(bytes(12)))
+            await meter.set(plate.registers[0].attribute, axdr.octet_string(bytes(12)))
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

@@ -136,6 +136,21 @@ def test_shrinking_leaves_what_is_needed() -> None:
     assert len(asked) <= 100
 
 
+def test_what_is_endless_shrinks_to_what_is_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that shrinking takes is not that of the input in hand."""
+    monkeypatch.setattr("fuzzing.STUCK_S", 1)
+
+    def decode(octets: bytes) -> None:
+        for _ in range(100_000):
+            pass
+        while octets.count(7) >= 20:
+            pass
+
+    target = Target("planted", (b"\x07\x00" * 20,), decode, work=Work(400_000, 0))
+    found = hunt(replace(target, corpus=(bytes(3),), mutate=lambda *_: target.corpus[0]), 4, most=1).findings
+    assert [each.octets for each in found] == [b"\x07" * 20]
+
+
 def test_the_same_seed_makes_the_same_inputs() -> None:
     """Another one makes others; each mutator changes what it is given."""
     for name in ("mbus-records", "body", "gateway-configuration"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import subprocess
 import sys
@@ -20,8 +21,10 @@ from gateway.cli import main
 from gateway.lines import MACHINE, Lines, Place
 from gateway.services import Declined, Talk, Where
 from protocols.errors import MeterError
-from protocols.mbus.faults import AddressTaken, MeterLost, NoAnswer, NotObeyed
+from protocols.mbus.faults import AddressTaken, ClockNotSettable, MeterLost, NoAnswer, NotObeyed
 from protocols.mbus.select import Secondary
+from protocols.models import mbus as models
+from protocols.models.clock import Clock as ClockRule
 from protocols.reading import MeterTime, Precision
 from protocols.transports.exchange import ClosableLine
 from simulators.mbus.bus import Bus, Slave
@@ -235,8 +238,9 @@ async def test_a_clock_with_seconds_is_set_with_seconds(site: Site) -> None:
     model = Model("KAM", 1, 4, 0, lambda registers, now, number: iter((_seconds(now),)))
     slave.plate, slave.registers = replace(slave.plate, model=model), Registers()
     async with site.visit() as visit:
-        said = await services.set_clock(visit, replace(NOON, seconds=NOON.seconds + 45), site.agree)
+        said = await services.set_clock(visit, replace(NOON, seconds=NOON.seconds + 45), site.agree, any_model=True)
     assert said.endswith("its clock shows 2027-02-28T12:00:45")
+    assert site.asked[0].endswith("? (no model says that this meter takes it)")
 
 
 def _seconds(now: datetime) -> Line:
@@ -249,8 +253,72 @@ def _seconds(now: datetime) -> Line:
 async def test_a_meter_without_a_clock_cannot_be_said_to_have_been_set(site: Site) -> None:
     slave = site.bus.slaves[1]
     slave.plate = replace(slave.plate, model=Model("KAM", 1, 4, 0, lambda registers, now, number: iter(())))
-    with pytest.raises(NotObeyed, match="got no clock, and an acknowledgement"):
-        await act("clock", site)
+    async with site.visit() as visit:
+        with pytest.raises(NotObeyed, match="got no clock, and an acknowledgement"):
+            await services.set_clock(visit, NOON, site.agree, any_model=True)
+
+
+def ruled(clock: ClockRule | None) -> services.Known:
+    """The meter's model, with this to say of its clock."""
+    return lambda who: [replace(each, clock=clock) for each in models.candidates(who)]
+
+
+FIXED = ClockRule(settable=False, says="its clock is sealed", source="description")
+
+
+@pytest.mark.parametrize("any_model", [False, True])
+async def test_a_clock_that_the_model_calls_sealed_is_refused_before_anything_is_asked(
+    site: Site, any_model: bool
+) -> None:
+    async with site.visit() as visit:
+        with pytest.raises(ClockNotSettable, match=r"PLB-M133.*its clock is sealed in KAM .*kamstrup-multical-603"):
+            await services.set_clock(visit, NOON, site.agree, any_model, ruled(FIXED))
+    assert (site.asked, site.orders) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("known", "named"), [(ruled(None), "603, of which no source says it"), (lambda _: (), "no model of its header")]
+)
+async def test_a_clock_of_which_no_model_speaks_is_set_on_request_alone(
+    site: Site, known: services.Known, named: str
+) -> None:
+    async with site.visit() as visit:
+        with pytest.raises(ClockNotSettable, match=named):
+            await services.set_clock(visit, NOON, site.agree, known=known)
+        assert (site.asked, site.orders) == ([], [])
+        assert "2027-02-28T12:00" in await services.set_clock(visit, NOON, site.agree, True, known)
+
+
+SUMMER = replace(NOON, summer=True)
+
+
+@pytest.mark.parametrize(
+    ("record", "ci", "summer", "wanted", "order"),
+    [
+        ("046d", 0x51, None, SUMMER, "51046d00ac7c32"),  # in the hour bit 7 is the flag, bit 5 says 20..
+        ("046d", 0x51, None, NOON, "51046d002c7c32"),
+        ("046d", 0x51, False, SUMMER, "51046d002c7c32"),
+        ("046d", 0x55, True, NOON, "55046d002c7c32"),
+        ("066d", 0x51, None, SUMMER, "51066d4000ec7c3208"),  # bit 6 of the second; a Sunday in week 8
+    ],
+)
+async def test_the_order_is_written_as_the_model_says(
+    site: Site, record: str, ci: int, summer: bool | None, wanted: MeterTime, order: str
+) -> None:
+    rule = ClockRule(settable=True, says="-", source="description", record=record, ci=ci, summer=summer)
+    async with site.visit() as visit:
+        with contextlib.suppress(NotObeyed):  # the simulated meter knows CI 51 alone
+            await services.set_clock(visit, wanted, site.agree, known=ruled(rule))
+    (given,) = site.orders
+    assert given[12:-4] == order
+
+
+async def test_a_meter_that_drops_the_flag_that_its_model_takes_did_not_obey(site: Site) -> None:
+    rule = ClockRule(settable=True, says="-", source="description", record="046d", summer=True)
+    async with site.visit() as visit:
+        with pytest.raises(NotObeyed, match="12:00, summer time, got 2027-02-28T12:00, and an acknowledgement"):
+            await services.set_clock(visit, SUMMER, site.agree, known=ruled(rule))
+    assert site.asked[0].endswith("set its clock to 2027-02-28T12:00:00, summer time?")
 
 
 async def test_two_meters_at_one_address_are_told_nothing(site: Site) -> None:
@@ -293,6 +361,13 @@ def test_the_commands_on_a_terminal_as_a_technician_gives_them(port: str) -> Non
     assert give("set-address", "3", "--address", "7", "--yes")[0] == 1
     assert give("reset", "--secondary", "60300001", "--sub-code", "10", "--yes")[0] == 0
     assert give("set-clock", "--address", "7", "--time", "2027-02-28T12:00", "--yes")[1].count("2027-02-28T12:00") == 2
+    assert (
+        ", summer time?"
+        in give("set-clock", "--address", "7", "--time", "2027-07-28T12:00", "--summer", typed="n\n")[1]
+    )
+    assert "PLB-M133" in give("set-clock", "--address", "2", "--yes")[1]
+    assert give("set-clock", "--address", "2", "--any-model", "--yes")[0] == 0
+    assert give("set-clock", "--address", "7", "--summer")[0] == 2
     assert give("set-baud", "9600", "--secondary", "60300001", "--yes")[0] == 0
     assert "PLB-M101" in give("set-baud", "9600", "--address", "7", "--yes")[1]
     assert give("set-baud", "2400", "--address", "7", "--baud", "9600", "--yes")[0] == 0

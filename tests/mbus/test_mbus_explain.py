@@ -407,8 +407,8 @@ def test_the_command_answers_each_line_of_standard_input() -> None:
     done = command("--json", "-", given="68070768080178025b1600f416\n\n  \nE5\n68 zz\n6804046808017008 8116\r\n")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (0, "")
-    assert [row.get("frame") for row in rows] == ["long", "acknowledgement", None, None]
-    assert [row["error"][:8] for row in rows[2:]] == ["PLB-M121", "PLB-M111"]
+    assert [row.get("frame") for row in rows] == ["long", None, None, "acknowledgement", None, None]
+    assert [row["error"][:8] for row in rows if "error" in row] == ["PLB-M121"] * 3 + ["PLB-M111"]
 
 
 def test_the_command_fails_with_the_error_on_stderr() -> None:

@@ -16,12 +16,13 @@ from protocols.mbus.telegram import Telegram
 from protocols.models import mbus as models
 from protocols.models.files import BadModel
 from protocols.models.registers import key_of
-from protocols.reading import Identity, Protocol
+from protocols.reading import Identity, Precision, Protocol
 
 FOLDER = Path(models.__file__).with_suffix("")
 M601, M302 = "kamstrup-multical-601", "kamstrup-multical-302"
 FILE = (FOLDER / f"{M601}.toml").read_text(encoding="utf-8")
 BATTERY = '[battery]\nsays = "often"\nsource = "frame"\n'
+CLOCK = '[clock]\nsays = "as written"\nsource = "frame"\n'
 HEAT = 0x04
 
 
@@ -102,6 +103,15 @@ def test_the_real_telegrams_of_these_models_hold_the_registers_that_they_say(tel
     assert (len(seen), seen.total()) == (15, 22)
 
 
+def test_a_clock_is_written_as_its_type_says() -> None:
+    """Type F has minutes in four bytes, type I seconds in six."""
+    for record, precision in (("046d", Precision.MINUTE), ("066d", Precision.SECOND)):
+        clock = f'{CLOCK}settable = true\nrecord = "{record}"\nsummer = false\n'
+        found = models.from_toml("own", FILE.replace("[[examples]]", f"{clock}[[examples]]", 1)).clock
+        assert found is not None
+        assert (found.precision, found.head.hex(), found.ci, found.summer) == (precision, record, 0x51, False)
+
+
 def test_a_meter_is_looked_for_by_what_is_known_of_it() -> None:
     """Without a manufacturer nothing is said."""
 
@@ -169,11 +179,13 @@ def test_the_allowance_depends_on_the_meters_of_the_line() -> None:
         ('kind = "duration"', 'kind = "time"', "registers.3.kind"),
         ('label = "volume"', 'label = "volume", obis = "6.2.0"', "OBIS"),
         ('label = "volume"', 'label = "volume", until = 0', "a storage after 0"),
+        ('label = "volume"', 'label = "volume", until = 92233720368547758', "fewer than 4096"),
         ('label = "volume"', 'label = "volume", source = "rumour"', "every source named and used"),
         ('source = "frame"', 'source = "rumour"', "every source named and used"),
         ("subunit = 3", "subunit = 4", "every subunit among the inputs"),
         ("first = 1", "first = 0", "storages from 1 on"),
         ("last = 1", "last = 2", "dates of storages"),
+        ("last = 1", "last = 999999999999", "at most 4096 storages"),
         ('date = "426c"', 'date = "82016c"', "dates of storages"),
         ('identity = ["manufacturer", ', 'identity = ["id", ', "each field of the identity once"),
         ('made = "by record list"', 'made = "up"', "by record list"),
@@ -187,6 +199,16 @@ def test_the_allowance_depends_on_the_meters_of_the_line() -> None:
             "[[examples]]",
             '[[sentinels]]\noctets = "ff"\nrecords = ["0213"]\nsays = "-"\nsource = "frame"\n\n[[examples]]',
             "the sentinels' records",
+        ),
+        ("[[examples]]", f"{CLOCK}settable = true\n[[examples]]", "a record of a clock that can be set"),
+        ("[[examples]]", f'{CLOCK}settable = false\nrecord = "046d"\n[[examples]]', "none of another one"),
+        ("[[examples]]", f'{CLOCK}settable = true\nrecord = "026c"\n[[examples]]', "date and time in 4 or 6 bytes"),
+        ("[[examples]]", f'{CLOCK}settable = true\nrecord = "0406"\n[[examples]]', "date and time in 4 or 6 bytes"),
+        ("[[examples]]", f'{CLOCK}settable = true\nrecord = "046d"\nci = 256\n[[examples]]', "CI field"),
+        (
+            "[[examples]]",
+            '[clock]\nsettable = false\nsays = "-"\nsource = "rumour"\n[[examples]]',
+            "every source named",
         ),
         ("what = ", "what ", "TOML"),
     ],

@@ -78,12 +78,12 @@ def test_numbers_are_exact(record: str, unit: str, number: object) -> None:
         ("047b 00000000", State.UNKNOWN),
         ("04933d 39300000", State.UNKNOWN),  # not metric
         ("04937c 39300000", State.UNKNOWN),
-        ("0593 7b 00004841", State.UNKNOWN),  # no exact bits for an addition
         ("0d06 02 3132", State.UNKNOWN),  # an energy is not a text
         ("0dfd11 03 610062", State.UNKNOWN),  # a NUL inside
         ("0d13 e2 3480", State.UNKNOWN),  # negative, or without a sign: nobody says
         ("0d13 e0", State.INVALID),
-        ("0d13 f0" + "01" * 16, State.UNKNOWN),
+        ("0d13 f0" + "01" * 16, State.UNKNOWN),  # beyond 64 bits
+        ("0d13 f0 39300000" + "00" * 11 + "80", State.UNKNOWN),  # whether it is negative nobody says
         ("0d6d e4 1a0ecd13", State.UNKNOWN),
         ("08 7e", State.INVALID),
         ("07fb89fd7d ffffffffffffff7f", State.UNKNOWN),  # beyond 64 bits
@@ -128,6 +128,64 @@ def test_dates_are_times_invalid_or_recurring(octets: str, state: State, shown: 
     value = only(octets)
     assert value.state is state
     assert str(value.number) == shown if shown else isinstance(value.number, Raw)
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ("05 db78 0000ac41", "21.501"),  # 21.5 Cel + 10^-3
+        ("05 db7a cdccac41", "21.7"),  # 21.6 Cel + 10^-1, the float's own noise left out
+        ("05 937b 0000a041", "1.02"),  # 20 l + 10^0, in m3
+        ("05 937b 000000c1", "0.992"),  # -8 l + 1 m3
+        ("05 db78 cdcccc3d", "0.101"),
+        ("05 db78 00000000", "0.001"),
+        ("05 807b 00c079c4", "0.001"),  # -999 mWh + 1 Wh
+    ],
+)
+def test_a_float_with_an_addition_is_exact_in_decimal(record: str, shown: str) -> None:
+    """EN 13757-3, VIFE 78-7B: 10^(nn-3) in the unit of the VIF is added."""
+    value = only(record)
+    assert (value.state, str(value.number)) == (State.OK, shown)
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "shown"),
+    [
+        ("05 fdd070 0000803f", State.UNKNOWN, ""),  # 10^-18 A: finer than any store holds
+        ("05 fdd070 00247449", State.OK, "0.000000000001"),  # 10^6 of them
+        ("05 db7b ffff7f7f", State.UNKNOWN, ""),  # 3.4 * 10^38 Cel
+        ("05 db78 0000807f", State.INVALID, ""),
+        ("05 fdd0f0f0f070 ffff7f7f", State.OK, "340.28235"),  # the largest one, times 10^-36
+    ],
+)
+def test_a_float_that_no_store_holds_is_unknown(record: str, state: State, shown: str) -> None:
+    value = only(record)
+    assert value.state is state
+    assert str(value.number) == shown if shown else isinstance(value.number, Raw)
+
+
+@pytest.mark.parametrize("length", ["f0", "f1", "f2", "f3", "f4", "f5", "f6"])
+def test_a_long_binary_number_that_64_bits_hold_is_a_number(length: str) -> None:
+    """LVAR F0-F4 are 16 to 32 bytes in steps of four, F5 48, F6 64."""
+    size = {"f5": 48, "f6": 64}.get(length, 4 * (int(length, 16) - 0xEC))
+    value, following = values(decoded(f"0d13 {length} 39300000" + "00" * (size - 4) + "025b1600"))
+    assert (value.state, str(value.number)) == (State.OK, "12.345")
+    assert str(following.number) == "22"
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("least", [False, True])
+def test_a_stored_counter_of_a_storage_that_is_not_reached_is_invalid(size: int, least: bool) -> None:
+    """-1 (read elsewhere as -0.001 m3), and the least number of the size; not where they may be true."""
+    coding = {2: 2, 3: 3, 4: 4, 6: 6, 8: 7}[size]
+    octets = bytes(size - 1).hex() + "80" if least else "ff" * size
+    assert only(f"{0x40 | coding:02x} 13 {octets}").state is State.INVALID
+    now = only(f"{coding:02x} 13 {octets}").state
+    assert now is (State.UNKNOWN if least and size == 8 else State.OK), "-2^63 is beyond what a store holds"
+    if size < 8:
+        outside = only(f"{0x40 | coding:02x} 65 {octets}").state
+        assert outside is (State.INVALID if size == 4 and not least else State.OK), "a temperature may be -0.01"
+    assert only(f"{0x40 | coding:02x} fd17 {octets}").state is not State.INVALID, "flags"
 
 
 def test_the_summer_time_flag_and_the_hundred_years_are_honoured() -> None:

@@ -28,6 +28,8 @@ from collector.store.evidence import UNDECODED
 from collector.store.gateways import ACTIVE, GatewayKey, Registered
 from collector.store.sqlite import SqliteStore
 from collector.verify import Checker, Message, Refused
+from gateway import local
+from gateway.answers import Answers
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, LivePipe, Party
 from gateway.marks import NO_ORDER
@@ -36,7 +38,7 @@ from protocols.errors import PlombaError
 from protocols.transports.pipe import PipeSettings
 from protocols.uplink import body, envelope, limits, topics
 from protocols.uplink.envelope import Codec, Content
-from protocols.uplink.pack import pack
+from protocols.uplink.pack import Wire, pack
 
 RENEWED = 2_000  # inputs to one store or buffer: they grow
 Held = TypeVar("Held")
@@ -177,6 +179,8 @@ class Listening:
             random.Random(4).randbytes,
             uniform,
         )
+        self.answers = Answers(rig.buffer, InlineWriter())
+        self.answers.link = self.link
         self.link._count = self._count  # type: ignore[method-assign]
 
     async def _count(self, name: str, code: str) -> None:
@@ -189,6 +193,18 @@ class Listening:
         run(self.link._receive(_Pipe(topics.down(s.GATEWAY, kind), packet)))
         for name, code in self.counted:
             raise NotTakenError(code, name)
+
+    def ask(self, question: bytes) -> None:
+        """A question at the local socket; a refusal is its error."""
+        self.talk.order = NO_ORDER
+        said = list[Wire]()
+
+        async def asked() -> None:
+            said.extend(await local.answer(self.answers.verbs(), question))
+
+        run(asked())
+        if said[0] is not True:
+            raise NotTakenError("a question that is answered", str(said[1]))
 
 
 @asynccontextmanager
@@ -226,10 +242,20 @@ def signed_word(octets: bytes) -> None:
     listening().hear("ack", envelope.close(made, "ack", s.GATEWAY, s.GATEWAY_BOX.public))
 
 
+def to_socket(octets: bytes) -> None:
+    """A question at a gateway's local socket."""
+    listening().ask(octets)
+
+
 def shown_devices(octets: bytes) -> None:
     """The content of a configuration that a gateway sealed; one that is not understood names no device."""
     for bus, device in devices_of(octets):
         assert len(bus) + len(device) <= 2 * limits.TEXT
+
+
+def _question() -> bytes:
+    said: bytes = listening().said
+    return pack(["hear", said])
 
 
 def _word() -> bytes:
@@ -246,6 +272,7 @@ TARGETS = (
     Target("collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), cost=9),
     Target("collector-devices", (_CONTENT,), shown_devices, mutators.trees, only_values=True),
     Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway),
+    Target("gateway-question", (pack(["settle"]), _question()), to_socket, mutators.trees),
     Target(
         "gateway-signed",
         (_word(), HEADERS["ack"]),

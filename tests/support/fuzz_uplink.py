@@ -6,6 +6,7 @@ An input of a `... -signed` target is the header: it is signed by the right key,
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +21,7 @@ from fuzzing import Target, Work
 
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
-from protocols.uplink import body, columns, envelope, keyring, leaf, limits, proof, request, topics, trust
+from protocols.uplink import body, carried, columns, envelope, keyring, leaf, limits, proof, request, topics, trust
 from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.envelope import Codec, Content
 from protocols.uplink.faults import FieldError, SignatureError, StaleError
@@ -220,6 +221,13 @@ def keys_text(octets: bytes) -> None:
     assert found.gateways or found.collectors
 
 
+def carried_file(octets: bytes) -> None:
+    """A file that a person carries: all its packets."""
+    for packet in carried.read(io.BytesIO(octets), "stick").packets:
+        assert len(packet) <= limits.PACKET
+
+
+_CARRIED = carried.head(s.GATEWAY, "batch") + b"".join(map(carried.frame, PACKETS.values()))
 _KEYS_FILE = keyring.to_text(
     [("gateway", s.GATEWAY, s.SEALING.public), ("collector", s.COLLECTOR, s.SEALING_P256.public)]
 ).encode()
@@ -252,6 +260,7 @@ TARGETS = (
     Target("body", (BODY,), expanded, mutators.trees, work=BIG),
     Target("body-sealed", (BODY,), sealed_body, mutators.trees, work=BIG, cost=3),
     Target("body-deflated", (FIRST.content.body, compress(bytes(INFLATED)), compress(bytes(limits.BODY))), coded),
+    Target("carried-file", (_CARRIED,), carried_file),
     Target("topic", _TOPICS, topic, errors=FieldError),
     Target("keys-file", (_KEYS_FILE,), keys_text, mutators.texts),
     *(Target(name, corpus, decode, mutators.trees, work=BIG) for name, decode, corpus in _READERS),

@@ -141,7 +141,7 @@ def hunt(target: Target, count: int, seed: str = "plomba", most: int = 3) -> Tal
     tally = Tally()
     for octets in target.corpus:  # libraries are imported and caches filled when first needed
         examine(target, octets)
-    with _watched(tally):
+    with _watched():
         for number, octets in enumerate(inputs(target, count, seed)):
             result = examine(target, octets, counted=number % COUNTED_EVERY == 0)
             if result.outcome in GOOD and number % WEIGHED_EVERY == 0:
@@ -156,6 +156,7 @@ def hunt(target: Target, count: int, seed: str = "plomba", most: int = 3) -> Tal
 
 def examine(target: Target, octets: bytes, *, counted: bool = False) -> Result:
     """What a decoder makes of one input."""
+    _examined[0] += 1
     counter = _Lines(target.work.limit(len(octets)))
     try:
         with counter if counted else _uncounted():
@@ -267,13 +268,16 @@ def _uncounted() -> Iterator[None]:
     yield
 
 
+_examined = [0]  # inputs, those of shrinking too
+
+
 @contextmanager
-def _watched(tally: Tally) -> Iterator[None]:
+def _watched() -> Iterator[None]:
     """End an input that takes too long: judged by processor time, so that a busy machine changes nothing."""
     seen = [-1, 0]
 
     def tick(_: int, __: FrameType | None) -> None:
-        seen[:] = [tally.inputs, seen[1] + 1 if seen[0] == tally.inputs else 0]
+        seen[:] = [_examined[0], seen[1] + 1 if seen[0] == _examined[0] else 0]
         if seen[1] >= STUCK_S:
             seen[1] = 0
             raise Endless

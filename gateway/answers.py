@@ -1,0 +1,41 @@
+"""What commands on this machine may ask of a daemon that runs: verbs of its local socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.buffer import Buffer
+from gateway.carry import summary
+from gateway.faults import NotEnrolled
+from gateway.link import Link
+from gateway.local import Verb
+from gateway.writer import Writer
+from protocols.errors import PlombaError
+from protocols.uplink import limits
+from protocols.uplink.pack import Fields, Wire
+
+
+class Answers:
+    """The daemon's side; `link` is None until the gateway is enrolled."""
+
+    def __init__(self, buffer: Buffer, writer: Writer) -> None:
+        self._buffer, self._writer = buffer, writer
+        self.link: Link | None = None
+
+    def verbs(self) -> Mapping[str, Verb]:
+        """By name."""
+        return {"settle": self._settle, "hear": self._hear}
+
+    async def _settle(self, arguments: list[Wire]) -> Wire:
+        """Make durable what is visible in the buffer's file: only then may it be carried away."""
+        await self._writer.do(self._buffer.settle_log)
+        return None
+
+    async def _hear(self, arguments: list[Wire]) -> Wire:
+        """Take over an acknowledgement that a person carried here; what it changed."""
+        if self.link is None:
+            raise NotEnrolled("an accepted trust document", "none yet", "the daemon")
+        heard = await self.link.hear(Fields(arguments, "question", 1).octets("packet", limit=limits.PACKET))
+        if isinstance(heard, PlombaError):
+            raise heard
+        return summary(*heard)

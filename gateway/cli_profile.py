@@ -1,0 +1,219 @@
+"""What the command `profile` does: rows of a profile as they come, as a table, as JSON lines in one object, or as CSV.
+
+Rows go to stdout, what stands around them in a table to stderr. Times are those of the meter's own clock, beside them
+its offset from UTC where it shows one; values are exact decimals in their unit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from typing import Any
+
+import click
+
+from gateway import excerpt
+from gateway.desk import Asked, Desk
+from gateway.excerpt import Profile, Wish
+from gateway.lines import MACHINE, Lines
+from gateway.online import against
+from protocols import obis
+from protocols.dlms import naming
+from protocols.dlms.profile import NOTHING, Column, Row
+from protocols.mbus.explain import written
+from protocols.reading import MeterTime, Raw, State, Value
+
+TABLE, JSON, CSV = "table", "json", "csv"
+GAP = "  "
+
+
+def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MACHINE) -> None:
+    """Read the rows and print them as they come; JSON is one object, in the end.
+
+    Raises:
+        MeterError, LinkError: no usable answer; what came before it is printed.
+    """
+    asyncio.run(_shown(asked, name, wish, form, lines))
+
+
+async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines) -> None:
+    count = 0
+    with closing(Desk(asked, lines)) as desk:
+        async with desk.associated() as association:
+            found = await excerpt.begun(association, name)
+            pieces = excerpt.rows(association, found, wish)
+            if form == JSON:
+                rows = [_row(found, row) async for piece in pieces for row in piece]
+                click.echo(json.dumps(_head(found) | {"rows": rows}))
+                return
+            async for text in _texts(found, pieces, form):
+                click.echo(text)
+                count += 1
+    if form == TABLE:
+        click.echo(f"{count - 1} rows", err=True)
+
+
+async def _texts(found: Profile, pieces: AsyncIterator[tuple[Row, ...]], form: str) -> AsyncIterator[str]:
+    """A line of heads, then a line for each row."""
+    if form == CSV:
+        yield _csv(_csv_heads(found))
+        async for piece in pieces:
+            for row in piece:
+                yield _csv(_csv_cells(found, row))
+        return
+    click.echo("\n".join(_introduction(found)), err=True)
+    heads = ["time", "status", *(_titled(found, each) for each in found.valued)]
+    widths = [25, 8, *(max(14, len(head)) for head in heads[2:])]
+    yield _line(heads, widths)
+    async for piece in pieces:
+        for row in piece:
+            yield _line([_time(row), _status(row), *map(_cell, row.values)], widths) + _remarks(row)
+
+
+def _introduction(found: Profile) -> Iterator[str]:
+    """Whose profile it is, its clock beside ours, and what the columns are."""
+    who = " ".join(each for each in found.meter if each) or "a meter that does not say who it is"
+    every = f"every {found.period_s} s" if found.period_s else "not at regular times"
+    yield f"{who}: {naming.name(7, found.name)} ({obis.shown(found.name)}), captured {every}"
+    clock = "shows no time" if found.clock is None else against(found.clock, found.at_ms)
+    yield f"clock: {clock}"
+    for each in found.valued:
+        scaler = found.scalers.get(each.attribute)
+        scaled = "no scaler" if scaler is None else f"x 10^{scaler.exponent} {_unit(found, each) or 'no unit'}"
+        yield f"{GAP}{_label(each)}: {naming.name(each.attribute.class_id, each.attribute.name)}, {scaled}"
+
+
+def _unit(found: Profile, column: Column) -> str:
+    scaler = found.scalers.get(column.attribute)
+    return "" if scaler is None else scaler.unit if scaler.unit is not None else "unknown unit"
+
+
+def _label(column: Column) -> str:
+    """Which register a column holds: its name, and the attribute where it is not the value."""
+    asked = column.attribute
+    part = f"[{column.part}]" if column.part else ""
+    return obis.shown(asked.name) + (f"/{asked.number}" if asked.number != 2 else "") + part
+
+
+def _titled(found: Profile, column: Column) -> str:
+    unit = _unit(found, column)
+    return f"{_label(column)} {unit}".rstrip()
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    """Time and status from the left, values from the right."""
+    texts = (f"{cell:{width}}" for cell, width in zip(cells[:2], widths[:2], strict=True))
+    numbers = (f"{cell:>{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True))
+    return GAP.join([*texts, *numbers]).rstrip()
+
+
+def _time(row: Row) -> str:
+    if row.time is None:
+        return "no time" if row.clock is None else f"no time: {row.clock.octets.hex()}"
+    return str(row.time) + _offset(row.time)
+
+
+def _offset(time: MeterTime) -> str:
+    if time.deviation_min is None:
+        return ""
+    hours, minutes = divmod(abs(time.deviation_min), 60)
+    return f"{'+' if time.deviation_min >= 0 else '-'}{hours:02}:{minutes:02}"
+
+
+def _status(row: Row) -> str:
+    return "-" if row.status is None else f"{row.status:02x}"
+
+
+def _cell(value: Value) -> str:
+    """A value; of one that is none, or may not be trusted, its state."""
+    if value.number == NOTHING:
+        return "null"
+    return _number(value) if value.state is State.OK else f"{_number(value)} ({_state(value)})"
+
+
+def _number(value: Value) -> str:
+    return value.number.octets.hex() if isinstance(value.number, Raw) else written(value.number) or "-"
+
+
+def _state(value: Value) -> str:
+    return value.state.name.lower().replace("_", "-")
+
+
+def _remarks(row: Row) -> str:
+    said = (
+        ("summer time", row.time is not None and row.time.summer),
+        ("its time is reckoned: the row has none of its own", row.repeated),
+        ("the meter calls its time wrong", row.invalid),
+        ("the meter doubts its time", row.clock is not None and row.clock.doubtful),
+    )
+    return "".join(f"{GAP}{words}" for words, holds in said if holds)
+
+
+def _csv_heads(found: Profile) -> list[str]:
+    values = [f"{_label(each)} [{_unit(found, each)}]" for each in found.valued]
+    return ["time", "offset_min", "summer", "clock", "invalid", "repeated", "status", *values]
+
+
+def _csv_cells(found: Profile, row: Row) -> list[str]:
+    time = row.time
+    offset = "" if time is None or time.deviation_min is None else str(time.deviation_min)
+    octets = "" if row.clock is None else row.clock.octets.hex()
+    summer = "" if time is None else str(int(time.summer))
+    status = "" if row.status is None else f"{row.status:02x}"
+    marks = [str(int(row.invalid)), str(int(row.repeated))]
+    values = [_number(each) if each.state is State.OK else "" for each in row.values]
+    return ["" if time is None else str(time), offset, summer, octets, *marks, status, *values]
+
+
+def _csv(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _head(found: Profile) -> dict[str, Any]:
+    clock = found.clock
+    return {
+        "meter": found.meter[0],
+        "serial": found.meter[1],
+        "profile": obis.shown(found.name),
+        "period_s": found.period_s or None,
+        "clock": None if clock is None else {"time": str(clock), "offset_min": clock.deviation_min},
+        "columns": [_column(found, each) for each in found.valued],
+    }
+
+
+def _column(found: Profile, column: Column) -> dict[str, Any]:
+    scaler = found.scalers.get(column.attribute)
+    return {
+        "class": column.attribute.class_id,
+        "obis": obis.shown(column.attribute.name),
+        "attribute": column.attribute.number,
+        "part": column.part,
+        "name": naming.name(column.attribute.class_id, column.attribute.name),
+        "scaler": None if scaler is None else scaler.exponent,
+        "unit": None if scaler is None else scaler.unit,
+    }
+
+
+def _row(found: Profile, row: Row) -> dict[str, Any]:
+    time = row.time
+    return {
+        "time": None if time is None else str(time),
+        "offset_min": None if time is None else time.deviation_min,
+        "summer": None if time is None else time.summer,
+        "clock": None if row.clock is None else row.clock.octets.hex(),
+        "invalid": row.invalid,
+        "repeated": row.repeated,
+        "status": row.status,
+        "values": [_value(each) for each in row.values],
+    }
+
+
+def _value(value: Value) -> dict[str, Any]:
+    said = None if value.number == NOTHING else _number(value)
+    return {"value": said, "unit": value.unit, "state": _state(value)}

@@ -1,0 +1,154 @@
+"""A DLMS meter on a technician's desk: where it is, how it is entered, and associations with it for one command.
+
+Nothing is sealed, stored or settled, but for the invocation counters of a ciphered meter: they are promised on the disk
+before one is used, whoever asks. A meter that says it heard ours before is asked by its public client which it heard
+last, and entered once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config import DlmsBus, DlmsDevice
+from gateway.counters import CounterStore
+from gateway.dlms_lines import way
+from gateway.lines import Lines, Opened, Place, opened
+from protocols.dlms import data as axdr
+from protocols.dlms import objects
+from protocols.dlms.access import Access
+from protocols.dlms.breaches import CounterRefused
+from protocols.dlms.faults import AccessRefused, StreamEnded
+from protocols.dlms.objects import Attribute
+from protocols.errors import LinkError, MeterError
+from protocols.transports.dlms import Association
+from protocols.transports.exchange import Clock
+
+PUBLIC = 16  # the client that may read the invocation counters of others (0-0:43.1.x)
+# Nobody seals the public client's answer: one beyond this would use up what is left of the numbers.
+MOST_HEARD = 0xF000_0000
+# A meter that closes the connection at once is mostly one that has not forgotten the last one yet: seconds until a
+# further try, and 0 behind the last one.
+PAUSES_S = (0.5, 1.5, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which meter a command means; `state` is the folder of the invocation counters.
+
+    `name` is that of a configured meter, empty where the meter is named by options.
+    """
+
+    bus: DlmsBus
+    device: DlmsDevice
+    access: Access
+    state: Path
+    name: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where the meter is: a port, or the address of a meter or converter."""
+        url = (self.bus.url or "").replace("tcp+hdlc:", "tcp:")
+        return Place(url or self.bus.port or "", self.bus.baud, self.bus.mode)
+
+    @property
+    def public(self) -> Access:
+        """The way in of the meter's public client."""
+        ours = self.access
+        return Access(PUBLIC, ours.server, ours.physical, address_bytes=ours.address_bytes)
+
+
+class Desk:
+    """Associations with the meter that is meant, one after the other; `close` lets the line go."""
+
+    def __init__(self, asked: Asked, lines: Lines) -> None:
+        self.asked, self.lines = asked, lines
+        self.clock = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
+        self._store = CounterStore(asked.state, self.clock.utc_ms)
+        self._way = way(asked.bus, lines.tcp, self._opened if asked.bus.on_line else None)
+
+    @asynccontextmanager
+    async def associated(self, access: Access | None = None) -> AsyncIterator[Association]:
+        """An association, released in the end; as the meter is configured where nothing else is said.
+
+        Raises:
+            LinkError: the line cannot be opened, or is gone.
+            MeterError: the meter refuses, or does not answer.
+            CountersUnusable: the invocation counters cannot be kept.
+        """
+        wanted = access or self.asked.access
+        async with AsyncExitStack() as stack:
+            try:
+                association = await stack.enter_async_context(self.once(wanted))
+            except CounterRefused:
+                if not await self.caught_up(wanted):
+                    raise
+                association = await stack.enter_async_context(self.once(wanted))
+            yield association
+
+    @asynccontextmanager
+    async def once(self, access: Access) -> AsyncIterator[Association]:
+        """As `associated`, without a second try for the sake of a counter."""
+        security = access.security
+        counters = None if security is None else await self._store.block(access.title, security.keys)
+        async with AsyncExitStack() as stack:
+            for pause_s in PAUSES_S:
+                entered = self._way.associated(self.asked.device, access, self.clock, counters)
+                try:
+                    association = await stack.enter_async_context(entered)
+                    break
+                except StreamEnded:
+                    if not pause_s:
+                        raise
+                    await asyncio.sleep(pause_s)
+            yield association
+
+    async def caught_up(self, access: Access) -> bool:
+        """Whether the public client says which of our counters the meter heard last: the next try begins above it."""
+        if access.security is None:
+            return False
+        try:
+            async with self.once(self.asked.public) as association:
+                heard = await last_heard(association, access.client)
+        except (MeterError, LinkError):
+            return False
+        if not 0 <= heard <= MOST_HEARD:
+            return False
+        await self._store.raise_to(access.title, access.security.keys, heard)
+        return True
+
+    def close(self) -> None:
+        """Let the line go."""
+        self._way.let_go()
+
+    async def _opened(self) -> Opened:
+        return await opened(self.asked.place, self.lines)
+
+
+async def last_heard(association: Association, client: int) -> int:
+    """The highest invocation counter that the meter heard of a client.
+
+    Raises:
+        MeterError: it does not say.
+    """
+    name = bytes((0, 0, 43, 1, client & 0xFF, 255))
+    found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
+    return axdr.whole(found.data, "invocation counter")
+
+
+async def names_of(association: Association) -> tuple[str | None, str | None]:
+    """The logical device name and the device number, each None where the meter does not say it.
+
+    Raises:
+        MeterError, LinkError: no usable answer.
+    """
+    name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
+    try:
+        serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
+    except AccessRefused:
+        serial = None
+    return name, serial

@@ -1,0 +1,88 @@
+"""How a row of a DLMS profile becomes a reading: its place, its doubts, and what was null-data in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from protocols import obis
+from protocols.dlms import clock as clocks
+from protocols.dlms.objects import CLOCK_TIME, PROFILE
+from protocols.dlms.profile import Column, Row
+from protocols.reading import (
+    Exchange,
+    How,
+    Identity,
+    MeterTime,
+    NativeKey,
+    Reading,
+    Scaled,
+    State,
+    Status,
+    Text,
+    Value,
+)
+
+# The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
+CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
+FILLED = 1  # status of a value that was null-data and is that of the row above (of the time: that and a period)
+EVENT_NAME = 0  # no attribute of the log: the name that the model has for the code in this row
+Numbered = tuple[Row, int]  # a row, and how many rows before it bear the same time
+
+
+def numbered(found: Sequence[Row]) -> list[Numbered]:
+    """The rows, each with its number among those that bear the same time."""
+    before: dict[MeterTime | None, int] = {}
+    rows = []
+    for row in found:
+        part = before.get(row.time, 0)
+        before[row.time] = part + 1
+        rows.append((row, part))
+    return rows
+
+
+def row_reading(row: Row, identity: Identity, device: str, made: Exchange, captured: tuple[Column, ...]) -> Reading:
+    """A row of the load profile."""
+    values = _values(row, captured)
+    return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values)
+
+
+def named(found: Reading, profile: bytes, part: int, codes: Mapping[int, str] | None) -> Reading:
+    """The reading of a row of another profile: under its name, and of an event log with the `codes` that have names."""
+    how = How.PROFILE if codes is None else How.EVENT_LOG
+    values = found.values
+    event = next((codes[each] for each in _codes(values) if each in codes), None) if codes else None
+    if event is not None:
+        key = NativeKey.dlms(PROFILE, profile, EVENT_NAME)
+        values = (*values, Value(key, "", Text(event), State.OK))
+    return replace(found, sub=obis.shown(profile), how=how, part=part, values=values)
+
+
+def instant(time: MeterTime) -> int:
+    """Seconds to compare two times of one meter by: UTC where it shows its offset, else its own calendar."""
+    utc_ms = clocks.utc_ms(time)
+    return time.seconds if utc_ms is None else utc_ms // 1000
+
+
+def later(time: MeterTime, seconds: int) -> MeterTime:
+    """The time so many seconds later by the meter's calendar."""
+    return replace(time, seconds=max(0, time.seconds + seconds))
+
+
+def _values(row: Row, captured: tuple[Column, ...]) -> tuple[Value, ...]:
+    doubtful = row.invalid or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
+    nulls = row.nulls or (False,) * len(row.values)
+    values = [replace(each, status=FILLED) if null else each for each, null in zip(row.values, nulls, strict=True)]
+    if doubtful:
+        values = [replace(each, state=State.INVALID) if each.state is State.OK else each for each in values]
+    if row.repeated and row.time is not None:
+        values.append(Value(CLOCK_TIME.key, "", row.time, State.OK, FILLED))
+    if row.status_repeated and row.status is not None:
+        word = next(each.attribute.key for each in captured if each.is_status)
+        values.append(Value(word, "", Scaled(row.status), State.OK, FILLED))
+    return tuple(values)
+
+
+def _codes(values: Sequence[Value]) -> list[int]:
+    """What may be the code of an event: a whole number."""
+    return [each.number.mantissa for each in values if isinstance(each.number, Scaled) and not each.number.exponent]

@@ -1,0 +1,180 @@
+"""Rows of a profile as a technician asks for them: from a time to a time of the meter's own clock, or the last few.
+
+Rows are read in pieces of about a day, so that no answer is longer than a meter can give. A time that is given has no
+offset from UTC; a meter that wants one is asked with that of its clock, a little wider, and what is beside it left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from gateway.desk import names_of
+from protocols.dlms import data as axdr
+from protocols.dlms import objects, profile
+from protocols.dlms.data import Data
+from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, ServiceError
+from protocols.dlms.get import Selection
+from protocols.dlms.objects import Attribute, ScalerUnit
+from protocols.dlms.profile import Column, Row
+from protocols.reading import MeterTime
+from protocols.transports.dlms import Association
+
+DAY_S, HOUR_S = 86_400, 3_600
+PIECE_ROWS = 96
+SORT_METHOD, LIFO = 5, 2  # attribute of a profile, and its value where the newest row is the first
+WIDER = (1, 4, 16)  # where rows are missing the last ones are looked for so many times further back
+REFUSALS = (AccessRefused, ExceptionAnswer, ServiceError)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which rows: from `first` to `last`, both included (None: the meter's clock), or the last `count`."""
+
+    first: MeterTime | None = None
+    last: MeterTime | None = None
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Profile:
+    """A profile of a meter: what its rows hold, and the meter's clock (None: it shows no time) at our `at_ms`."""
+
+    name: bytes
+    meter: tuple[str | None, str | None]  # its logical device name and device number
+    period_s: int
+    columns: tuple[Column, ...]
+    scalers: dict[Attribute, ScalerUnit]
+    clock: MeterTime | None
+    at_ms: int
+    with_offset: bool = field(default=False)  # the meter wants an offset with the times of a range
+
+    @property
+    def valued(self) -> tuple[Column, ...]:
+        """The columns that hold values: all but the time and the status of the row."""
+        return tuple(each for each in self.columns if not each.is_clock and not each.is_status)
+
+
+async def begun(association: Association, name: bytes) -> Profile:
+    """What the profile captures.
+
+    Raises:
+        MeterError, LinkError: no usable answer; there is no such profile, or this client may not read it.
+    """
+    meter = await names_of(association)
+    captured = await association.get(_of(name, profile.CAPTURE_OBJECTS))
+    columns = profile.columns(captured.data)
+    period_s = await _number(association, _of(name, profile.CAPTURE_PERIOD))
+    scalers = {}
+    for each in dict.fromkeys(column.attribute for column in columns):
+        if each.scaler is not None:
+            try:
+                scalers[each] = ScalerUnit.from_data((await association.get(each.scaler)).data)
+            except (AccessRefused, Malformed):  # the value is shown as it is then, without a unit
+                continue
+    clock = await association.get(objects.CLOCK_TIME)
+    time = objects.time_of(objects.clock_value(objects.CLOCK_TIME, clock.data))
+    return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms)
+
+
+async def rows(association: Association, found: Profile, wish: Wish) -> AsyncIterator[tuple[Row, ...]]:
+    """The rows that are wished for, in pieces, oldest first.
+
+    Raises:
+        MeterError, LinkError: no usable answer.
+    """
+    if wish.count:
+        yield await _last(association, found, wish.count)
+        return
+    end = wish.last or found.clock
+    if wish.first is None or end is None:
+        raise Malformed("a clock that shows the time", "none", "meter")
+    end = replace(end, deviation_min=None)
+    at = wish.first
+    while at.seconds <= end.seconds:
+        last = min(_end_of_piece(at, found.period_s), end, key=lambda each: each.seconds)
+        yield await _between(association, found, at, last)
+        at = replace(last, seconds=last.seconds + 1)
+
+
+async def _last(association: Association, found: Profile, count: int) -> tuple[Row, ...]:
+    """The last rows: by their time where they come regularly, else by their place."""
+    if not found.period_s or found.clock is None:
+        return await _last_places(association, found, count)
+    shown: list[Row] = []
+    for times in WIDER:
+        before = len(shown)
+        first = replace(found.clock, seconds=max(0, found.clock.seconds - times * count * found.period_s))
+        shown = [row async for piece in rows(association, found, Wish(_plain(first))) for row in piece]
+        if len(shown) >= count or (times > 1 and len(shown) == before):
+            break
+    return tuple(shown[-count:])
+
+
+async def _last_places(association: Association, found: Profile, count: int) -> tuple[Row, ...]:
+    buffer = profile.buffer_of(found.name)
+    in_use = await _number(association, _of(found.name, profile.ENTRIES_IN_USE))
+    newest_first = await _number(association, _of(found.name, SORT_METHOD)) == LIFO
+    try:
+        if not in_use:
+            return ()
+        chosen = profile.entries(1, count) if newest_first else profile.entries(max(1, in_use - count + 1), in_use)
+        shown = _rows((await association.get(buffer, chosen)).data, found)
+    except REFUSALS:  # it takes no selection by place: all of it, then
+        shown = _rows((await association.get(buffer)).data, found)
+    if newest_first:
+        shown = shown[::-1]
+    return shown[-count:]
+
+
+async def _between(association: Association, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
+    buffer = profile.buffer_of(found.name)
+    offset = None if found.clock is None else found.clock.deviation_min
+    if not found.with_offset:
+        try:
+            return _inside((await association.get(buffer, profile.between(first, last))).data, found, first, last)
+        except REFUSALS:
+            if offset is None:
+                raise
+    asked = await association.get(buffer, _with_offset(first, last, offset))
+    found.with_offset = True
+    return _inside(asked.data, found, first, last)
+
+
+def _with_offset(first: MeterTime, last: MeterTime, offset: int | None) -> Selection:
+    """The range with an offset, an hour wider at both ends: at the other side of a change it is another one."""
+    begin = replace(first, seconds=max(0, first.seconds - HOUR_S), deviation_min=offset)
+    return profile.between(begin, replace(last, seconds=last.seconds + HOUR_S, deviation_min=offset))
+
+
+def _inside(data: Data, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
+    """The rows of an answer in the range that was asked for: some meters send more; those without a time stay."""
+    shown = _rows(data, found)
+    return tuple(row for row in shown if row.time is None or first.seconds <= row.time.seconds <= last.seconds)
+
+
+def _rows(data: Data, found: Profile) -> tuple[Row, ...]:
+    return tuple(profile.rows(data, found.columns, found.scalers, found.period_s))
+
+
+def _end_of_piece(first: MeterTime, period_s: int) -> MeterTime:
+    """The end of the day in which so many rows are full: between two days no clock is put back by an hour."""
+    days = max(1, PIECE_ROWS * (period_s or DAY_S) // DAY_S)
+    return replace(first, seconds=(first.seconds // DAY_S + days) * DAY_S - 1)
+
+
+def _plain(time: MeterTime) -> MeterTime:
+    """The time as it is shown, without its offset from UTC."""
+    return replace(time, deviation_min=None)
+
+
+def _of(name: bytes, number: int) -> Attribute:
+    return Attribute(objects.PROFILE, name, number)
+
+
+async def _number(association: Association, attribute: Attribute) -> int:
+    """A whole number that a meter may keep to itself: 0 then."""
+    try:
+        return axdr.whole((await association.get(attribute)).data, str(attribute))
+    except (AccessRefused, Malformed):
+        return 0

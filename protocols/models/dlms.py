@@ -1,0 +1,141 @@
+"""Models of DLMS/COSEM meters: one TOML file each under `dlms/`, parsed once into frozen values.
+
+A model says what a configuration need not repeat: profiles beside the load profile, event logs with the names of their
+codes, null compression, and within which limits the meter's clock may be adjusted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from protocols import obis
+from protocols.errors import ConfigurationError
+from protocols.models.files import STRICT, parse
+
+FOLDER = Path(__file__).with_suffix("")
+LONGEST_SHIFT_S = 900  # what shift_time takes (Blue Book, clock)
+MAX_NAME = 64  # bytes of an event's name
+
+
+class UnknownDlmsModel(ConfigurationError):  # noqa: N818 - named after what is wrong
+    """No DLMS model of this name is known."""
+
+    code = "PLB-C259"
+    do = "give one of the known models, or leave it out and write profiles and logs into the meter's block"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the facts come from, and which of them are not confirmed by it."""
+
+    document: str
+    where: str
+    seen: str
+    unconfirmed: tuple[str, ...] = ()
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusting:
+    """How a clock is adjusted: by shift_time, or set anew; from `least_s` to `most_s` of drift, so often `a_day`."""
+
+    method: Literal["shift", "set"]
+    least_s: int
+    most_s: int
+    a_day: int = 1
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are none."""
+        if not 1 <= self.least_s <= self.most_s <= LONGEST_SHIFT_S or not 1 <= self.a_day <= 24:
+            raise ValueError(f"expected 1 <= least_s <= most_s <= {LONGEST_SHIFT_S} and 1 <= a_day <= 24")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An event log and the names of its codes (decimal digits, as TOML has keys)."""
+
+    name: str
+    events: dict[str, str] = field(default_factory=dict)
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none, and codes that are no numbers."""
+        obis.from_text(self.name)
+        if not all(each.isdecimal() for each in self.events):
+            raise ValueError("expected decimal digits as event codes")
+        if not all(each and len(each.encode()) <= MAX_NAME for each in self.events.values()):
+            raise ValueError(f"expected names of events of 1 to {MAX_NAME} bytes")
+
+    def codes(self) -> dict[int, str]:
+        """The names by number."""
+        return {int(code): name for code, name in self.events.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DlmsModel:
+    """One model: profiles of registers beside the load profile, event logs, and its ways.
+
+    `compressed`: it writes null-data for what is as in the row above.
+    """
+
+    name: str
+    what: str
+    source: Source
+    further_profiles: tuple[str, ...] = ()
+    logs: tuple[Log, ...] = ()
+    compressed: bool = False
+    adjusting: Adjusting | None = None
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself; ValueError names it."""
+        names = [obis.from_text(each) for each in (*self.further_profiles, *(log.name for log in self.logs))]
+        if len(set(names)) != len(names):
+            raise ValueError("expected each profile and log once")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The known models, in order."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+@cache
+def load(name: str) -> DlmsModel:
+    """The model of this name.
+
+    Raises:
+        UnknownDlmsModel: there is none; the error names those that there are, the nearest first.
+        BadModel: its file has faults.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        known = ", ".join([*near, *(each for each in names() if each not in near)])
+        hint = f"perhaps {near[0]}; " if near else ""
+        raise UnknownDlmsModel(f"a known model ({hint}known are {known})", repr(name), "model")
+    return from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def from_toml(name: str, text: str) -> DlmsModel:
+    """The model in a file's text.
+
+    Raises:
+        BadModel: every fault of the file, with its place.
+    """
+    return parse(_adapter(), name, text)
+
+
+@cache
+def _adapter() -> TypeAdapter[DlmsModel]:
+    return TypeAdapter(DlmsModel)

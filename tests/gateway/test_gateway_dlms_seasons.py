@@ -1,0 +1,78 @@
+"""The days on which clocks change, from the meter to the collector's store: 92 and 100 quarters, each once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from chain import Bench
+from dlms_street import QUARTER_MS, Street, of
+
+from collector.store.sqlite import SqliteStore
+from protocols.dlms import clock as clocks
+from protocols.reading import METER_EPOCH, How, MeterTime
+from protocols.uplink.leaf import SealedReading, leaf_from_bytes
+
+HERE = ZoneInfo("Europe/Budapest")
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+SPRING, AUTUMN = datetime.date(2027, 3, 28), datetime.date(2026, 10, 25)
+HABITS = {"with deviation": "", "without deviation": "no-deviation", "standard time all year": "standard-time"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A collector over an empty store."""
+    store = SqliteStore.open(tmp_path / "collector.sqlite3")
+    yield Bench(store)
+    store.close()
+
+
+def midnight_ms(day: datetime.date) -> int:
+    return int(datetime.datetime(day.year, day.month, day.day, tzinfo=HERE).timestamp()) * 1000
+
+
+def instant_ms(time: MeterTime) -> int:
+    """When a row was captured; without an offset what the meter's place knows of it: its zone, and the summer flag."""
+    utc_ms = clocks.utc_ms(time)
+    if utc_ms is not None:
+        return utc_ms
+    shown = METER_EPOCH + datetime.timedelta(seconds=time.seconds)
+    first = shown.replace(tzinfo=HERE)
+    found = next(each for each in (first, first.replace(fold=1)) if bool(each.dst()) == time.summer)
+    return int(found.timestamp()) * 1000
+
+
+async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[MeterTime]:
+    """The rows of that day in the collector's store, in its order, read at visits of this cadence."""
+    device = street.device(history_days=1)
+    await street.start()
+    reader = street.reader(device)
+    while street.time.wall_ms < midnight_ms(day + datetime.timedelta(days=1)) + every_ms:
+        found = of(await street.visit(reader, device), How.PROFILE)
+        if found:
+            bench.take(bench.chain.seal(found))
+        street.time.pass_ms(every_ms)
+        reader = street.reader(device) if restarts else reader
+    await street.stop()
+    stored = [SealedReading.from_wire(leaf_from_bytes(row.sealed)) for row in bench.store.readings.all()]
+    assert not bench.store.readings.in_conflict()
+    return [each.meter_time for each in stored if each.meter_time is not None]
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["one process", "a new one each visit"])
+@pytest.mark.parametrize("every_ms", [2 * QUARTER_MS, 5 * HOUR_MS + 7_000], ids=["often", "seldom"])
+@pytest.mark.parametrize("habits", HABITS.values(), ids=HABITS)
+@pytest.mark.parametrize(("day", "quarters"), [(SPRING, 92), (AUTUMN, 100)], ids=["spring", "autumn"])
+async def test_all_quarters_arrive_in_order_with_their_instants(
+    tmp_path: Path, bench: Bench, day: datetime.date, quarters: int, habits: str, every_ms: int, restarts: bool
+) -> None:
+    """Whatever the meter's clock does, and however often it is read."""
+    street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(day) - 2 * HOUR_MS)
+    found = [instant_ms(each) for each in await lived(street, bench, day, every_ms, restarts)]
+    first, last = midnight_ms(day), midnight_ms(day + datetime.timedelta(days=1))
+    wanted = list(range(first, last, QUARTER_MS))
+    assert len(wanted) == quarters
+    assert [each for each in found if first <= each < last] == wanted
