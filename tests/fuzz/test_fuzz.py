@@ -40,6 +40,40 @@ def test_what_was_found_once_stays_a_value_or_a_named_error(path: Path) -> None:
     assert result.outcome in GOOD, result
 
 
+HOSTILE = {
+    "a count beyond all bytes": bytes.fromhex("0184ffffffff"),
+    "a length beyond all bytes": bytes.fromhex("0984ffffffff"),
+    "5,000 structures in each other": b"\x02\x01" * 5_000,
+    "5,000 arrays in each other": b"\x01\x01" * 5_000,
+    "5,000 types in each other": b"\x13" + b"\x02\x01" * 5_000,
+    "a type of arrays that multiply": b"\x13" + b"\x01\xff\xff" * 14 + b"\x11\x01\x00",
+}
+OBJECT = bytes.fromhex("000301000108 00ff02")
+# Where data of a meter, or of a client, begin: what stands before them, for every decoder that reads such.
+BEFORE_DATA = [
+    *(("dlms-" + name, b"") for name in ("value", "rows", "columns", "table", "listing", "explained")),
+    ("dlms-answer", bytes.fromhex("c401c100")),
+    ("dlms-explained", bytes.fromhex("c401c100")),
+    ("dlms-services-answer", bytes.fromhex("c403c10100")),
+    ("dlms-request", bytes.fromhex("c001c1") + OBJECT + b"\x01\x01"),
+    ("dlms-services-request", bytes.fromhex("c101c1") + OBJECT + b"\x00"),
+    ("dlms-action", bytes.fromhex("c301c1") + OBJECT + b"\x01"),
+    ("dlms-action", bytes.fromhex("c701c1000100")),
+    ("dlms-notification", bytes.fromhex("0f0000000100")),
+    ("dlms-explained", bytes.fromhex("0f0000000100")),
+]
+
+
+@pytest.mark.parametrize("octets", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    ("name", "before"), BEFORE_DATA, ids=lambda each: each if isinstance(each, str) else each.hex()
+)
+def test_counts_and_depths_beyond_reason_cost_nothing(name: str, before: bytes, octets: bytes) -> None:
+    """Wherever data may stand: a named error, within the lines that an input of its length may take."""
+    result = examine(BY_NAME[name], before + octets, counted=True)
+    assert result.outcome is Outcome.NAMED, result
+
+
 def test_every_function_that_takes_outside_bytes_is_reached_or_excepted_with_a_reason() -> None:
     """The table is complete; an exception that is no longer needed goes."""
     ran, used = reached(), set()

@@ -276,8 +276,8 @@ class _Shown:
 def dlms_server(octets: bytes) -> None:
     """The server half behind both carriers: it answers, or is silent; nobody is told more than the protocol says."""
     half = WrapperServer(Server(_Shown(), (ACCESS,), 128), 1)
-    over_hdlc = HdlcServer(Server(_Shown(), (ACCESS,), 128), 1, 17)
-    over_hdlc.received(framed(bytes((hdlc.SNRM | POLL_FINAL,)), to_meter=True))
+    over_hdlc = HdlcServer(Server(_Shown(), (ACCESS,), 128), 1, 17, 40, window=WIDE.window_receive)
+    over_hdlc.received(framed(bytes((hdlc.SNRM | POLL_FINAL,)) + WIDE.to_bytes(), to_meter=True))
     for n, part in enumerate(pieces(octets)):
         half.received(Message(16, 1, part).to_bytes())
         over_hdlc.received(framed(bytes((0x10 | (n % 8) << 1 | (n % 8) << 5,)) + part, to_meter=True))
@@ -408,6 +408,7 @@ def modbus_registers(octets: bytes) -> None:
     assert meter.fabrication is None or (meter.fabrication.isprintable() and meter.fabrication.strip())
 
 
+WIDE = Parameters(512, 512, 7, 7)
 HDLC_REPLIES = (
     bytes((hdlc.UA | POLL_FINAL,)) + Parameters().to_bytes(),
     b"\x30\xe6\xe7\x00" + AARE,
@@ -473,7 +474,11 @@ TARGETS = (
     Target("dlms-wrapper", (Message(1, 16, b"abc").to_bytes() * 2,), lambda octets: MessageReader().feed(octets)),
     Target(
         "dlms-session-hdlc",
-        (joined(*HDLC_REPLIES), joined(*HDLC_REPLIES[:2], *SEGMENTS)),
+        (
+            joined(*HDLC_REPLIES),
+            joined(*HDLC_REPLIES[:2], *SEGMENTS),
+            joined(bytes((hdlc.UA | POLL_FINAL,)) + WIDE.to_bytes(), HDLC_REPLIES[1], *SEGMENTS[::-1]),
+        ),
         dlms_hdlc_session,
         errors=MeterError,
     ),
