@@ -11,7 +11,7 @@ from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
 from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.poll import BusPoller, Sink
-from gateway.reader import Reader
+from gateway.reader import Reader, Tending
 from gateway.schedule import Schedule
 from gateway.settled import Positions
 from gateway.writer import Writer
@@ -63,7 +63,8 @@ def pollers(
     found = []
     for bus in configuration.bus:
         mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
-        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, getattr(mine, "tend", None)))
+        tend = mine.tend if isinstance(mine, Tending) else None
+        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend))
     return found
 
 

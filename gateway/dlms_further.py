@@ -72,7 +72,7 @@ class Further:
 
     def missed(self, error: MeterError, utc_ms: int) -> None:
         """It could not be read: what the meter refuses is not asked for again before the next cadence."""
-        self.trouble, self.failed = error, self.failed + 1
+        self.trouble, self.failed, self.layout = error, self.failed + 1, None
         if isinstance(error, AccessRefused) or self.failed >= TRIES:
             self.done(utc_ms)
 

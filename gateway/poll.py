@@ -230,7 +230,7 @@ class BusPoller:
         try:
             async with asyncio.timeout(BUDGET_S):
                 done = await self._tending()
-        except (LinkError, TimeoutError):  # the next visit tells what is wrong
+        except (LinkError, MeterError, ConfigurationError, TimeoutError):  # the next visit tells what is wrong
             self._reader.let_go()
             return
         if done:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.doubtful import Doubtful
 from gateway.schedule import Due
@@ -27,3 +27,11 @@ class Reader(Protocol):
 
     def let_go(self) -> None:
         """Close the line, if it is open."""
+
+
+@runtime_checkable
+class Tending(Protocol):
+    """A reader that has more to do at its devices than to read them."""
+
+    async def tend(self) -> bool:
+        """Do what is due of that, and say whether something was."""

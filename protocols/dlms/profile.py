@@ -1,6 +1,7 @@
 """Load profiles (class 7, Blue Book 4.3.6): what a row captures, which rows are asked for, and the rows themselves.
 
-A null in the clock column means "the previous time and one capture period", and is marked so. A null in any other
+A null in the clock column means "the previous time and one capture period", and is marked so; without a period it is
+the previous time of a meter that is known to compress. A null in any other
 column means that there is no value, INVALID; of a meter that is known to compress its buffer it means "as before": the
 previous value, marked so, and INVALID still where nothing stood before.
 """
@@ -112,7 +113,7 @@ class TableRows(Sequence[Row]):
     def __getitem__(self, at: int | slice) -> Row | tuple[Row, ...]:
         if isinstance(at, slice):
             return tuple(self[each] for each in range(*at.indices(len(self))))
-        return _row(self._table.row(at), self._meanings, None, 0)  # no null, so nothing of the row before
+        return _row(self._table.row(at), self._meanings, None, 0, compressed=False)  # no null, so nothing of the row before
 
     def __iter__(self) -> Iterator[Row]:
         columns = zip(self._meanings, self._table.tags, self._table.columns, strict=True)
@@ -194,7 +195,7 @@ def rows(
     for each in axdr.members_of(buffer, "profile buffer"):
         cells = axdr.members_of(each, "profile row")
         _check_columns(len(cells), captured, len(found) + 1)
-        previous = _row(cells, meanings, previous, period_s)
+        previous = _row(cells, meanings, previous, period_s, compressed)
         previous = _undone(previous, found[-1] if compressed and found else None, cells, captured)
         found.append(previous)
     return tuple(found)
@@ -216,7 +217,11 @@ def _column(data: Data) -> Column:
 
 
 def _row(
-    cells: tuple[Data, ...], meanings: tuple[tuple[Column, Meaning], ...], previous: Row | None, period_s: int
+    cells: tuple[Data, ...],
+    meanings: tuple[tuple[Column, Meaning], ...],
+    previous: Row | None,
+    period_s: int,
+    compressed: bool,
 ) -> Row:
     clock: Clock | None = None
     time: MeterTime | None = None
@@ -225,7 +230,11 @@ def _row(
     values = []
     for cell, (column, meaning) in zip(cells, meanings, strict=True):
         if column.is_clock and cell.tag is Tag.NULL:
-            time, repeated, invalid = _next(previous, period_s), True, previous is not None and previous.invalid
+            time, repeated, invalid = (
+                _next(previous, period_s, compressed),
+                True,
+                previous is not None and previous.invalid,
+            )
         elif column.is_clock:
             clock = clocks.from_data(cell, "profile row")
             time, invalid = clock.time, clock.invalid
@@ -253,10 +262,15 @@ def _is_apart(column: Column) -> bool:
     return column.is_clock or column.is_status
 
 
-def _next(previous: Row | None, period_s: int) -> MeterTime | None:
-    """The time after that of `previous`; None where there is none, or the profile captures without a period."""
-    if previous is None or previous.time is None or period_s <= 0:
+def _next(previous: Row | None, period_s: int, compressed: bool) -> MeterTime | None:
+    """The time after that of `previous`; None where there is none.
+
+    Without a period it is that of the row above for a meter that compresses, and None for any other.
+    """
+    if previous is None or previous.time is None or (period_s <= 0 and not compressed):
         return None
+    if period_s <= 0:
+        return previous.time
     return replace(previous.time, seconds=previous.time.seconds + period_s)
 
 

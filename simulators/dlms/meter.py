@@ -304,7 +304,7 @@ class Meter:
             book = books.log_book(self.logs[name], self.stamped, self.plate.lifo)
         else:
             return AccessResult.OBJECT_UNDEFINED
-        return book.get(attribute.number, selection, self._shortened)
+        return book.get(attribute.number, selection, functools.partial(self._shortened, period_s=0))
 
     def _billed_columns(self) -> tuple[Attribute, ...]:
         totals = [each.attribute for each in self.plate.energies]
@@ -363,10 +363,10 @@ class Meter:
         rows, places = found
         return self._shortened([narrowed(self._row(quarters[n] * QUARTER_MS, times[n]), places) for n in rows])
 
-    def _shortened(self, rows: list[Data]) -> Data:
+    def _shortened(self, rows: list[Data], period_s: int = PERIOD_S) -> Data:
         """The rows as this meter sends them."""
         if self.plate.nulls:
-            rows = [_compressed(row, before) for row, before in zip(rows, [None, *rows], strict=False)]
+            rows = [_compressed(row, before, period_s) for row, before in zip(rows, [None, *rows], strict=False)]
         return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact else axdr.array(*rows)
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
@@ -385,15 +385,15 @@ def _number(register: Register, mantissa: int) -> dict[str, int | str]:
     return {"m": mantissa, "e": register.exponent, "unit": register.unit}
 
 
-def _compressed(row: Data, before: Data | None) -> Data:
+def _compressed(row: Data, before: Data | None, period_s: int) -> Data:
     """A row with null-data for what is as before, and for a time that is a period later."""
     if before is None:
         return row
     cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
-    return axdr.structure(*(axdr.NULL if new == old or _is_next(new, old) else new for new, old in cells))
+    return axdr.structure(*(axdr.NULL if new == old or _is_next(new, old, period_s) else new for new, old in cells))
 
 
-def _is_next(new: Data, old: Data) -> bool:
+def _is_next(new: Data, old: Data, period_s: int) -> bool:
     """Whether two cells are times with the same offset and a period between them."""
     if not isinstance(new.content, bytes) or not isinstance(old.content, bytes) or len(new.content) != clocks.SIZE:
         return False
@@ -402,5 +402,5 @@ def _is_next(new: Data, old: Data) -> bool:
         later is not None
         and earlier is not None
         and later.deviation_min == earlier.deviation_min
-        and later.seconds - earlier.seconds == PERIOD_S
+        and later.seconds - earlier.seconds == period_s
     )

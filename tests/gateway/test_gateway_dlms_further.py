@@ -116,6 +116,22 @@ async def test_a_log_with_its_newest_row_first_is_read_in_order(tmp_path: Path) 
     assert events(street, of(found, How.EVENT_LOG, STANDARD))
 
 
+async def test_a_compressed_log_has_its_times_and_codes(tmp_path: Path) -> None:
+    """Null in the clock of a profile without a period is the time of the row above; it is marked."""
+    street = Street(tmp_path, "nulls")
+    await street.start()
+    device = street.device(logs=[STANDARD], compressed=True)
+    found = []
+    for _ in range(3):
+        found += of(await street.visit(street.reader(device), device), How.EVENT_LOG, STANDARD)
+        street.time.pass_ms(DAY_MS)
+    await street.stop()
+    whole = list(dict(zip(places(found), found, strict=True)).values())
+    wanted = [(each.time, Scaled(int(each.values[CODE]["m"]))) for each in street.recorded("event", CODE)]
+    assert [(str(each.meter_time), keyed(each)[CODE]) for each in whole] == wanted
+    assert any(value.status == 1 and value.number == each.meter_time for each in found for value in each.values)
+
+
 async def test_the_billing_profile_gives_months_with_tariffs(street: Street) -> None:
     """Each month's registers under its own profile, exactly, and the time of the maximum as a time."""
     device = street.device(further_profiles=[MONTHLY], profile=None)
