@@ -27,14 +27,28 @@ from fuzz_meters import (
 )
 from fuzzing import Target, Work
 
-from protocols.dlms import association, blocks, data, get, initiate, layout, listing, notification, profile, table
+from protocols.dlms import (
+    association,
+    blocks,
+    data,
+    get,
+    initiate,
+    layout,
+    listing,
+    naming,
+    notification,
+    profile,
+    table,
+)
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
+from protocols.dlms.action import ActionNormal, ActionResult, Method
 from protocols.dlms.apdu import answer_from_bytes
 from protocols.dlms.data import Data
 from protocols.dlms.faults import WrongBlock
 from protocols.dlms.get import AccessResult
-from protocols.dlms.objects import Attribute
+from protocols.dlms.heard import Heard
+from protocols.dlms.objects import CLOCK_TIME, Attribute
 from protocols.dlms.server import Server, WrapperServer
 from protocols.dlms.services import BlockSender
 from protocols.dlms.session import Session
@@ -83,8 +97,19 @@ def dlms_explained(octets: bytes) -> None:
 def dlms_listing(octets: bytes) -> None:
     """An object list, encoded again."""
     found = listing.objects(data.from_bytes(octets))
+    assert all(naming.name(each.class_id, each.name) for each in found)
     with suppress(OverflowError):  # a number that fits no unsigned: it came in another type
         assert listing.objects(data.array(*(each.to_data() for each in found))) == found
+
+
+def dlms_heard(octets: bytes) -> None:
+    """What came where a meter was looked for, in words; and what it is where it is no meter."""
+    for framing in Framing:
+        found = Heard.of(framing, [(True, octets[:8]), (False, octets), (False, octets[:3])])
+        assert found.shown()
+        assert isinstance(found.stranger(), str)
+        assert not (found.linked and found.other_framing)
+        assert found.answered <= bool(found.apdus)
 
 
 def dlms_table(octets: bytes) -> None:
@@ -164,6 +189,9 @@ def dlms_services_session(octets: bytes) -> None:
         session.closed()
 
 
+SHIFT = Method(8, CLOCK_TIME.name, 6)
+
+
 class _Shown:
     """A server's objects: one long one, one that can be set."""
 
@@ -178,12 +206,19 @@ class _Shown:
         """Whatever it is."""
         return AccessResult.SUCCESS
 
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
+        """Where it has a parameter."""
+        return ActionResult.SUCCESS if parameter is not None else ActionResult.OBJECT_UNAVAILABLE
+
 
 def dlms_services_server(octets: bytes) -> None:
     """The server half with everything it can: it answers, or is silent."""
+    shown = _Shown()
     halves = [
-        WrapperServer(Server(_Shown(), (ACCESS,), 128, settable=_Shown(), sender=BlockSender(60, 3)), 1),
-        WrapperServer(Server(_Shown(), (ACCESS,), 128, settable=_Shown()), 1),
+        WrapperServer(
+            Server(_Shown(), (ACCESS,), 128, settable=_Shown(), sender=BlockSender(60, 3), acting=_Shown()), 1
+        ),
+        WrapperServer(Server(shown, (ACCESS,), 128, settable=shown), 1),
     ]
     for each in pieces(octets):
         for half in halves:
@@ -238,6 +273,7 @@ TARGETS = (
         "dlms-services-server",
         (
             joined(SERVER_SIDE[0], get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING, SERVER_SIDE[3]),
+            joined(SERVER_SIDE[0], *(ActionNormal(1, SHIFT, each).to_bytes() for each in (None, ROWS))),
             joined(
                 SERVER_SIDE[0],
                 get.GetNormal(1, ENERGY).to_bytes(),
@@ -286,6 +322,18 @@ TARGETS = (
         errors=MeterError,
     ),
     Target("dlms-table", (*UNIFORM, *DATA), dlms_table, work=Work(20_000, 400)),
+    Target(
+        "dlms-heard",
+        (
+            bytes.fromhex("7ea00a030221930ac17e7ea00a030221730ac17e"),
+            b"\x00\x01\x00\x01\x00\x10\x00\x04" + bytes.fromhex("d8010200"),
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            bytes.fromhex("680808680801789a00f4b516"),
+        ),
+        dlms_heard,
+        only_values=True,
+        work=Work(20_000, 400),
+    ),
     Target("dlms-listing", (data.to_bytes(data.array(*(each.to_data() for each in LISTED))),), dlms_listing),
     Target(
         "dlms-blocks",

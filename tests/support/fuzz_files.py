@@ -39,6 +39,7 @@ from protocols.mbus.search import DECIMALS, SecondarySearch
 from protocols.mbus.session import Failed
 from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
+from protocols.models import dlms as dlms_models
 from protocols.models import mbus as mbus_models
 from protocols.models import modbus as models
 from protocols.transports.keyfiles import write_private
@@ -148,6 +149,11 @@ def model(octets: bytes) -> None:
     assert found.sealed_as
 
 
+def dlms_model(octets: bytes) -> None:
+    """A model file of a DLMS meter."""
+    assert dlms_models.from_toml("found", octets.decode("utf-8", "replace")).name
+
+
 def mbus_model(octets: bytes) -> None:
     """A model file of an M-Bus meter."""
     found = mbus_models.from_toml("found", octets.decode("utf-8", "replace"))
@@ -231,6 +237,7 @@ def read_status_of(place: Path) -> BufferDamaged | None:
 
 _TEXT = tuple((CONFIG / f"{each}.example.toml").read_bytes() for each in ("gateway", "collector"))
 _MODELS = tuple((models.FOLDER / f"{name}.toml").read_bytes() for name in models.names())
+_DLMS_MODELS = tuple((dlms_models.FOLDER / f"{name}.toml").read_bytes() for name in dlms_models.names())
 _MBUS_MODELS = tuple((mbus_models.FOLDER / f"{name}.toml").read_bytes() for name in mbus_models.names())
 _WORKER = pack([1, s.COLLECTOR, *(key_to_wire(key.public) for key in (s.ACK, s.SEAL, s.COLLECTOR_BOX)), CSR])
 WORDY = Work(600_000, 3_000)  # reads a file over its slips, several times where they are many
@@ -267,6 +274,7 @@ TARGETS = (
     _file("gateway-configuration", _TEXT[:1], gateway_configuration, 20),
     _file("collector-configuration", _TEXT[1:], collector_configuration, 8),
     _file("model-file", _MODELS, model, 8),
+    _file("dlms-model-file", _DLMS_MODELS, dlms_model, 8),
     _file("mbus-model-file", _MBUS_MODELS, mbus_model, 8),
     Target(
         "gateway-buffer",

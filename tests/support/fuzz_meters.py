@@ -19,6 +19,7 @@ from protocols.dlms import association, binary, clock, data, get, hdlc, initiate
 from protocols.dlms import session as dlms_session
 from protocols.dlms import set as setting
 from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.action import Acted, ActionRefused
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.hdlc import POLL_FINAL, Frame, FrameReader
@@ -298,7 +299,8 @@ def dlms_answer(octets: bytes) -> None:
         case get.Got():
             assert data.from_bytes(data.to_bytes(found.data)) == found.data
         case _:
-            assert isinstance(found, Released | get.Block | get.GotList | setting.Set | setting.BlockTaken)
+            known = Released | get.Block | get.GotList | setting.Set | setting.BlockTaken | Acted | ActionRefused
+            assert isinstance(found, known)
 
 
 def dlms_request(octets: bytes) -> None:
