@@ -113,7 +113,7 @@ class TableRows(Sequence[Row]):
     def __getitem__(self, at: int | slice) -> Row | tuple[Row, ...]:
         if isinstance(at, slice):
             return tuple(self[each] for each in range(*at.indices(len(self))))
-        return _row(self._table.row(at), self._meanings, None, 0, compressed=False)  # no null, so nothing of the row before
+        return _row(self._table.row(at), self._meanings, None, 0, compressed=False)  # it has no nulls
 
     def __iter__(self) -> Iterator[Row]:
         columns = zip(self._meanings, self._table.tags, self._table.columns, strict=True)
