@@ -29,7 +29,7 @@ from simulators.record import Record, read
 PASSWORD = b"canary-password"
 KEYS = Keys(Suite.AES_256, b"canary-encryption-key-of-suite-2", b"canary-authentication-key-suite2")
 LGZ = Identification("LGZ", "5", "\\2", "ZMD3104407.B32")
-OBJECTS = 11  # of a simulated meter
+OBJECTS = 14  # of a simulated meter
 FILE = """gateway = "gateway-1"
 state_folder = "state"
 keys_folder = "keys"

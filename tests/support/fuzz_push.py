@@ -85,7 +85,7 @@ def _said(octets: bytes) -> None:
 
 TARGETS: tuple[Target, ...] = (
     Target(
-        "dlms-push",
+        "dlms-push-line",
         (
             Message(1, 1, PLAIN[0]).to_bytes(),
             Message(1, 1, PLAIN[2]).to_bytes(),
