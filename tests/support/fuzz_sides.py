@@ -272,7 +272,7 @@ TARGETS = (
     Target("collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), cost=9),
     Target("collector-devices", (_CONTENT,), shown_devices, mutators.trees, only_values=True),
     Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway),
-    Target("gateway-question", (pack(["settle"]), _question()), to_socket, mutators.trees),
+    Target("gateway-question", (pack(["settle"]), _question()), to_socket, mutators.trees, work=Work(20_000, 60)),
     Target(
         "gateway-signed",
         (_word(), HEADERS["ack"]),
