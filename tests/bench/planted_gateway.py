@@ -168,6 +168,18 @@ def power_of_ten_lost(values: Any) -> object:
     return lambda *telegrams: tuple(tenfold(each) for each in values(*telegrams))
 
 
+@bug(gateway.mbus, "values")
+def stand_of_another_day(values: Any) -> object:
+    """Stored values are said to be of the day after."""
+
+    def later(value: Any) -> object:
+        if value.time is None:
+            return value
+        return dataclasses.replace(value, time=dataclasses.replace(value.time, seconds=value.time.seconds + 86_400))
+
+    return lambda *telegrams: tuple(later(each) for each in values(*telegrams))
+
+
 @bug(gateway.disk.Disk, "_write")
 def sent_before_commit(write: Any) -> object:
     """The buffer says that a batch is there and commits it with the next one."""

@@ -42,6 +42,7 @@ SEASONS: dict[str, tuple[str, ...]] = {
     "unset-clock-called-good": ("gateway-1970",),
     "frame-count-bit-stands": (),
     "power-of-ten-lost": (),
+    "stand-of-another-day": (),
     "sent-before-commit": ("gateway-cut",),
     "forgotten-when-not-written": ("gateway-disk-full",),
     "every-reading-kept-in-memory": (),

@@ -77,6 +77,7 @@ FULL_MS = 90_000  # what is refused was answered so long before the buffer said 
 STATUS_AT = 16  # of the status byte in a long frame with a header of twelve bytes
 MEANT = (0, Status.BUSY, Status.APPLICATION_ERROR, Status.ABNORMAL)  # by its two lowest bits
 OWN_TIME = "6d/0/0/0/0"  # what a heat meter shows its own time under
+DATES = ("6c", "6d")  # what records of dates begin with
 Shown = dict[str, dict[str, str]]
 
 
@@ -235,6 +236,8 @@ class _Gateway:
         answer = min(answers, key=lambda each: abs(each.at_ms - reading.at_ms))
         if _shown(reading.values) != displayed(answer):
             self.verdict.add("altered", f"{where}: other values than the meter showed")
+        if not all(_has_its_time(each, displayed(answer)) for each in reading.values):
+            self.verdict.add("altered", f"{where}: a stored value has another time than the meter showed")
         if reading.device != self.configured.get(meter):
             self.verdict.add("altered", f"{where}: of meter {meter}, which is not the configured one")
         if reading.device != f"heat-{answer.address}":
@@ -550,6 +553,19 @@ def _shown(values: Iterable[Value]) -> Shown:
 def _named(native: NativeKey) -> str:
     protocol, _, key = str(native).partition(":")
     return key.removesuffix("/0") if protocol == "mbus" else key
+
+
+def _has_its_time(value: Value, told: Shown) -> bool:
+    """Whether a value of a heat meter has the date that its storage shows; a maximum one that the telegram shows."""
+    vib, storage, tariff, subunit, function = _named(value.key).split("/")[:5]
+    if vib.startswith(DATES):
+        return value.time is None
+    shown = None if value.time is None else str(value.time)
+    if function != "0":
+        return shown is None or shown in {each.get("time") for each in told.values()}
+    places = (f"{date}/{storage}/{each}/{subunit}/0" for each in (tariff, "0") for date in DATES)
+    dates = [told[each].get("time") for each in places if each in told]
+    return shown == (dates[0] if dates and storage != "0" else None)
 
 
 def _value(value: Value) -> dict[str, str]:
