@@ -9,6 +9,10 @@ For each pattern: select what it fits, and read at FD. The table `STEPS` is the 
 * Then the pattern is read once more, and nobody else may answer. The AND of two new meters of one series may be the
   whole answer of the first; by now it has counted one answer more than the other one, and the AND is whole no longer.
 * What can be narrowed no more and is still unclear is reported, never dropped.
+* A place is left where meters were found that explain why several answered. A number with an F there may hide behind
+  them: F means any, so no selection reaches it without them, and where answers begin is not known well enough to see
+  from their AND that one more talks. Places that were left so are named at the end, unless all expected meters were
+  found: as a note, or as unresolved where numbers with a letter up to there are on this bus.
 * Everything is bounded: questions for a pattern, and selections in all.
 """
 
@@ -35,6 +39,7 @@ CHECKS = 8  # questions that confirm one meter
 ASKED = 6  # selections of one pattern, before it is narrowed without knowing why it is not clear
 MOST = 50_000  # selections of one search: all manufacturers of one identification take 35,000
 DECIMALS = Choices()
+SHOWN_PLACES = 4  # of those that were left, in a sentence
 HOPELESS = 60  # selections, all of them answered and none by a meter, before the line is called noisy
 
 
@@ -152,6 +157,7 @@ class SecondarySearch(Search):
         self.choices, self.most = choices, most
         self._state = State.SELECT
         self._levels: list[Level] = []
+        self._left: list[str] = []  # places where a letter may hide: its digits, ? and a point for each further one
         self._known: dict[tuple[Secondary, int], tuple[Secondary, ...]] = {}  # the choices of open levels
         self._mask = Secondary()
         self._tries = _Tries()
@@ -174,6 +180,7 @@ class SecondarySearch(Search):
             f"silence: wildcards that nobody answered: {counts.silent}",
             f"collision: wildcards that several meters answered, or not clearly: {counts.collisions}",
             *self._told("wildcards", counts.noisy, counts.echo, counts.foreign),
+            *([] if self._lettered() else self._hidden("note")),
         ]
 
     def to_row(self) -> dict[str, object]:
@@ -188,6 +195,7 @@ class SecondarySearch(Search):
             "levels": [level.to_row() for level in self._levels],
             "found": [{"meter": str(each.meter), "address": each.address} for each in self.found],
             "unresolved": list(self.unresolved),
+            "left": list(self._left),
             "counts": {name: getattr(self.counts, name) for name in names},
             "unasked": self.unasked,
         }
@@ -207,6 +215,7 @@ class SecondarySearch(Search):
             search.found.append(Found(Secondary.of(str(each.get("meter"))), address))
         search._levels = _levels(row.get("levels"))
         search.unresolved = sentences(row.get("unresolved"))
+        search._left = _places(row.get("left", []))
         counts = row.get("counts")
         if not isinstance(counts, dict):
             raise ValueError(f"expected counts, got {counts!r} in a search's state")
@@ -363,9 +372,13 @@ class SecondarySearch(Search):
                 self._tell(
                     f"unresolved: below selection {level.mask} more answered than was found ({self._advice(level)})"
                 )
+            elif not level.told and level.at < DIGITS and (level.choice < len(choices) or not self.choices.letters):
+                self._left.append(level.mask.id[: level.at] + "?".ljust(DIGITS - level.at, "."))
             self._levels.pop()
             del self._known[level.mask, level.at]
         self._state = State.RELEASE
+        if self._lettered():
+            self.unresolved += self._hidden("unresolved")
 
     def _worth(self, level: Level, choice: Secondary) -> bool:
         """Whether to try it: a place is left open only where the digits explain too little, and only once."""
@@ -374,6 +387,26 @@ class SecondarySearch(Search):
     def _explained(self, level: Level) -> bool:
         """Whether two meters at least were found that answer together to its pattern."""
         return sum(level.mask.fits(each.meter) for each in self.found) > 1
+
+    def _lettered(self) -> bool:
+        """Whether letters were found up to a place that was left: F is no rarer there than any other."""
+        return any(
+            each.meter.id.startswith(place.split("?")[0]) and not each.meter.id[: place.index("?") + 1].isdecimal()
+            for place in self._left
+            for each in self.found
+        )
+
+    def _hidden(self, word: str) -> list[str]:
+        """Where a meter may hide behind those that were found; nowhere where these are all that were expected."""
+        if not self._left or (self.expected is not None and not self.missing):
+            return []
+        more = len(self._left) - SHOWN_PLACES
+        places = ", ".join(self._left[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
+        letter, do = ("an F", "") if self.choices.letters else ("a letter (A-F)", "search with A-F, or ")
+        return [
+            f"{word}: a meter with {letter} in its number where ? stands ({places}) may be hidden by the meters found "
+            f"there: {do}count the meters and say how many to expect (--expect)"
+        ]
 
     def _advice(self, level: Level) -> str:
         if level.at == walk.MANUFACTURER_AT and not self.choices.every_manufacturer:
@@ -405,3 +438,11 @@ def _levels(value: object) -> list[Level]:
     if [level.at for level in levels] != list(range(len(levels))):
         raise ValueError(f"expected one pattern for each place, got {len(levels)} others in a search's state")
     return levels
+
+
+def _places(value: object) -> list[str]:
+    """The places that were left."""
+    places = sentences(value)
+    if any(len(each) != DIGITS or each.count("?") != 1 for each in places):
+        raise ValueError(f"expected {DIGITS} characters with one ?, got other places in a search's state")
+    return places

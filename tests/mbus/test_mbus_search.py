@@ -124,6 +124,45 @@ def test_letters_that_were_not_asked_for_are_reported_never_taken_for_absence(bu
     assert any("search with A-F" in told for told in search.words())
 
 
+BESIDE_LETTERS = (plate("1A7F2044"), plate("1A702044"), plate("1A712044"))
+BESIDE_DIGITS = (plate("127F2044"), plate("12702044"), plate("12712044"))
+
+
+def test_an_f_beside_two_neighbours_with_letters_is_unresolved_until_the_meters_are_counted(
+    bus: Callable[..., Bus],
+) -> None:
+    """F selects any: whether one more answers with the two cannot be told, and what cannot be told is no success."""
+    search = SecondarySearch(Timing(), HEXADECIMAL)
+    seek(search, bus(BESIDE_LETTERS).hear)
+    assert meters(search) == addresses(BESIDE_LETTERS[1:])
+    assert [told for told in search.unresolved if "an F in its number" in told and "1A7?...." in told]
+    again = SecondarySearch.from_row(json.loads(json.dumps(search.to_row())), Timing())
+    assert again.words() == search.words()
+
+
+@pytest.mark.parametrize(("choices", "letter"), [(Choices(), "a letter (A-F)"), (HEXADECIMAL, "an F")])
+def test_where_a_letter_may_hide_behind_decimal_numbers_is_a_note(
+    bus: Callable[..., Bus], choices: Choices, letter: str
+) -> None:
+    search = SecondarySearch(Timing(), choices)
+    seek(search, bus(BESIDE_DIGITS).hear)
+    assert meters(search) == addresses(BESIDE_DIGITS[1:])
+    assert not search.unresolved
+    assert search.words()[-1].startswith(f"note: a meter with {letter} in its number where ? stands (127?....,")
+    again = SecondarySearch.from_row(json.loads(json.dumps(search.to_row())), Timing())
+    assert again.words() == search.words()
+
+
+@pytest.mark.parametrize("found", [BESIDE_LETTERS[1:], BESIDE_DIGITS[1:]], ids=["letters", "digits"])
+def test_where_all_expected_meters_were_found_nothing_is_said_to_hide(
+    bus: Callable[..., Bus], found: tuple[Plate, ...]
+) -> None:
+    search = SecondarySearch(Timing(), HEXADECIMAL, expected=2)
+    seek(search, bus(found).hear)
+    assert not search.unresolved
+    assert not [told for told in search.words() if "in its number" in told]
+
+
 def test_two_meters_with_one_address_are_reported(bus: Callable[..., Bus]) -> None:
     twins = (plate("12345678"), replace(plate("12345678"), first=Registers(volume=77)))
     search = SecondarySearch(Timing())
@@ -226,6 +265,8 @@ def test_a_search_that_is_stopped_again_and_again_finds_the_same(bus: Callable[.
         {"levels": [5]},
         {"found": [{"meter": "x", "address": 1}]},
         {"counts": None},
+        {"left": [7]},
+        {"left": ["12......"]},
         {"most": -1},
         {"expected": "2"},
     ],
