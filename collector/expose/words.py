@@ -23,6 +23,7 @@ HELD = {
     "core-older": "sealed by older software than before",
     "unsealed": "read while the gateway's key could not be used",
     "vouched": "vouched for by a later key",
+    "partial": "the meter's answer is not whole, or nothing confirmed what is hard to believe in it",
     "restored": "this collector was restored from an older copy",
 }
 

@@ -19,11 +19,12 @@ import msgpack
 
 from collector.store.series import Row, order
 from protocols.errors import PlombaError
-from protocols.reading import Identity
+from protocols.reading import Identity, Status
 from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
 from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
+PARTIAL = "partial"  # the reason that stays: the visit is not whole, or nothing confirmed what is hard to believe
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
 KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
@@ -72,7 +73,8 @@ _FIELDS = (
     "gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
     " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
     " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
-    " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch) FROM reading r"
+    " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch),"
+    " status FROM reading r"
 )
 _SELECT = f"SELECT {_FIELDS}"
 _SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
@@ -227,8 +229,12 @@ def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int
 
 
 def _reading_row(row: Sequence[Any]) -> ReadingRow:
-    *place, sealed, conflict, held, pending = row
-    reasons = [*(held.split(",") if held else ()), *((PENDING,) if pending else ())]
+    *place, sealed, conflict, held, pending, status = row
+    reasons = [
+        *(held.split(",") if held else ()),
+        *((PENDING,) if pending else ()),
+        *((PARTIAL,) if status & Status.PARTIAL else ()),
+    ]
     return ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
 

@@ -16,7 +16,7 @@ from collector.attest import Attestor
 from collector.cli_show import events, readings, refusals, status
 from collector.rows import cell, values_of
 from collector.shown import shown
-from protocols.reading import Exchange, Float32, How, Identity, MeterTime, Precision, Scaled, TimeQuality
+from protocols.reading import Exchange, Float32, How, Identity, MeterTime, Precision, Scaled, Status, TimeQuality
 from protocols.uplink.records import Event, When
 
 
@@ -108,6 +108,19 @@ def test_an_altered_reading_is_named_and_never_passes_for_sealed(bench: Bench, c
     assert "is not what was sealed" in done.stderr
     shown_rows = json.loads(done.stdout)
     assert [row["seal"] for row in shown_rows if row["value"] == "1002000"] == ["altered", "ok"]
+
+
+def test_the_values_of_a_partial_answer_are_held_wherever_they_are_shown(bench: Bench, config: Path) -> None:
+    """An answer that broke off, or that nothing confirmed, never passes for a clean one; other status bits do."""
+    cut = dataclasses.replace(reading(1), status=Status.PARTIAL | Status.POWER_LOW)
+    low = dataclasses.replace(reading(2), status=Status.POWER_LOW)
+    bench.take(bench.chain.seal([cut, low]))
+    assert [row.held for row in bench.store.readings.all()] == [("partial",), ()]
+    run = CliRunner().invoke
+    lines = run(readings, ["--config", str(config)]).stdout.splitlines()
+    assert [line.endswith("held: partial") for line in lines] == [True, True, False, False]
+    rows = json.loads(run(readings, ["--config", str(config), "--json"]).stdout)
+    assert [row["held"] for row in rows] == ["partial", "partial", "", ""]
 
 
 def test_the_commands_show_what_is_stored(bench: Bench, config: Path) -> None:

@@ -316,8 +316,10 @@ def test_held_readings_and_status_bits_are_named(bench: Bench, tmp_path: Path) -
     bench.take(bench.chain.seal([dataclasses.replace(heat(1), status=Status.POWER_LOW | Status.PARTIAL)]))
     with Served(bench, tmp_path) as site:
         newest = site.json("/api/v1/meters")["meters"][0]["series"][0]["newest"]
-        assert (newest["held"], newest["status"]) == (["config"], ["power-low", "partial"])
-        assert "held: the gateway&#39;s configuration is not approved" in site.ask("/")[2]
+        assert (newest["held"], newest["status"]) == (["config", "partial"], ["power-low", "partial"])
+        page = site.ask("/")[2]
+        assert "held: the gateway&#39;s configuration is not approved" in page
+        assert "held: the meter&#39;s answer is not whole" in page
 
 
 def test_htmx_is_the_one_that_was_published_with_its_licence() -> None:
