@@ -9,6 +9,7 @@ from gateway.lines import Lines, Place, opened
 from gateway.mbus import telegrams
 from protocols.errors import AnotherMeter, MeterError
 from protocols.mbus import faults
+from protocols.mbus.pymeterbus import BROADCAST_REPLY
 from protocols.mbus.session import ReadSession, Route, SlaveState
 from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
@@ -91,14 +92,25 @@ def step(asked: Visit, error: MeterError) -> str:
             f"check its supply and cable, the baud rate ({asked.place.baud}) and its {what}; '{seek}' shows who answers"
         )
     if isinstance(error, DAMAGED) or (asked.wide and isinstance(error, faults.OnlyNoise)):
-        more = (
-            "give more of its number, manufacturer, version and medium"
-            if asked.selected
-            else f"'{by_address}' shows it"
-        )
-        return f"several meters answer at once (a collision: {more}), or noise is on the line: {error.do}"
+        return _damaged(asked, error, scan)
     if isinstance(error, faults.WrongAddress):
         return f"another meter answered, too late or for this one; try again, and see with '{scan}' who is there"
     if isinstance(error, AnotherMeter):
         return f"another meter answers here: correct the file, or see with '{scan}' where the one you mean is"
     return error.do
+
+
+def _damaged(asked: Visit, error: MeterError, scan: str) -> str:
+    """What to do where one read cannot tell several meters from noise: where several are asked a search can."""
+    if asked.way.address == BROADCAST_REPLY:
+        return (
+            f"several meters answer at once, for 254 asks all of a line, or noise is on it; '{scan}' tells which, and "
+            "who is there: read one of them with --address N or --secondary NUMBER"
+        )
+    if asked.wide:
+        return (
+            "several meters answer at once (a collision: give more of its number, manufacturer, version and medium), "
+            f"or noise is on the line; '{scan}' tells which, and who is there"
+        )
+    more = "give manufacturer, version and medium, too" if asked.selected else f"'{scan} --primary' shows it"
+    return f"several meters answer at once (a collision: {more}), or noise is on the line: {error.do}"

@@ -18,7 +18,7 @@ from protocols import obis
 from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vife
 from protocols.mbus.faults import NotHex
 from protocols.mbus.link import Frame
-from protocols.mbus.meaning import values
+from protocols.mbus.meaning import plate, values
 from protocols.mbus.media import MEDIA
 from protocols.mbus.records import Record
 from protocols.mbus.telegram import Telegram
@@ -42,6 +42,7 @@ IN_SECONDS = frozenset(
 )
 KINDS = {link.Kind.ACK: "acknowledgement", link.Kind.SHORT: "short", link.Kind.LONG: "long"}
 APPLICATION = ("", "application busy", "any application error", "abnormal condition")
+NUMBERS = frozenset({"fabrication number", "identification"})  # what is compared with a plate, digit by digit
 COUNTERS = ((fixed.BINARY, "counters are signed binary"), (fixed.STORED, "counters are stored at a fixed date"))
 STATUS = (
     (0x04, "power low"),
@@ -239,6 +240,8 @@ def _value(record: Record, state: State) -> str | None:
     """What is shown of a record whose value has this state."""
     failed = record.meaning.failed
     match state:
+        case State.OK if record.meaning.quantity in NUMBERS:
+            return plate(record) or written(record.number)
         case State.OK:
             return written(record.number)
         case State.RECURRING:

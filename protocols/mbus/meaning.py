@@ -61,11 +61,11 @@ def identity(*telegrams: Telegram) -> Identity:
     for telegram in telegrams:
         for record in telegram.records:
             if record.vib == FABRICATION_VIB and _place(record.info) == (0, 0, 0, INSTANTANEOUS):
-                return replace(telegram.identity, fabrication=_written(record))
+                return replace(telegram.identity, fabrication=plate(record))
     return telegrams[0].identity
 
 
-def _written(record: Record) -> str | None:
+def plate(record: Record) -> str | None:
     """A number as it stands on the plate: BCD digits keep their leading zeros."""
     if isinstance(record.number, Text):
         return record.number.text

@@ -164,7 +164,9 @@ async def test_the_telegrams_of_one_answer_are_one_object(tmp_path: Path) -> Non
         (("--secondary", "99999999"), "", "PLB-M101", "number against the plate"),
         (("--address", "1"), "wrong_address=1", "PLB-M108", "another meter answered"),
         (("--secondary", "FFFFFFFF"), "", "PLB-M1", "several meters answer at once (a collision: give more"),
-        (("--address", "254"), "", "PLB-M1", "several meters answer at once"),
+        (("--secondary", "FFFFFFFF"), "", "PLB-M1", "--baud 38400' tells which, and who is there"),
+        (("--address", "254"), "", "PLB-M1", "several meters answer at once, for 254 asks all of a line"),
+        (("--address", "254"), "", "PLB-M1", "read one of them with --address N or --secondary NUMBER"),
         (("--address", "1"), "garble=1", "PLB-M1", "or noise is on the line"),
     ],
 )
@@ -334,6 +336,7 @@ def test_every_kind_of_damage_is_told_as_collision_or_noise() -> None:
     assert step(asked, noise) == faults.OnlyNoise.do
     for wide in (named(Place("p"), 254, None), named(Place("p"), None, "1234567F")):
         assert "several meters answer at once" in step(wide, noise)
+        assert "share this address" not in step(wide, noise)
 
 
 def test_the_lock_of_a_port_is_what_the_library_takes(tmp_path: Path) -> None:

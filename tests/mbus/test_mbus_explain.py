@@ -171,6 +171,9 @@ def test_the_counters_bits_of_a_fixed_structure_are_named() -> None:
         ("0d fd11 04 e9666163", "café"),
         ("04 6d 1a0ecd13", "2014-03-13T14:26"),
         ("02 6c 1f3c", "2024-12-31"),
+        ("0c 78 17320905", "05093217"),  # as on the plate
+        ("0a 79 0100", "0001"),
+        ("04 78 11000000", "17"),  # binary: no digits are lost
     ],
 )
 def test_a_value_is_plain(record: str, value: str) -> None:
