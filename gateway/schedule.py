@@ -7,7 +7,9 @@ were read: they are not read a second time. So what is forgotten is what was rea
 then.
 
 Of what is due the slot that ends first goes first. Devices whose last poll failed stand behind all others, the one that
-was asked longest ago in front; on a bus that never rests one of them has its turn all the same, once a minute.
+was asked longest ago in front; on a bus that never rests one of them has its turn all the same, once a minute. After a
+start nobody has failed yet: of slots that end together those of devices that were not read lately go last, so that who
+was silent before does not take the time that the first visits of the others need.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ RETRY_MS = 2_000  # the first pause after a failed poll; doubles to `RETRY_CAP_M
 RETRY_CAP_MS = 60_000
 NO_REST_MS = 60_000  # a bus on which no device that failed had a turn for so long never rests
 LEAST_BUDGET_MS = 4_000  # of a poll of a device that failed, while others wait: time for 255 bytes at 1200 baud
+LATELY = 2  # slots of its own that a device may lag behind the newest that was read of any
 LINE_TRIES = 3  # polls of a slot that may fail with their line before that costs the device a pause, too
 
 
@@ -43,6 +46,7 @@ class _Progress:
     retry_mono_ms: int = 0
     tried_mono_ms: int = 0
     took_ms: int = 0  # the last poll that gave readings
+    lagging: bool = False  # not read lately, and not since the start
 
     @property
     def has_failed(self) -> bool:
@@ -56,6 +60,10 @@ class Schedule:
         self._devices = tuple(devices)
         self._behind_mono_ms = 0  # when one that had failed was polled last
         self._progress = {each.name: _Progress(dict.fromkeys(sealed.get(each.name, ()))) for each in self._devices}
+        newest_ms = max((slot_ms for mine in self._progress.values() for slot_ms in mine.done), default=-1)
+        for each in self._devices:
+            mine = self._progress[each.name]
+            mine.lagging = max(mine.done, default=-1) + LATELY * each.cadence_ms < newest_ms
 
     def due(self, utc_ms: int, mono_ms: int) -> list[Due]:
         """What is due now: the slot that ends first in front, those whose last poll failed behind the others."""
@@ -77,6 +85,7 @@ class Schedule:
         """The slot has its reading, which took so long."""
         mine = self._progress[due.device.name]
         mine.slot_ms, mine.failures, mine.lines, mine.took_ms = due.slot_ms, 0, 0, took_ms
+        mine.lagging = False
         self.settle(due)
 
     def settle(self, due: Due) -> None:
@@ -122,9 +131,9 @@ class Schedule:
             return 0
         return max(1, min(self._wait_for(device, utc_ms, mono_ms) for device in self._devices))
 
-    def _turn(self, due: Due) -> tuple[bool, int]:
+    def _turn(self, due: Due) -> tuple[bool, int, bool]:
         mine = self._progress[due.device.name]
-        return mine.has_failed, mine.tried_mono_ms if mine.has_failed else due.end_ms
+        return mine.has_failed, mine.tried_mono_ms if mine.has_failed else due.end_ms, mine.lagging
 
     def _spare_ms(self, utc_ms: int, most_ms: int) -> int:
         """How long no device that answers is due."""

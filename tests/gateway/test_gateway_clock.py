@@ -144,6 +144,19 @@ def test_a_slot_that_was_sealed_is_not_read_after_a_restart_and_an_open_one_is()
     assert [due.device.name for due in schedule.due(NOW_MS, 0)] == ["water"]
 
 
+def test_a_device_that_was_not_read_lately_comes_last_until_it_is_read() -> None:
+    """After a start; a slot that ends earlier goes first all the same, and one slot that was missed is no sign."""
+    start = NOW_MS // CADENCE_MS * CADENCE_MS
+    late = Schedule([HEAT, WATER], {"water": [start - CADENCE_MS], "heat": [start - 4 * CADENCE_MS]})
+    water, heat = late.due(NOW_MS, 0)
+    assert (water.device.name, heat.device.name) == ("water", "heat")
+    late.read(heat)
+    late.read(water)
+    assert [due.device.name for due in late.due(NOW_MS + CADENCE_MS, 1)] == ["heat", "water"]
+    once = Schedule([HEAT, WATER], {"water": [start - CADENCE_MS], "heat": [start - 2 * CADENCE_MS]})
+    assert [due.device.name for due in once.due(NOW_MS, 0)] == ["heat", "water"]
+
+
 def test_a_failed_device_comes_last_and_after_a_pause() -> None:
     """It costs the others nothing while it is silent."""
     schedule = Schedule([HEAT, WATER], {})
