@@ -404,8 +404,9 @@ class SecondarySearch(Search):
         places = ", ".join(self._left[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
         letter, do = ("an F", "") if self.choices.letters else ("a letter (A-F)", "search with A-F, or ")
         return [
-            f"{word}: a meter with {letter} in its number where ? stands ({places}) may be hidden by the meters found "
-            f"there: {do}count the meters and say how many to expect (--expect)"
+            f"{word}: a meter with {letter} in its number where ? stands ({places}) may be hidden by those that were "
+            f"found there: {do}count the meters and say how many to expect (--expect); a search by primary address may "
+            "show it"
         ]
 
     def _advice(self, level: Level) -> str:

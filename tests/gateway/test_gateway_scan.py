@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import tomllib
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from mbus_bench import plate
 
 from gateway.config import MbusDevice
 from gateway.faults import StateOfAnother, StateUnusable
@@ -25,7 +27,7 @@ from protocols.mbus.walk import Choices
 from protocols.transports.exchange import ClosableLine
 from protocols.transports.serial import PortMissing
 from simulators.mbus.bus import Bus
-from simulators.mbus.meters import cellar
+from simulators.mbus.meters import Plate, cellar
 from simulators.record import Record
 
 NOW_MS = 1_793_000_000_000
@@ -58,9 +60,9 @@ class Memory:
         """Nothing to let go."""
 
 
-def lines(folder: Path, questions: int = 10**6) -> Lines:
-    """Every port leads to the cellar."""
-    bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: NOW_MS)
+def lines(folder: Path, questions: int = 10**6, plates: Iterable[Plate] = ()) -> Lines:
+    """Every port leads to the cellar, or to these meters."""
+    bus = Bus(tuple(plates) or cellar(), Record(folder / "record.jsonl"), lambda: NOW_MS)
 
     def opened(port: str, baud: int, mode: str) -> ClosableLine:
         if port == "absent":
@@ -89,6 +91,32 @@ def test_a_line_is_searched_and_what_to_configure_is_printed(
 def test_what_is_missing_is_said_and_makes_it_partial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scan(Scan(Place("port"), expected=4), lines(tmp_path)) == PARTIAL
     assert "missing: 1 of 4 expected meters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected", "code", "said"),
+    [
+        (("1A7F2044", "1A702044", "1A712044"), None, PARTIAL, "unresolved: a meter with an F in its number"),
+        (("1A7F2044", "1A702044", "1A712044"), 3, PARTIAL, "missing: 1 of 3"),
+        (("1A702044", "1A712044"), 2, OK, "meters found: 2"),
+        (("127F2044", "12702044", "12712044"), None, OK, "note: a meter with an F in its number"),
+    ],
+)
+def test_a_meter_that_no_selection_can_show_is_never_left_out_without_a_word(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    numbers: tuple[str, ...],
+    expected: int | None,
+    code: int,
+    said: str,
+) -> None:
+    """F in a selection is any: two neighbours hide the third; its own primary address shows it."""
+    plates = [plate(number, address=n) for n, number in enumerate(numbers, 1)]
+    asked = Scan(Place("port"), choices=Choices(letters=True), expected=expected)
+    assert scan(asked, lines(tmp_path, plates=plates)) == code
+    assert said in capsys.readouterr().err
+    assert scan(replace(asked, primary=True), lines(tmp_path, plates=plates)) == OK
+    assert {each.id for each in devices(capsys.readouterr().out)} == set(numbers)
 
 
 @pytest.mark.parametrize("primary", [False, True])
