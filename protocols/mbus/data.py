@@ -130,8 +130,12 @@ def _bcd(meaning: Meaning, octets: bytes) -> Judged:
     """F in the top digit is minus; A-E anywhere, F elsewhere and all F say "no value"."""
     digits = octets[::-1].hex()
     negative = digits.startswith("f")
-    digits = digits[1:] if negative else digits
-    if not digits.isdigit():
+    return _digits(meaning, digits[1:] if negative else digits, negative)
+
+
+def _digits(meaning: Meaning, digits: str, negative: bool) -> Judged:
+    """A minus before what has no sign says "no value" too."""
+    if not digits.isdigit() or (negative and (meaning.unsigned or meaning.kind is Kind.BITS)):
         return INVALID
     return _scaled(meaning, -int(digits) if negative else int(digits))
 
@@ -209,12 +213,9 @@ def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
         return _text(octets) if meaning.plain or _is_spelled(meaning) else NOT_KNOWN
     if BINARY <= lvar <= LAST_NUMBER:
         return _binary(meaning, octets)
-    if lvar > LAST_NUMBER or meaning.kind is not Kind.NUMBER:
+    if lvar > LAST_NUMBER or meaning.kind not in (Kind.NUMBER, Kind.BITS):
         return NOT_KNOWN
-    digits = octets[::-1].hex()
-    if not digits.isdigit():
-        return INVALID
-    return _scaled(meaning, -int(digits) if lvar >= 0xD0 else int(digits))
+    return _digits(meaning, octets[::-1].hex(), lvar >= 0xD0)
 
 
 def _binary(meaning: Meaning, octets: bytes) -> Judged:

@@ -14,8 +14,8 @@ it is flags, and as type C (no sign) in three cases, whose codes are in the `UNS
   FD FD 00, counts of limit exceeds).
 
 Everything else keeps its sign: energy, volume, power, temperatures, also durations without a remark (20-27, 70-77),
-units of heat cost allocators, FD 3A (a number of any kind) and FD 71 (dBm). BCD says its sign itself, whatever it
-counts.
+units of heat cost allocators, FD 3A (a number of any kind) and FD 71 (dBm). BCD of what has no sign is invalid with a
+minus.
 
 Unknown on purpose, beside what is reserved: FB 22-27, 58-67 and 70-73 (gallons and degrees Fahrenheit, used until 2004
 and reserved since; public tables differ by powers of ten), FB 68-6E (rating factors of heat cost allocators, in public

@@ -186,6 +186,13 @@ def test_long_flags_and_names_are_kept_as_digits(record: str, state: State, show
     assert isinstance(number, Raw) if not shown else getattr(number, "text", None) or str(number) == shown
 
 
+@pytest.mark.parametrize("record", ["09 fd60 f1", "0c 78 785634f2", "0b fd17 3412f0", "0d 78 d2 3412", "0d fd1b d1 12"])
+def test_a_minus_before_what_has_no_sign_is_no_value(record: str) -> None:
+    """Digits of a counter, of a plate, of flags; a plus is well, also in data of variable length."""
+    assert only(record).state is State.INVALID
+    assert only("0d fd17 c2 3412").number == Scaled(1234)
+
+
 def test_a_record_error_beside_what_is_unknown_is_an_error() -> None:
     """In both orders of the VIFEs, and with a VIF that is reserved."""
     for record in ("04 9383ff01 39300000", "04 93bd03 39300000", "04 fdfc0c 39300000", "04 fb86 03 39300000"):
