@@ -407,6 +407,7 @@ def test_random_bodies_are_explained_or_refused_by_name() -> None:
         for record in found["records"]:
             assert record["state"] in STATES
             assert record["value"] is not None or record["state"] in ("invalid", "error-state", "unknown")
+            assert record["value"] is None or record["state"] != "invalid"
     assert seen["explained"] > RANDOM_BODIES // 2
     assert set(seen) <= {"explained", "PLB-M111", "PLB-M112", "PLB-M113", "PLB-M115", "PLB-M120"}
 
