@@ -1,8 +1,11 @@
 """A record's data: octets in, a state and a number out.
 
 A number stands only under state `OK`; every other state carries the octets as they came, in wire order. What would need
-a guess - a size that the standard leaves open, the sign of a long binary number - is `UNKNOWN`, and so is a number that
-no store holds (beyond 64 bits, or finer than 10^-12).
+a guess - the sign of a binary number of variable length - is `UNKNOWN`. So is, for want of another state, what no store
+holds: a number beyond 64 bits or finer than 10^-12, a text of more than 128 bytes (`protocols/uplink/limits.py`).
+`decoded` gives these beside the state; an explanation shows them and says so, no reading has them. Flags and numbers
+that only name something (no unit, no sign) are kept as their decimal digits, a text, where 64 bits with a sign do not
+hold them.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ COUNTED = frozenset({"Wh", "J", "cal", "var.h", "VA.h", "m3", "kg", "[cft_i]", "
 REAL_DIGITS = range(1, 10)  # nine tell every float32 from the others
 LAST_NUMBER = 0xF6  # the last length byte of a binary number
 SIGN = 0x80
-Judged = tuple[State, Number | None]
+Judged = tuple[State, Number | None]  # beside UNKNOWN: what the standard defines and no store holds
 INVALID: Judged = (State.INVALID, None)
 NOT_KNOWN: Judged = (State.UNKNOWN, None)
 PLAIN = Meaning(Kind.NUMBER)
@@ -80,7 +83,7 @@ def judge(info: DataInformation, meaning: Meaning, octets: bytes, lvar: int, hig
     if info.coding is Coding.INTEGER and info.storage and _is_unset(meaning, low_first):
         return State.INVALID, raw
     state, number = decoded(info.coding, meaning, low_first, lvar)
-    return state, raw if number is None else number
+    return state, raw if number is None or state is not State.OK else number
 
 
 def _is_unset(meaning: Meaning, octets: bytes) -> bool:
@@ -114,7 +117,7 @@ def decoded(coding: Coding, meaning: Meaning, octets: bytes, lvar: int) -> Judge
     if coding is Coding.VARIABLE:
         return _variable(meaning, octets, lvar)
     if meaning.kind is Kind.DATE:
-        return dates.decode(octets) if coding is Coding.INTEGER else NOT_KNOWN
+        return dates.decode(octets) if coding is Coding.INTEGER else INVALID  # table 10, of other data fields
     if coding is Coding.REAL:
         return _real(meaning, octets) if meaning.kind is Kind.NUMBER else NOT_KNOWN
     if coding is Coding.BCD:
@@ -127,8 +130,12 @@ def _bcd(meaning: Meaning, octets: bytes) -> Judged:
     """F in the top digit is minus; A-E anywhere, F elsewhere and all F say "no value"."""
     digits = octets[::-1].hex()
     negative = digits.startswith("f")
-    digits = digits[1:] if negative else digits
-    if not digits.isdigit():
+    return _digits(meaning, digits[1:] if negative else digits, negative)
+
+
+def _digits(meaning: Meaning, digits: str, negative: bool) -> Judged:
+    """A minus before what has no sign says "no value" too."""
+    if not digits.isdigit() or (negative and (meaning.unsigned or meaning.kind is Kind.BITS)):
         return INVALID
     return _scaled(meaning, -int(digits) if negative else int(digits))
 
@@ -139,12 +146,13 @@ def _real(meaning: Meaning, octets: bytes) -> Judged:
         return INVALID
     if meaning.added is None and abs(meaning.exponent) <= MAX_EXPONENT:
         return State.OK, Float32(bits, meaning.exponent)
+    beyond = Float32(bits, meaning.exponent) if meaning.added is None else None
     added = Fraction(0) if meaning.added is None else Fraction(10) ** meaning.added
     for exact in (_exact(octets), _shortest(octets)):
         state, number = _decimal(exact * Fraction(10) ** meaning.exponent + added)
         if state is State.OK:
             return state, number
-    return NOT_KNOWN
+    return State.UNKNOWN, beyond or number
 
 
 def _exact(octets: bytes) -> Fraction:
@@ -187,8 +195,16 @@ def _scaled(meaning: Meaning, mantissa: int, exponent: int | None = None) -> Jud
     while exponent < -MAX_EXPONENT and mantissa % 10 == 0:
         mantissa, exponent = mantissa // 10, exponent + 1 if mantissa else -MAX_EXPONENT
     if exponent < -MAX_EXPONENT or abs(mantissa) > MAX_MANTISSA:
-        return NOT_KNOWN
+        return _beyond(meaning, Scaled(mantissa, exponent))
     return State.OK, Scaled(mantissa, exponent)
+
+
+def _beyond(meaning: Meaning, number: Scaled) -> Judged:
+    """A number that no store holds as one: digits that only name something are kept as such."""
+    names = meaning.kind is Kind.BITS or (meaning.unsigned and meaning.plain)
+    if names and number.exponent == 0 and len(str(number)) <= MAX_TEXT:
+        return State.OK, Text(str(number))
+    return State.UNKNOWN, number
 
 
 def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
@@ -197,12 +213,9 @@ def _variable(meaning: Meaning, octets: bytes, lvar: int) -> Judged:
         return _text(octets) if meaning.plain or _is_spelled(meaning) else NOT_KNOWN
     if BINARY <= lvar <= LAST_NUMBER:
         return _binary(meaning, octets)
-    if lvar > LAST_NUMBER or meaning.kind is not Kind.NUMBER:
+    if lvar > LAST_NUMBER or meaning.kind not in (Kind.NUMBER, Kind.BITS):
         return NOT_KNOWN
-    digits = octets[::-1].hex()
-    if not digits.isdigit():
-        return INVALID
-    return _scaled(meaning, -int(digits) if lvar >= 0xD0 else int(digits))
+    return _digits(meaning, octets[::-1].hex(), lvar >= 0xD0)
 
 
 def _binary(meaning: Meaning, octets: bytes) -> Judged:
@@ -224,6 +237,4 @@ def _text(octets: bytes) -> Judged:
     text = octets[::-1].decode("latin-1").rstrip("\0")
     if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
         return NOT_KNOWN
-    if len(text.encode()) > MAX_TEXT:
-        return NOT_KNOWN
-    return State.OK, Text(text)
+    return State.OK if len(text.encode()) <= MAX_TEXT else State.UNKNOWN, Text(text)

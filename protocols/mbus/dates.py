@@ -36,10 +36,11 @@ class _Calendar:
 
 
 def decode(octets: bytes) -> tuple[State, MeterTime | None]:
-    """The state and, where it is `OK`, the time of a date in its 2, 3, 4 or 6 bytes; other sizes are `UNKNOWN`."""
-    if len(octets) not in SIZES:
-        return State.UNKNOWN, None
-    if all(octet == 0xFF for octet in octets) or _says_invalid(octets):
+    """The state and, where it is `OK`, the time of a date in its 2, 3, 4 or 6 bytes.
+
+    Other sizes are `INVALID`: table 10 of EN 13757-3:2018 says so.
+    """
+    if len(octets) not in SIZES or all(octet == 0xFF for octet in octets) or _says_invalid(octets):
         return State.INVALID, None
     return _judge(_calendar(octets))
 

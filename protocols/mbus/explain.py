@@ -2,8 +2,18 @@
 
 This is for people and their programs, offline; readings are made elsewhere (`meaning.py`) and share every judgement: a
 record has the state that its value would have. Beside what a reading seals, an explanation shows the number of a record
-in error state or with a record error, a recurring date as a pattern, and the bare number of an unknown record, without
-a unit.
+in error state, and a recurring date as a pattern. What is invalid or has a record error has no value, whatever stands
+there: the error is a qualifier, the octets are in `raw`. Of an unknown record, whose reading has the octets alone, an
+explanation shows what the standard still says of them:
+
+* all of it, number and unit, where the record is defined and only no reading holds it (a number beyond 64 bits or finer
+  than 10^-12, a text of more than 128 bytes); a qualifier says so;
+* behind a VIFE of the manufacturer (FF): number and unit of the value information before it;
+* else the bare number of the coding, without unit and power of ten: the value information, or one VIFE of it, is in no
+  table. Binary data of variable length are shown in hex; without a number the value is None.
+
+Units are UCUM names but for `varh` and `VAh`: UCUM has `var.h` and `VA.h`, readings too, and public lists of registers
+write them without the point.
 """
 
 from __future__ import annotations
@@ -15,7 +25,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from protocols import obis
-from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vife
+from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vif
 from protocols.mbus.faults import NotHex
 from protocols.mbus.link import Frame
 from protocols.mbus.meaning import plate, values
@@ -24,6 +34,8 @@ from protocols.mbus.records import Record
 from protocols.mbus.telegram import Telegram
 from protocols.reading import Float32, MeterTime, Number, Scaled, State, Text, Value
 
+HOURS = {"var.h": "varh", "VA.h": "VAh"}
+NOT_HELD = "beyond what a reading holds"
 SHOWN_CHARACTERS = 12  # of what is not hex in a message
 ROUNDED = Context(prec=7, rounding=ROUND_HALF_EVEN)  # the digits that a float32 carries
 SECONDS = {"min": 60, "h": 3_600, "d": 86_400}
@@ -58,8 +70,8 @@ STATUS = (
 class ShownRecord:
     """One record in words; `value` is a plain decimal number, a date or a text, None where there is none.
 
-    `unit` is a UCUM name, empty where there is none or none is known; `raw` the whole record in hex; `obis` the name
-    that is proposed for the register, None where there is none.
+    `unit` is a UCUM name (but for varh and VAh), empty where there is none or none is known; `raw` the whole record in
+    hex; `obis` the name that is proposed for the register, None where there is none.
     """
 
     function: str
@@ -214,14 +226,15 @@ def _in_seconds(record: ShownRecord) -> ShownRecord:
 
 def _record(frame: Frame, medium: int | None, record: Record, value: Value) -> ShownRecord:
     info, meaning, name = record.info, record.meaning, naming.proposed(value.key, medium)
+    number, unit = _shown(record, value)
     return ShownRecord(
         function=dif.FUNCTIONS[info.function],
         storage=info.storage,
         tariff=info.tariff,
         subunit=info.subunit,
         quantity=meaning.quantity or "unknown",
-        unit="" if value.state is State.UNKNOWN else value.unit,
-        value=_value(record, value.state),
+        unit=_hours(unit),
+        value=number,
         state=value.state.name.lower().replace("_", "-"),
         qualifiers=(*record.qualifiers, *_remarks(record, value.state)),
         raw=raw(frame, record).hex(),
@@ -234,11 +247,39 @@ def _remarks(record: Record, state: State) -> Iterator[str]:
         yield "summer time"
     if state is State.INVALID and record.state is State.OK:
         yield "the date of this storage is invalid"
+    if state is State.UNKNOWN and _decoded(record, record.meaning) is not None:
+        yield NOT_HELD
+
+
+def _hours(unit: str) -> str:
+    """The unit as public lists write it, also where a VIFE has made it longer."""
+    for point, plain in HOURS.items():
+        if unit.startswith(point):
+            return plain + unit.removeprefix(point)
+    return unit
+
+
+def _shown(record: Record, value: Value) -> tuple[str | None, str]:
+    """Number and unit of a record whose value is this one."""
+    if value.state is not State.UNKNOWN:
+        return _value(record, value.state), value.unit
+    for meaning in (record.meaning, vif.standard_part(record.vib)):
+        number = None if meaning is None else _decoded(record, meaning)
+        if meaning is not None and number is not None:
+            return number, meaning.unit
+    return written(record.bare), ""
+
+
+def _decoded(record: Record, meaning: vif.Meaning) -> str | None:
+    """The record's data under a meaning; None where it makes no number, text or date of them."""
+    if meaning.kind is vif.Kind.UNKNOWN:
+        return None
+    judged, number = data.decoded(record.info.coding, meaning, record.low_first, record.lvar)
+    return dates.pattern(record.low_first) if judged is State.RECURRING else written(number)
 
 
 def _value(record: Record, state: State) -> str | None:
     """What is shown of a record whose value has this state."""
-    failed = record.meaning.failed
     match state:
         case State.OK if record.meaning.quantity in NUMBERS:
             return plate(record) or written(record.number)
@@ -246,9 +287,6 @@ def _value(record: Record, state: State) -> str | None:
             return written(record.number)
         case State.RECURRING:
             return dates.pattern(record.low_first)
-        case State.UNKNOWN:
-            return written(record.bare)
-        case State.INVALID if not failed or failed == vife.NO_DATA:
+        case State.INVALID:
             return None
-    judged, number = data.decoded(record.info.coding, record.meaning, record.low_first, record.lvar)
-    return dates.pattern(record.low_first) if judged is State.RECURRING else written(number)
+    return None if record.meaning.failed else _decoded(record, record.meaning)

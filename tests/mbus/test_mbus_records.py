@@ -120,8 +120,10 @@ def test_what_is_no_number_keeps_its_octets_and_says_why(record: str, state: Sta
         ("06 6d 3abb171f3c00", State.INVALID, ""),
         ("03 6d 1e2d0c", State.RECURRING, ""),  # every day at 12:45:30
         ("03 6d 1e2d18", State.INVALID, ""),
-        ("01 6c 10", State.UNKNOWN, ""),
-        ("0a 6c 1f3c", State.UNKNOWN, ""),
+        ("01 6c 10", State.INVALID, ""),  # table 10: other data fields are invalid
+        ("07 6d 3a3b171f3c000000", State.INVALID, ""),
+        ("0a 6c 1f3c", State.INVALID, ""),
+        ("05 6d 1a0ecd13", State.INVALID, ""),
     ],
 )
 def test_dates_are_times_invalid_or_recurring(octets: str, state: State, shown: str) -> None:
@@ -162,6 +164,40 @@ def test_a_float_that_no_store_holds_is_unknown(record: str, state: State, shown
     value = only(record)
     assert value.state is state
     assert str(value.number) == shown if shown else isinstance(value.number, Raw)
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "shown"),
+    [
+        ("07 fd17 ffffffffffffffff", State.OK, "18446744073709551615"),
+        ("07 fd97 1d ffffffffffffffff", State.OK, "18446744073709551615"),
+        ("07 fd17 ffffffffffffff7f", State.OK, "9223372036854775807"),
+        ("07 79 78563412cd4c08f4", State.OK, "17584389188725528184"),
+        ("0d 78 e8 ffffffffffffffff", State.OK, "18446744073709551615"),
+        ("0d fd1b ef" + "ff" * 15, State.OK, str(2**120 - 1)),
+        ("0d fd1b f6" + "ff" * 64, State.UNKNOWN, ""),  # 155 digits are more than a text may have
+        ("07 fd1c ffffffffffffffff", State.UNKNOWN, ""),  # it has a unit
+    ],
+)
+def test_long_flags_and_names_are_kept_as_digits(record: str, state: State, shown: str) -> None:
+    """64 bits with a sign are what a store holds as a number."""
+    number = only(record).number
+    assert only(record).state is state
+    assert isinstance(number, Raw) if not shown else getattr(number, "text", None) or str(number) == shown
+
+
+@pytest.mark.parametrize("record", ["09 fd60 f1", "0c 78 785634f2", "0b fd17 3412f0", "0d 78 d2 3412", "0d fd1b d1 12"])
+def test_a_minus_before_what_has_no_sign_is_no_value(record: str) -> None:
+    """Digits of a counter, of a plate, of flags; a plus is well, also in data of variable length."""
+    assert only(record).state is State.INVALID
+    assert only("0d fd17 c2 3412").number == Scaled(1234)
+
+
+def test_a_record_error_beside_what_is_unknown_is_an_error() -> None:
+    """In both orders of the VIFEs, and with a VIF that is reserved."""
+    for record in ("04 9383ff01 39300000", "04 93bd03 39300000", "04 fdfc0c 39300000", "04 fb86 03 39300000"):
+        value = only(record)
+        assert (value.state, type(value.number)) == (State.INVALID, Raw), record
 
 
 @pytest.mark.parametrize("length", ["f0", "f1", "f2", "f3", "f4", "f5", "f6"])

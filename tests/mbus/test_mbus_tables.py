@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from protocols.mbus import link, telegram, vife
-from protocols.mbus.meaning import values
+from protocols.mbus.meaning import identity, values
 from protocols.mbus.telegram import Telegram
-from protocols.mbus.vif import AFTER_FB, AFTER_FD, PRIMARY, Kind, meaning_of
+from protocols.mbus.vif import AFTER_FB, AFTER_FD, PRIMARY, Kind, Meaning, meaning_of
 from protocols.reading import NativeKey, Raw, Scaled, State, Status
 
 
@@ -123,6 +123,51 @@ def test_what_the_standard_reserves_is_unknown() -> None:
 
 def test_vifes_that_are_not_in_the_table_are_reserved() -> None:
     assert {code for code in range(0x80) if code not in vife.COMBINABLE} == {0x44, 0x45, 0x4C, 0x4D, vife.EXTENSION}
+
+
+# Codes of numbers that keep a sign (type B), by hand; all other numbers have none (type C).
+SIGNED = (
+    {*range(0x6C), 0x6E, *range(0x70, 0x78)},
+    {*range(0x08), *range(0x24, 0x2A), *range(0x34, 0x3B), *range(0x40, 0x60), *range(0x68, 0x70), 0x71},
+    {*range(0x18), *range(0x20, 0x38), *range(0x74, 0x80)},
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "table", "signed"),
+    [("", PRIMARY, SIGNED[0]), ("fd", AFTER_FD, SIGNED[1]), ("fb", AFTER_FB, SIGNED[2])],
+)
+def test_every_code_has_a_sign_or_none(before: str, table: dict[int, Meaning], signed: set[int]) -> None:
+    """EN 13757-3: type B unless remark k of table 12, remark d of table 14 or its nature says type C; D is flags."""
+    for code, meaning in table.items():
+        if meaning.kind in (Kind.NUMBER, Kind.BITS):
+            (value,) = values(decoded(0x78, f"01 {before}{code:02x} fe"))
+            assert isinstance(value.number, Scaled)
+            assert (value.number.mantissa == -2) == (code in signed), f"{before}{code:02x}"
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ("01 7a fa", "250"),
+        ("01 fd08 c8", "200"),
+        ("01 fd09 ff", "255"),
+        ("04 78 000000f0", "4026531840"),
+        ("02 fd61 ffff", "65535"),
+        ("01 fdfd00 ff", "255"),
+        ("01 da49 ff", "255"),  # exceeds of a limit are counted
+        ("04 da52 feffffff", "-2"),
+    ],
+)
+def test_what_is_counted_or_named_is_never_negative(record: str, shown: str) -> None:
+    (value,) = values(decoded(0x78, record))
+    assert (value.state, str(value.number)) == (State.OK, shown)
+
+
+def test_a_fabrication_number_of_a_large_integer_is_the_plates() -> None:
+    """It is compared with the configured one."""
+    assert identity(decoded(0x78, "04 78 000000f0")).fabrication == "4026531840"
+    assert identity(decoded(0x78, "07 78 ffffffffffffffff")).fabrication == "18446744073709551615"
 
 
 # value information, qualifiers, unit, power of ten
