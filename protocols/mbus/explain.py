@@ -2,9 +2,8 @@
 
 This is for people and their programs, offline; readings are made elsewhere (`meaning.py`) and share every judgement: a
 record has the state that its value would have. Beside what a reading seals, an explanation shows the number of a record
-in error state, and a recurring date as a pattern. What is invalid or has a record error has no value, whatever stands
-there: the error is a qualifier, the octets are in `raw`. Of an unknown record, whose reading has the octets alone, an
-explanation shows what the standard still says of them:
+in error state or with a record error, and a recurring date as a pattern. Of an unknown record, whose reading has the
+octets alone, it shows what the standard still says of them:
 
 * all of it, number and unit, where the record is defined and only no reading holds it (a number beyond 64 bits or finer
   than 10^-12, a text of more than 128 bytes); a qualifier says so;
@@ -25,7 +24,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from protocols import obis
-from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vif
+from protocols.mbus import data, dates, dif, fixed, link, naming, telegram, vif, vife
 from protocols.mbus.faults import NotHex
 from protocols.mbus.link import Frame
 from protocols.mbus.meaning import plate, values
@@ -280,6 +279,7 @@ def _decoded(record: Record, meaning: vif.Meaning) -> str | None:
 
 def _value(record: Record, state: State) -> str | None:
     """What is shown of a record whose value has this state."""
+    failed = record.meaning.failed
     match state:
         case State.OK if record.meaning.quantity in NUMBERS:
             return plate(record) or written(record.number)
@@ -287,6 +287,6 @@ def _value(record: Record, state: State) -> str | None:
             return written(record.number)
         case State.RECURRING:
             return dates.pattern(record.low_first)
-        case State.INVALID:
+        case State.INVALID if not failed or failed == vife.NO_DATA:
             return None
-    return None if record.meaning.failed else _decoded(record, record.meaning)
+    return _decoded(record, record.meaning)

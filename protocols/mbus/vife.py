@@ -39,6 +39,7 @@ class Vife:
 
 
 NO_ERROR = 0x00  # the meter says that the record is well
+NO_DATA = 0x15  # the meter says that there is no such value
 STANDARD_CONTENT = 0x1D  # on flags: they are the standard's own; on a number it is a record error
 EXTENSION = 0x7C  # the next code is one of `AFTER_FC`
 MANUFACTURER = 0x7F  # what follows is the manufacturer's
