@@ -63,7 +63,10 @@ PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"enum": list(rules_dlms.WITH_PASSWORD)}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
-EITHER = (("MbusBus", "port", "url"), ("DlmsBus", "port", "url"), ("MbusDevice", "address", "secondary"))
+EITHER = (
+    *((bus, "port", "url") for bus in ("MbusBus", "DlmsBus", "ModbusBus")),
+    ("MbusDevice", "address", "secondary"),
+)
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 # ... and both keys and a system title where they are wanted.
 WITH_KEYS = {
@@ -113,6 +116,12 @@ BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], .
         "Modbus over TCP: the model names the registers.",
         {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
         ({"name": "lift", "unit": 1}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
+    ),
+    (
+        gateway.ModbusBus,
+        "Modbus RTU: one line, one serial port; url with tcp+rtu:// or rfc2217:// where a serial server has the port.",
+        {"name": "cabinet", "port": "/dev/serial/by-id/usb-FTDI_FT232R-if00-port2"},
+        ({"name": "shop 1", "unit": 1}, {"name": "shop 2", "unit": 2, "model": "carlo-gavazzi-em340"}),
     ),
 )
 
