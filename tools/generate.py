@@ -113,15 +113,9 @@ BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], .
     ),
     (
         gateway.ModbusBus,
-        "Modbus over TCP: the model names the registers.",
+        "Modbus over TCP: the model names the registers. RTU: port in place of url, or tcp+rtu:// or rfc2217:// in it.",
         {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
         ({"name": "lift", "unit": 1}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
-    ),
-    (
-        gateway.ModbusBus,
-        "Modbus RTU: one line, one serial port; url with tcp+rtu:// or rfc2217:// where a serial server has the port.",
-        {"name": "cabinet", "port": "/dev/serial/by-id/usb-FTDI_FT232R-if00-port2"},
-        ({"name": "shop 1", "unit": 1}, {"name": "shop 2", "unit": 2, "model": "carlo-gavazzi-em340"}),
     ),
 )
 

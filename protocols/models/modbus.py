@@ -60,10 +60,11 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an example shows at an address: a mantissa, the bits of a float32, or nothing at all (`invalid`)."""
+    """What an example shows at an address: mantissa and exponent, the bits of a float32, or nothing (`invalid`)."""
 
     address: int
     mantissa: int | None = None
+    exponent: int | None = None
     bits: int | None = None
     invalid: bool = False
 
