@@ -2,7 +2,8 @@
 
 An RTU answer names unit, function and length, not the question. A unit answers in the order in which it is asked. So a
 unit that owes an answer is first asked for another number of registers (`fence`): what answers that is not late, and
-what was owed before it came before it or never comes. Only then a question of the same length is asked again.
+what was owed before it came before it or never comes. Only then a question of the same length is asked again. A refusal
+has no length: it settles the oldest debt only.
 """
 
 from __future__ import annotations
@@ -36,3 +37,10 @@ class Debts:
     def answered(self, question: Question) -> None:
         """This one was: what its unit owed is settled."""
         self._owed.pop(question.unit, None)
+
+    def refused(self, question: Question) -> None:
+        """A refusal came behind this one: of it, or late, of the oldest that its unit owes."""
+        owed = self._owed[question.unit]
+        del owed[0]
+        if not owed:
+            del self._owed[question.unit]

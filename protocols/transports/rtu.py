@@ -72,8 +72,7 @@ class RtuLine:
         raise AssertionError("the last try returns or raises")
 
     async def _once(self, question: Question, clock: Clock) -> Block:
-        fence = self._debts.fence(question)
-        if fence is not None:
+        while (fence := self._debts.fence(question)) is not None:
             with contextlib.suppress(RefusedError):  # an answer, too
                 await self._ask(fence)
         utc_ms, mono_ms = clock.utc_ms(), clock.mono_ms()
@@ -91,7 +90,7 @@ class RtuLine:
         try:
             answer = await self._heard(question, len(asked))
         except RefusedError:
-            self._debts.answered(question)
+            self._debts.refused(question)
             raise
         except MeterError:
             await self._quiet()
