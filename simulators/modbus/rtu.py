@@ -52,12 +52,13 @@ def frame(unit: int, function: int, body: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Unit:
-    """One meter; `power_up_ms` is when it was switched on last."""
+    """One meter; `power_up_ms` is when it was switched on last, `torn` whether its last answer was torn."""
 
     serial: str
     registers: Registers
     power_up_ms: int
     dead: bool = False
+    torn: bool = False
 
 
 def units(count: int, seed: int, now_ms: int, faults: RtuFaults) -> dict[int, Unit]:
@@ -129,6 +130,9 @@ class RtuBus:
 
     def _measured(self, unit: int, meter: Unit, function: int, span: tuple[int, int]) -> bytes:
         now_ms, fault = self._utc_ms(), self.faults.draw(self._dice)
+        if fault == "torn" and meter.torn:
+            fault = None  # a carry passes once: no meter is torn twice in a row in the same way
+        meter.torn = fault == "torn"
         if fault == "restart":
             meter.power_up_ms = now_ms
         shown = _shown(meter, now_ms)

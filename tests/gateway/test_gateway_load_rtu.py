@@ -29,7 +29,7 @@ from simulators.modbus.faults import RtuFaults
 from simulators.modbus.rtu import RtuBus, units
 from simulators.record import Record, read
 
-BAUD, UNITS, SLOTS, CADENCE_S, CALM_S = 9600, 50, 8, 28, 56
+UNITS, SLOTS, CADENCE_S, CALM_S = 50, 8, 28, 56
 START_MS = 1_793_000_000_000 // (900 * CALM_S * 1000) * (900 * CALM_S * 1000)
 SILENT = {"one": (1,), "the last": (50,), "five": (1, 2, 3, 25, 50)}
 
@@ -65,9 +65,9 @@ class Site:
         chosen = faults or RtuFaults()
         meters = units(UNITS, seed, START_MS, chosen)
         self.bus = RtuBus(meters, Record(self.path), self.now_ms, seed, chosen)
-        line = PacedLine(self.bus, BAUD, MODBUS_ANSWER_MS / 1000)
+        line = PacedLine(self.bus, 9600, MODBUS_ANSWER_MS / 1000)
         devices = tuple(device(unit, cadence_s) for unit in meters)
-        config = ModbusBus(protocol="modbus", name="full", port="line", baud=BAUD, device=devices)
+        config = ModbusBus(protocol="modbus", name="full", port="line", baud=9600, device=devices)
         sources = Sources(self.now_ms, self._mono_ms, lambda: Discipline(True, 5), bytes(16))
         clock = GatewayClock(sources)
         reader = buses.reader(config, Positions({}), clock, True, replace(MACHINE, serial=lambda *_: line))

@@ -130,7 +130,8 @@ def test_a_refusal_settles_the_oldest_debt_only() -> None:
 
 def test_every_fence_differs_from_all_that_is_owed() -> None:
     """And what is remembered of a unit that is silent for days is bounded."""
-    debts, owed = Debts(), []
+    debts = Debts()
+    owed: list[int] = []
     for _ in range(100):
         fence = debts.fence(ASKED) or ASKED
         assert fence.count not in owed[-MOST:]

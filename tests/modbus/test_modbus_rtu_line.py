@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from rtu_lines import ANSWER_MS, WAYS, configured, device, due, reader, served, simulated
 
+from gateway.forecast import forecast
+from gateway.lines import Place
 from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
 from protocols.modbus import faults
 from protocols.modbus.debts import Debts
@@ -200,6 +202,30 @@ async def test_a_refused_fence_is_an_answer_too(tmp_path: Path) -> None:
     script = Script(b"", frame(1, 0x84, b"\x02"), answer(1, 8, 8))
     question: tuple[int, Table, int, int] = (1, "input", 52, 2)
     assert await ask(script, tmp_path, question, question) == ["PLB-M401", bytes.fromhex("00080008")]
+
+
+def test_the_forecast_of_a_line_counts_every_block_of_its_models() -> None:
+    """At a converter its round trip, too; over Modbus TCP round trips alone."""
+    on_port, away = configured("/dev/line", device(1), device(2, "siemens-pac3200")), configured("rfc2217://h:4001")
+    assert str(forecast(on_port)) == (
+        "2 meters, 0.6 s of each 15 min (0.1 %); at worst 1.2 s of each 15 min (0.2 %); "
+        "Modbus RTU at 19200 baud, 50 ms for each answer, at worst 150 ms"
+    )
+    assert forecast(away).round_ms - forecast(configured("/dev/line")).round_ms == 2 * 4 * 250
+    assert forecast(configured("tcp://h:502")).round_ms == 2 * 4 * 250
+
+
+@pytest.mark.parametrize(
+    ("at", "place"),
+    [
+        ("/dev/line", Place("/dev/line", 19_200, "8N2")),
+        ("tcp+rtu://h:4001", Place("tcp://h:4001", 19_200, "8N2")),
+        ("rfc2217://h:4001", Place("rfc2217://h:4001", 19_200, "8N2")),
+    ],
+)
+def test_a_line_has_the_parity_and_stop_bits_that_are_configured(at: str, place: Place) -> None:
+    assert Place.of(configured(at).model_copy(update={"parity": "none", "stop_bits": 2})) == place
+    assert Place.of(configured(at)).mode == "8E1"
 
 
 async def test_one_owner_a_converter_that_has_a_client_is_a_named_error(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ SDM120, B23 = "eastron-sdm120-modbus", "abb-b23"
 
 def client_of(at: str) -> Client:
     """Their client, at a terminal or with RTU frames over TCP."""
-    quick = {"timeout": 0.5, "retries": 0}
     if "://" not in at:
-        return AsyncModbusSerialClient(at, baudrate=19_200, parity="N", **quick)
-    return AsyncModbusTcpClient("127.0.0.1", port=int(at.rpartition(":")[2]), framer=FramerType.RTU, **quick)
+        return AsyncModbusSerialClient(at, baudrate=19_200, parity="N", timeout=0.5, retries=0)
+    port = int(at.rpartition(":")[2])
+    return AsyncModbusTcpClient("127.0.0.1", port=port, framer=FramerType.RTU, timeout=0.5, retries=0)
 
 
 @pytest.mark.parametrize("way", ["terminal", "tcp+rtu"])
@@ -77,14 +77,14 @@ async def their_server(way: str, folder: Path) -> AsyncIterator[str]:
         assert tcp.transport is not None
         port = tcp.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
         yield f"tcp+rtu://127.0.0.1:{port}"
-        await tcp.shutdown()
+        await tcp.shutdown()  # type: ignore[no-untyped-call]
         return
     ours, theirs = PtyLine(folder / "ours"), PtyLine(folder / "theirs")
     wires = [asyncio.create_task(wire(*each)) for each in ((ours, theirs), (theirs, ours))]
     server = ModbusSerialServer(devices(), port=str(folder / "theirs"), baudrate=19_200)
     await server.listen()
     yield str(folder / "ours")
-    await server.shutdown()
+    await server.shutdown()  # type: ignore[no-untyped-call]
     for each in wires:
         each.cancel()
     await asyncio.gather(*wires, return_exceptions=True)
