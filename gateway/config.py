@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import rules
-from gateway.config_line import ModbusLine, Name
+from gateway.config_line import ModbusWay, Name
 from gateway.config_push import Address, Push, PushObject
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
@@ -428,7 +428,7 @@ class DlmsBus(_Table):
         return self.url is None or self.url.startswith("rfc2217:")
 
 
-class ModbusBus(ModbusLine):
+class ModbusBus(ModbusWay):
     """Modbus meters behind one TCP address, or on one serial line."""
 
     device: tuple[ModbusDevice, ...] = Field(min_length=1, max_length=247, description="The meters behind the address.")

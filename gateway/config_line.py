@@ -20,7 +20,7 @@ Name = Annotated[
 ]
 
 
-class ModbusLine(BaseModel):
+class ModbusWay(BaseModel):
     """A way to Modbus meters: a TCP address, or a serial line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -3,7 +3,7 @@
 An RTU answer names unit, function and length, not the question. A unit answers in the order in which it is asked. So a
 unit that owes an answer is first asked for another number of registers (`fence`): what answers that is not late, and
 what was owed before it came before it or never comes. Only then a question of the same length is asked again. A refusal
-has no length: it settles the oldest debt only.
+has no length: it settles the oldest debt only. (docs/adr/0017 says what this costs.)
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from protocols.modbus.adu import EXCEPTION, Answer, Question
 from protocols.modbus.registers import FUNCTIONS, MAX_COUNT, WORD
 
 ASKING = struct.Struct(">BBHH")  # unit, function, address, count
-BROADCAST = 0  # nobody answers it
 UNITS = 247  # Modbus over Serial Line V1.02, 2.2: 1 to 247; the rest is reserved
 HEAD = 3  # unit, function, byte count
 EXCEPTION_SIZE = 5  # unit, function, exception, CRC

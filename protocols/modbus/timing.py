@@ -14,8 +14,6 @@ GAP_CHARACTERS_X2 = 7  # 3.5 characters, twice
 FAST_BAUD, FAST_GAP_MS = 19_200, 2  # above it the gap is fixed at 1.75 ms
 SLACK_MS = 100  # what a USB converter may hold bytes back
 ANSWER_MS = 1_000  # from our frame to the meter's, where nothing else is configured
-FASTEST_ANSWER_MS, SLOWEST_ANSWER_MS = 50, 10_000
-BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200)
 
 
 @dataclass(frozen=True, slots=True)
