@@ -94,7 +94,7 @@ def reader(
         case DlmsBus():
             return _dlms(bus, positions, clock, lines, counting, note, acquaint)
         case ModbusBus():
-            return _modbus(bus, clock)
+            return _modbus(bus, clock, lines)
 
 
 def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader:
@@ -119,10 +119,10 @@ def _dlms(
     return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note, acquaint=acquaint)
 
 
-def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
-    from gateway.modbus import ModbusReader  # noqa: PLC0415
+def _modbus(bus: ModbusBus, clock: GatewayClock, lines: Lines) -> Reader:
+    from gateway import modbus  # noqa: PLC0415
 
-    return ModbusReader(bus, clock)
+    return modbus.ModbusReader(bus, clock, modbus.on_line(bus, lines) if bus.rtu else modbus.over_tcp(bus))
 
 
 def device_names(configuration: Configuration) -> frozenset[str]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import rules
+from gateway.config_line import ModbusWay, Name
 from gateway.config_push import Address, Push, PushObject
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
@@ -29,18 +30,9 @@ MBUS_DECODER = 1  # raised when the M-Bus decoder gives the same telegram anothe
 DLMS_DECODER = 1  # ... the DLMS one
 MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
-NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"  # of buses and devices; they go under the seal
 GATEWAY = r"^[a-z0-9-]{3,32}$"
 METER_SECRETS = ("password_file", "encryption_key_file", "authentication_key_file")  # paths of a DLMS meter
 
-Name = Annotated[
-    str,
-    Field(pattern=NAME, max_length=64),
-    Wanted(
-        "a name in quotes: 1 to 64 letters, digits, blanks, dots, - or _",
-        "begin it with a letter or digit and leave out umlauts: the name goes under the seal",
-    ),
-]
 Obis = Annotated[
     str,
     Field(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$"),
@@ -436,14 +428,9 @@ class DlmsBus(_Table):
         return self.url is None or self.url.startswith("rfc2217:")
 
 
-class ModbusBus(_Table):
-    """Modbus meters behind one TCP address."""
+class ModbusBus(ModbusWay):
+    """Modbus meters behind one TCP address, or on one serial line."""
 
-    protocol: Literal["modbus"] = Field(description="What is spoken on this bus.", examples=["modbus"])
-    name: Name = Field(description="Our name of the bus.", examples=["sub-meters"])
-    url: Annotated[str, Field(pattern=r"^tcp://[^/:\s]+:[0-9]{1,5}$"), Wanted("tcp://HOST:PORT in quotes")] = Field(
-        description="Modbus TCP address.", examples=["tcp://192.0.2.20:502"]
-    )
     device: tuple[ModbusDevice, ...] = Field(min_length=1, max_length=247, description="The meters behind the address.")
 
 

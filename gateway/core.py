@@ -18,6 +18,7 @@ SEALING_FILES = (
     "buses.py",
     "clock.py",
     "config.py",
+    "config_line.py",
     "config_push.py",
     "core.py",
     "dlms.py",

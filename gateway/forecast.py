@@ -5,16 +5,18 @@ a secondary address is selected before and deselected after it. Over TCP every q
 meter is asked once a slot: repeated questions, and second looks at a reading that is hard to believe, come on top. DLMS
 and Modbus over TCP: questions and answers, each with an assumed round trip; profiles are counted as two blocks a visit.
 DLMS on a serial line: every frame of both associations of a visit at the line's speed, and an assumed time for each
-answer, at worst the one that is configured.
+answer, at worst the one that is configured. Modbus RTU: every block of the model at the line's speed, likewise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, MbusDevice, ModbusDevice
+from gateway.config import Bus, Device, DlmsBus, DlmsDevice, MbusBus, MbusDevice, ModbusBus, ModbusDevice
 from protocols.dlms.timing import Timing as LineTiming
 from protocols.mbus.timing import Timing
+from protocols.modbus.registers import WORD
+from protocols.modbus.timing import Timing as RtuTiming
 
 MEAN_BYTES = 98  # of an M-Bus answer, over the corpus (FACTS 2)
 LONGEST_BYTES = 255  # the longest that one length byte can announce, about
@@ -30,9 +32,10 @@ LINE_COLUMNS = 4  # registers that a load profile captures, each with a scaler
 LINE_QUESTION, LINE_ANSWER = 30, 30  # characters of a frame, about
 ROW_BYTES, COLUMNS_BYTES = 50, 120  # of one row, and of the list of columns
 ROW_S = 900
+RTU_QUESTION, RTU_FRAME = 8, 5  # characters of a question, and of an answer beside its registers
 OPENING_MS, SLOW_OPENING_MS = 3_000, 7_000  # mode E: 36 characters at 300 baud, three answers, the change of speed
 LINE_ANSWER_MS = 100  # assumed from our frame to the meter's
-MODBUS_IDENTITY = 2  # serial number and identification code
+MODBUS_ANSWER_MS = 50  # assumed of a meter on an RTU line
 FULL_PERMILLE = 1_000
 BUSY_PERMILLE = 800  # above it one repeated question makes a slot late
 
@@ -98,7 +101,11 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
         turns += HLS_PROOF if device.auth.startswith("hls") else 0
         return ROUND_TRIP_MS * (turns + (HDLC_OPENING if (bus.url or "").startswith("tcp+hdlc") else 0))
-    return ROUND_TRIP_MS * (_blocks(device.model) if isinstance(device, ModbusDevice) else 1)
+    if isinstance(bus, ModbusBus) and isinstance(device, ModbusDevice):
+        if bus.rtu:
+            return _rtu_ms(bus, device, MODBUS_ANSWER_MS if size == MEAN_BYTES else bus.answer_ms)
+        return ROUND_TRIP_MS * len(_blocks(device.model))
+    return ROUND_TRIP_MS
 
 
 def _line_ms(bus: DlmsBus, device: DlmsDevice, answer_ms: int) -> int:
@@ -115,13 +122,26 @@ def _line_ms(bus: DlmsBus, device: DlmsDevice, answer_ms: int) -> int:
     return LineTiming(bus.baud).characters_ms(octets) + turns * trip_ms + openings_ms
 
 
-def _blocks(model: str) -> int:
-    """The questions that a Modbus model's registers need, and those for who it is."""
+def _rtu_ms(bus: ModbusBus, device: ModbusDevice, answer_ms: int) -> int:
+    """A visit to a meter on an RTU line: each question, its answer, and the silence before both."""
+    timing, counts = RtuTiming(bus.baud), _blocks(device.model)
+    octets = sum(RTU_QUESTION + RTU_FRAME + WORD * count for count in counts)
+    trip_ms = answer_ms + timing.gap_ms() + (ROUND_TRIP_MS if bus.url else 0)
+    return timing.characters_ms(octets) + len(counts) * trip_ms
+
+
+def _blocks(model: str) -> list[int]:
+    """How many registers each question for a Modbus model has: those for who it is, and its blocks, torn ones twice."""
+    from protocols.modbus import torn  # noqa: PLC0415
     from protocols.modbus.blocks import plan  # noqa: PLC0415
     from protocols.models import modbus  # noqa: PLC0415
 
     found = modbus.load(model)
-    return MODBUS_IDENTITY + len(plan(found.registers, found.largest_block, found.largest_gap))
+    counts = [] if found.serial is None else [found.serial.words]
+    counts += [] if found.code is None else [found.code.register.words]
+    for span in plan(found.registers, found.largest_block, found.largest_gap):
+        counts += [span.count] * (2 if torn.may_be(span) else 1)
+    return counts
 
 
 def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
@@ -139,6 +159,11 @@ def _assumption(bus: Bus) -> str:
     if isinstance(bus, DlmsBus) and bus.on_line:
         trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
         return f"HDLC at {bus.baud} baud, {LINE_ANSWER_MS} ms for each answer, at worst {bus.answer_ms} ms{trip}"
+    if isinstance(bus, ModbusBus) and bus.rtu:
+        trip = "" if bus.url is None else f", {ROUND_TRIP_MS} ms to the converter and back"
+        return (
+            f"Modbus RTU at {bus.baud} baud, {MODBUS_ANSWER_MS} ms for each answer, at worst {bus.answer_ms} ms{trip}"
+        )
     return f"assumed: {ROUND_TRIP_MS} ms for each question and answer"
 
 

@@ -1,7 +1,7 @@
 """How lines to meters are opened; the library behind one is imported when it is first needed.
 
-An M-Bus or DLMS line is a serial port here, or the address of a converter (`Place`): tcp:// where it passes every byte
-on with settings of its own, rfc2217:// where it takes the line's speed and parity from us.
+An M-Bus, DLMS or Modbus RTU line is a serial port here, or the address of a converter (`Place`): tcp:// where it passes
+every byte on with settings of its own, rfc2217:// where it takes the line's speed and parity from us.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.config import DlmsBus, MbusBus
+from gateway.config import DlmsBus, MbusBus, ModbusBus
 from protocols.mbus.timing import TCP_SLACK_MS, USB_SLACK_MS
 from protocols.transports.exchange import ClosableLine
 
@@ -39,9 +39,9 @@ class Place:
             raise ValueError(f"expected {words}, got {self.at!r}")
 
     @classmethod
-    def of(cls, bus: MbusBus | DlmsBus) -> Place:
-        """Where a configured line is."""
-        return cls(bus.url or bus.port or "", bus.baud, bus.mode)
+    def of(cls, bus: MbusBus | DlmsBus | ModbusBus) -> Place:
+        """Where a configured line is; RTU over TCP is bytes that are passed on."""
+        return cls((bus.url or bus.port or "").replace("tcp+rtu:", "tcp:"), bus.baud, bus.mode)
 
     @property
     def remote(self) -> tuple[str, str, int] | None:

@@ -1,4 +1,8 @@
-"""Reads Modbus meters behind one TCP address, and makes the readings that are sealed from the blocks of each."""
+"""Reads Modbus meters behind one TCP address or on an RTU line, and makes the readings that are sealed from the blocks.
+
+Where a model says of a counter that its meter changes it word by word while it is read (`torn`), its block is read
+twice: `protocols.modbus.torn` says when the two are believed.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,24 @@ from gateway.clock import GatewayClock
 from gateway.config import ModbusBus, ModbusDevice
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
+from gateway.lines import Lines, Place, opened
 from gateway.schedule import Due
 from protocols.errors import ConfigurationError
-from protocols.modbus import blocks, values
+from protocols.modbus import blocks, torn, values
+from protocols.modbus.blocks import Span
+from protocols.modbus.debts import Debts
+from protocols.modbus.faults import TornValue
 from protocols.modbus.registers import Register
+from protocols.modbus.timing import SLACK_MS, Timing
 from protocols.models import modbus as models
 from protocols.models.modbus import ModbusModel
 from protocols.reading import Exchange, How, Identity, Reading, Status, Value
 from protocols.transports import exchange
-from protocols.transports.modbus import Block, ModbusLine
+from protocols.transports.block import Block, RegisterLine
+from protocols.transports.rtu import RtuLine
 from protocols.uplink import limits
 
-Open = Callable[[str, int], Awaitable[ModbusLine]]
+Open = Callable[[], Awaitable[RegisterLine]]
 MAX_PORT = 65_535
 
 
@@ -39,13 +49,13 @@ class NoSerial(ConfigurationError):  # noqa: N818
 
 
 class ModbusReader:
-    """The reader of the Modbus meters behind one address.
+    """The reader of the Modbus meters behind one address, or on one line.
 
-    The identity registers of a device are read at every visit: behind a converter a meter may be exchanged while the
-    connection stays. Every answer that fails to come closes the line.
+    The identity registers of a device are read at every visit: behind a converter, or on a line, a meter may be
+    exchanged while it stays open. Over Modbus TCP every answer that fails to come closes the connection.
 
     Args:
-        bus: the address and its devices.
+        bus: the bus and its devices.
         clock: for stamps.
         open_line: connects, or raises LinkError.
 
@@ -53,11 +63,10 @@ class ModbusReader:
         ConfigurationError: a model is not known, or does not have what is configured.
     """
 
-    def __init__(self, bus: ModbusBus, clock: GatewayClock, open_line: Open = ModbusLine.open) -> None:
+    def __init__(self, bus: ModbusBus, clock: GatewayClock, open_line: Open) -> None:
         self._clock, self._open = clock, open_line
-        self._host, self._port = _address(bus)
         self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
-        self._line: ModbusLine | None = None
+        self._line: RegisterLine | None = None
 
     async def read(self, due: Due) -> list[Reading]:
         """The device's reading for the slot, in parts.
@@ -72,7 +81,7 @@ class ModbusReader:
         found: list[Block] = []
         shown: list[Value] = []
         for span in meter.spans:
-            block = await line.read(meter.unit, span.table, span.address, span.count, self._times())
+            block = await self._block(line, meter, span)
             found.append(block)
             shown += values.values(span, block.words, meter.unit)
         octets = b"".join(block.octets for block in found)  # only its hash is sealed
@@ -94,19 +103,37 @@ class ModbusReader:
             self._line.close()
             self._line = None
 
-    async def _opened(self) -> ModbusLine:
+    async def _opened(self) -> RegisterLine:
         if self._line is None or self._line.closed:
-            self._line = await self._open(self._host, self._port)
+            self._line = await self._open()
         return self._line
 
-    async def _identity(self, line: ModbusLine, meter: Meter) -> Identity:
+    async def _block(self, line: RegisterLine, meter: Meter, span: Span) -> Block:
+        """One block; read until two answers agree where its counters may be torn."""
+        block = await self._asked(line, meter, span)
+        if not torn.may_be(span):
+            return block
+        wrong: Register | None = None
+        for _ in range(torn.READS - 1):
+            before, block = block, await self._asked(line, meter, span)
+            wrong = torn.doubtful(span, before.words, block.words)
+            if wrong is None:
+                return block
+        label = "a counter" if wrong is None else wrong.label
+        got = f"{torn.READS} answers that contradict each other about {label}"
+        raise TornValue("a counter that rises between two questions", got, meter.name)
+
+    async def _asked(self, line: RegisterLine, meter: Meter, span: Span) -> Block:
+        return await line.read(meter.unit, span.table, span.address, span.count, self._times())
+
+    async def _identity(self, line: RegisterLine, meter: Meter) -> Identity:
         serial = await self._maybe_octets(line, meter, meter.model.serial)
         code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
         found = values.identity(meter.model, serial, code)
         values.check_identity(found, meter.expected, meter.name)
         return found
 
-    async def _maybe_octets(self, line: ModbusLine, meter: Meter, register: Register | None) -> bytes | None:
+    async def _maybe_octets(self, line: RegisterLine, meter: Meter, register: Register | None) -> bytes | None:
         """The bytes of an identity register, in a question of its own; None where the model has none."""
         if register is None:
             return None
@@ -141,8 +168,42 @@ def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, show
     ]
 
 
+def over_tcp(bus: ModbusBus) -> Open:
+    """Opens the connection of a bus with Modbus TCP.
+
+    Raises:
+        BadAddress: its url has no usable port.
+    """
+    host, port = _address(bus)
+
+    async def open_line() -> RegisterLine:
+        from protocols.transports.modbus import ModbusLine  # noqa: PLC0415 - imports pymodbus
+
+        return await ModbusLine.open(host, port)
+
+    return open_line
+
+
+def on_line(bus: ModbusBus, lines: Lines) -> Open:
+    """Opens the line of a bus with Modbus RTU; what its units owe outlives the line.
+
+    Raises:
+        BadAddress: its url has no usable port.
+    """
+    if bus.url is not None:
+        _address(bus)
+    place, debts = Place.of(bus), Debts()
+
+    async def open_line() -> RegisterLine:
+        found = await opened(place, lines)
+        slack_ms = SLACK_MS if place.remote is None else found.slack_ms
+        return RtuLine(found.line, Timing(bus.baud, slack_ms, bus.answer_ms), debts)
+
+    return open_line
+
+
 def _address(bus: ModbusBus) -> tuple[str, int]:
-    host, _, port = urlsplit(bus.url).netloc.rpartition(":")
+    host, _, port = urlsplit(bus.url or "").netloc.rpartition(":")
     if not 1 <= int(port) <= MAX_PORT:
         raise BadAddress(f"a port from 1 to {MAX_PORT}", port, bus.name)
     return host, int(port)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from gateway import rules_dlms, rules_mbus, rules_push, rules_serial
+from gateway import rules_dlms, rules_mbus, rules_modbus, rules_push, rules_serial
 from gateway.entries import Entry
 from protocols import obis
 from protocols.settings import slips
@@ -28,7 +28,8 @@ SECRETS = (
     " with password_credential"
 )
 _URL = re.compile(r"(?:(?P<scheme>[a-z0-9+]*)://)?(?P<host>[^/:\s]*)(?::(?P<port>[0-9]*))?(?P<rest>.*)", re.IGNORECASE)
-_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc", "rfc2217"), "modbus": ("tcp",)}
+_SCHEMES = {"mbus": ("tcp", "rfc2217"), "dlms": ("tcp", "tcp+hdlc", "rfc2217"), "modbus": ("tcp", "tcp+rtu", "rfc2217")}
+_RTU = {"modbus": "tcp+rtu"}  # what others call rtu+tcp, rtuovertcp, rtu
 _USUAL_PORT = {"mbus": 10001, "dlms": 4059, "modbus": 502}
 _PROTOCOL_WORDS = {"mbus": "M-Bus converters", "dlms": "dlms", "modbus": "modbus"}
 _PROFILES = (98, 99)  # OBIS group C of monthly and load profiles
@@ -71,9 +72,9 @@ KEYS = {
     "modbus": Keys(
         "Modbus",
         "a Modbus meter",
-        frozenset({"url"}),
+        frozenset({*rules_modbus.WHERE, *rules_modbus.LINE_KEYS}),
         frozenset({"unit", "model", "serial"}),
-        'a Modbus bus has url = "tcp://HOST:PORT"',
+        'a Modbus bus has url = "tcp://HOST:PORT", "tcp+rtu://HOST:PORT" with a serial server, or port on an RTU line',
         "a Modbus meter has unit and model, and may have serial",
     ),
 }
@@ -120,6 +121,8 @@ def problems(document: Document) -> list[Problem]:
             found += rules_mbus.problems(document, bus)
         if bus.text("protocol") == "dlms":
             found += rules_serial.problems(document, bus)
+        if bus.text("protocol") == "modbus":
+            found += rules_modbus.problems(document, bus)
         for device in bus.entries("device"):
             found += _cadence(document, device)
             if bus.text("protocol") == "dlms":
@@ -168,7 +171,9 @@ def _protocol(bus: Entry) -> str:
     """What a bus without a usable protocol probably speaks."""
     keys = {key for device in bus.entries("device") for key in device.table}
     of_dlms = KEYS["dlms"].device - KEYS["mbus"].device - KEYS["modbus"].device
-    if {"address", "secondary"} & keys or ({"port", "baud", "parity"} & set(bus.table) and not of_dlms & keys):
+    of_modbus = {"model", "unit"} <= keys or "unit" in keys
+    on_line = {"port", "baud", "parity"} & set(bus.table)
+    if {"address", "secondary"} & keys or (on_line and not of_modbus and not of_dlms & keys):
         return "mbus"
     return "modbus" if {"model", "unit"} & keys and not of_dlms - {"model"} & keys else "dlms"
 
@@ -265,7 +270,8 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
     scheme, host, port = found["scheme"], found["host"], found["port"]
     near = do = ""
     if scheme is None or scheme not in schemes:
-        near = f'"tcp://{host}:{port or usual}"' if host else ""
+        meant = _RTU.get(kind, "tcp") if scheme is not None and "rtu" in scheme.lower() else "tcp"
+        near = f'"{meant}://{host}:{port or usual}"' if host else ""
         do = f"begin it with {' or '.join(f'{each}://' for each in schemes)}"
     elif not host or found["rest"]:
         do = "write host and port and nothing behind them"
@@ -282,7 +288,7 @@ def _address(document: Document, bus: Entry) -> Iterator[Problem]:
 
 def _port(document: Document, bus: Entry) -> Iterator[Problem]:
     port = bus.text("port")
-    if not port.isprintable() or not port or bus.text("protocol") not in ("mbus", "dlms"):
+    if not port.isprintable() or not port or bus.text("protocol") not in PROTOCOLS:
         return
     path, got = (*bus.path, "port"), document.written((*bus.path, "port"))
     words, do = "", "ls -l /dev/serial/by-id shows the paths that stay"

@@ -17,6 +17,7 @@ import click
 from protocols.dlms.ciphering import Keys
 from protocols.errors import PlombaError
 from simulators.cli_dlms import dlms_line
+from simulators.cli_modbus import modbus
 from simulators.cli_push import dlms
 from simulators.cli_torture import lines, torture
 from simulators.dlms.habits import HELP, changed
@@ -44,6 +45,7 @@ def main() -> None:
 main.add_command(dlms)
 main.add_command(dlms_line)
 main.add_command(lines)
+main.add_command(modbus)
 main.add_command(torture)
 
 

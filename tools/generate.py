@@ -63,7 +63,10 @@ PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"enum": list(rules_dlms.WITH_PASSWORD)}}, "required": ["auth"]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
-EITHER = (("MbusBus", "port", "url"), ("DlmsBus", "port", "url"), ("MbusDevice", "address", "secondary"))
+EITHER = (
+    *((bus, "port", "url") for bus in ("MbusBus", "DlmsBus", "ModbusBus")),
+    ("MbusDevice", "address", "secondary"),
+)
 NO_PASSWORD = {"properties": dict.fromkeys(PASSWORDS, False)}
 # ... and both keys and a system title where they are wanted.
 WITH_KEYS = {
@@ -110,7 +113,7 @@ BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], .
     ),
     (
         gateway.ModbusBus,
-        "Modbus over TCP: the model names the registers.",
+        "Modbus over TCP: the model names the registers. RTU: port in place of url, or tcp+rtu:// or rfc2217:// in it.",
         {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
         ({"name": "lift", "unit": 1}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
     ),

@@ -54,6 +54,27 @@ class BadIdentity(MeterError):  # noqa: N818
     do = "check that the device is of the configured model"
 
 
+class BadCheck(MeterError):  # noqa: N818
+    """What came on a serial line is no whole frame, or its CRC does not hold."""
+
+    code = "PLB-M408"
+    do = "check baud rate and parity, the wiring (A and B, the terminators), and that no other master asks on this line"
+
+
+class TornValue(MeterError):  # noqa: N818
+    """A counter of several registers showed, each time it was read, what does not follow from what it showed before."""
+
+    code = "PLB-M409"
+    do = "it is read again by itself; if it stays so, the meter changes its registers while they are read: update it"
+
+
+class LineNeverRests(MeterError):  # noqa: N818
+    """More came on a serial line than any answer has."""
+
+    code = "PLB-M421"
+    do = "look for a device that sends without being asked: take the meters off the line one by one"
+
+
 class RefusedError(MeterError):
     """The device answered with an exception code that the standard does not define."""
 

@@ -13,7 +13,24 @@ from protocols import obis
 from protocols.reading import NativeKey
 
 Table = Literal["input", "holding"]
-Kind = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "bcd16", "bcd32", "text"]
+Kind = Literal[
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float32",
+    "float64",
+    "bcd16",
+    "bcd32",
+    "bcd64",
+    "mod10k32",  # each register holds 0 to 9999, a digit to the base of 10,000
+    "mod10k48",
+    "mod10k64",
+    "text",
+]
+Counts = Literal["", "total", "resetting"]
 
 FUNCTIONS: dict[Table, int] = {"holding": 3, "input": 4}  # read holding registers, read input registers
 WORD = 2  # bytes of a register
@@ -26,11 +43,21 @@ WORDS: dict[Kind, int] = {
     "int32": 2,
     "uint32": 2,
     "bcd32": 2,
+    "mod10k32": 2,
     "float32": 2,
+    "mod10k48": 3,
+    "float64": 4,
+    "bcd64": 4,
+    "mod10k64": 4,
     "int64": 4,
     "uint64": 4,
 }
-ORDERS = {1: ("ab", "ba"), 2: ("abcd", "cdab", "badc", "dcba"), 4: ("abcdefgh", "ghefcdab", "badcfehg", "hgfedcba")}
+ORDERS = {
+    1: ("ab", "ba"),
+    2: ("abcd", "cdab", "badc", "dcba"),
+    3: ("abcdef", "efcdab", "badcfe", "fedcba"),
+    4: ("abcdefgh", "ghefcdab", "badcfehg", "hgfedcba"),
+}
 TEXT_WORDS = 16  # the longest text: 32 characters, as long as a serial number of the configuration
 
 
@@ -40,6 +67,10 @@ class Register:
 
     The value is the number x 10^`exponent` in `unit` (UCUM). `absent` are the numbers that mean "not available", as the
     unsigned integer of the bytes. `words` is given for a text only.
+
+    `scale` is the address of a register of the same table that holds a further power of ten (int16, as SunSpec has it).
+    `counts` says of a counter whether it is a total or begins again by itself, at power-up or a set day ("resetting").
+    `torn`: the meter changes its words one after the other, so that an answer may hold halves of two numbers.
     """
 
     table: Table
@@ -52,6 +83,9 @@ class Register:
     absent: tuple[int, ...] = ()
     obis: str | None = None
     words: int = 0
+    scale: int | None = None
+    counts: Counts = ""
+    torn: bool = False
 
     # How a model file is read into it: pydantic refuses what is unknown or of another type.
     __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012 - read once, by pydantic
@@ -69,6 +103,10 @@ class Register:
             raise ValueError(f"expected one of the orders {', '.join(orders)}, got {self.order}")
         if self.obis is not None:
             obis.from_text(self.obis)
+        if self.scale is not None and (self.kind.startswith(("float", "text")) or not 0 <= self.scale < ADDRESSES):
+            raise ValueError(f"expected the address of a scale register, of an integer, got {self.scale}")
+        if self.torn and self.words == 1:
+            raise ValueError("expected several words of a number that may be torn, got 1")
 
     @property
     def end(self) -> int:
@@ -78,7 +116,8 @@ class Register:
     @property
     def type(self) -> str:
         """All that is needed to decode it, as it stands in the native key: "input.int32.cdab"."""
-        return f"{self.table}.{self.kind}.{self.order}"
+        scaled = "" if self.scale is None else f".x{self.scale}"
+        return f"{self.table}.{self.kind}.{self.order}{scaled}"
 
     def key(self, unit: int) -> NativeKey:
         """Its native key at the device `unit`."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from protocols.errors import ConfigurationError
-from protocols.modbus.registers import MAX_COUNT, Register, Table
+from protocols.modbus.blocks import plan
+from protocols.modbus.registers import MAX_COUNT, Counts, Register, Table
 from protocols.models.files import STRICT, parse
 from protocols.reading import Identity, NativeKey, Protocol
 
@@ -59,10 +60,11 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an example shows at an address: a mantissa, the bits of a float32, or nothing at all (`invalid`)."""
+    """What an example shows at an address: mantissa and exponent, the bits of a float32, or nothing (`invalid`)."""
 
     address: int
     mantissa: int | None = None
+    exponent: int | None = None
     bits: int | None = None
     invalid: bool = False
 
@@ -116,22 +118,32 @@ class ModbusModel:
             raise ValueError("expected at least one register, and each once")
         if any(each.kind == "text" or each.words > self.largest_block for each in self.registers):
             raise ValueError("expected numbers that fit into one block")
+        if any(each.scale is not None for each in self.registers):
+            self._check_scales()
         if len({each.label for each in self.registers}) != len(types):
             raise ValueError("expected a label of its own for each register")
         if self.code is not None and self.code.register.kind != "uint16":
             raise ValueError("expected an identification code of the type uint16")
+
+    def _check_scales(self) -> None:
+        """A number and its scale are of one moment; ValueError names the one that cannot be."""
+        for span in plan(self.registers, self.largest_block, self.largest_gap):
+            if span.count > self.largest_block:
+                raise ValueError(
+                    f"expected scale registers in one block, got {span.address} to {span.registers[0].end}"
+                )
 
     @property
     def sealed_as(self) -> str:
         """What stands in the sealed identity as manufacturer."""
         return f"{self.manufacturer} {self.designation}"
 
-    def label_of(self, key: NativeKey) -> str | None:
-        """The label of the register with this key, whatever the device's unit number."""
+    def register_of(self, key: NativeKey) -> Register | None:
+        """The register with this key, whatever the device's unit number."""
         if key.protocol is not Protocol.MODBUS or len(key.parts) <= TYPE_AT:
             return None
         place = (key.parts[ADDRESS_AT], key.parts[TYPE_AT])
-        return next((each.label for each in self.registers if (each.address, each.type) == place), None)
+        return next((each for each in self.registers if (each.address, each.type) == place), None)
 
 
 @cache
@@ -173,6 +185,17 @@ def _adapter() -> TypeAdapter[ModbusModel]:
 
 def label(sealed: Identity | str | None, key: NativeKey) -> str | None:
     """The label of a register, from a sealed identity (or its manufacturer) and the native key; None: not known."""
+    found = _register(sealed, key)
+    return None if found is None else found.label
+
+
+def counts(sealed: Identity | str | None, key: NativeKey) -> Counts:
+    """Whether a counter is a total or begins again by itself ("resetting"); empty where that is not known."""
+    found = _register(sealed, key)
+    return "" if found is None else found.counts
+
+
+def _register(sealed: Identity | str | None, key: NativeKey) -> Register | None:
     manufacturer = sealed.manufacturer if isinstance(sealed, Identity) else sealed
     model = next((load(name) for name in names() if load(name).sealed_as == manufacturer), None)
-    return None if model is None else model.label_of(key)
+    return None if model is None else model.register_of(key)

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from pymodbus.client import AsyncModbusTcpClient
@@ -26,6 +25,7 @@ from protocols.modbus import adu
 from protocols.modbus.adu import Answer, Question
 from protocols.modbus.faults import AnotherTransaction, NoAnswer, RefusedError
 from protocols.modbus.registers import Table
+from protocols.transports.block import Block
 from protocols.transports.exchange import Clock
 
 TIMEOUT_S = 3.0  # of one answer: a converter waits about a second for its meter
@@ -49,17 +49,6 @@ class ConnectionLost(LinkError):  # noqa: N818
 
     code = "PLB-L221"
     do = "check the network and the converter's supply; it is opened again by itself"
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """An answer: its frame as received, the registers' bytes in it, and the middle of question and answer."""
-
-    octets: bytes
-    words: bytes
-    at_ms: int
-    mono_ms: int
-    round_trip_ms: int
 
 
 class ModbusLine:

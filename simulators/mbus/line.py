@@ -10,8 +10,6 @@ import tty
 from pathlib import Path
 from typing import Protocol
 
-from simulators.mbus.bus import Bus
-
 READ_SIZE = 4096
 GAP_S = 0.25  # the master pauses at least this long between a broken request and the next
 CHARACTER_BITS = 11
@@ -26,6 +24,18 @@ class Line(Protocol):
 
     def write(self, octets: bytes) -> None:
         """Put bytes on the wire; where nobody reads they are lost."""
+
+
+class Hearing(Protocol):
+    """What is on a line: meters that hear what the master says, and answer."""
+
+    baud: int | None
+
+    def hear(self, octets: bytes) -> bytes:
+        """What is on the wire when the master has sent `octets`."""
+
+    def silence(self) -> None:
+        """The master paused."""
 
 
 class PtyLine:
@@ -89,7 +99,7 @@ class PtyLine:
         fresh.replace(self.link)
 
 
-async def serve(bus: Bus, line: Line, stop: asyncio.Event, baud: int | None = None) -> None:
+async def serve(bus: Hearing, line: Line, stop: asyncio.Event, baud: int | None = None) -> None:
     """Let the meters answer until `stop`; with `baud` at the pace of such a line, else at once."""
     while not stop.is_set():
         octets = await line.read(GAP_S)

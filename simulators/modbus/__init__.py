@@ -1,1 +1,1 @@
-"""A simulated Modbus TCP meter."""
+"""Simulated Modbus meters: one over TCP, any number on an RTU line."""

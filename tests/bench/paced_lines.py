@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from simulators.mbus.bus import Bus
+from simulators.mbus.line import Hearing
 
 CHARACTER_BITS = 11
 THINKS_BITS, THINKS_S = 330, 0.05  # EN 13757-2: the latest moment at which a meter begins to answer
@@ -12,10 +12,14 @@ PIECE = 16  # bytes that a converter hands over at once
 
 
 class PacedLine:
-    """An open port with an M-Bus line behind it; `busy_s` adds up how long the line was in use."""
+    """An open port with a line behind it; `busy_s` adds up how long it was in use.
 
-    def __init__(self, bus: Bus, baud: int) -> None:
+    `thinks_s` is from a question to its answer; by default as long as an M-Bus meter may take.
+    """
+
+    def __init__(self, bus: Hearing, baud: int, thinks_s: float | None = None) -> None:
         self.bus, self.baud, self.busy_s = bus, baud, 0.0
+        self._thinks_s = self._bits_s(THINKS_BITS) + THINKS_S if thinks_s is None else thinks_s
         self._held = bytearray()
         self._some = asyncio.Event()
         self._free_s = 0.0
@@ -31,7 +35,7 @@ class PacedLine:
         end_s = start_s + self._bits_s(CHARACTER_BITS * len(octets))
         answer = self.bus.hear(octets)
         if answer:
-            end_s += self._bits_s(THINKS_BITS) + THINKS_S
+            end_s += self._thinks_s
         for at in range(0, len(answer), PIECE):
             piece = answer[at : at + PIECE]
             end_s += self._bits_s(CHARACTER_BITS * len(piece))

@@ -117,8 +117,8 @@ def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Pa
     text = (ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
     lines = [line.removeprefix("# ") if " = " in line and line[2:3].islower() else line for line in text.split("\n")]
     # Not what stands in place of another key.
-    ours = 'port = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port1'
-    others = ("password_", "encryption_key_c", "authentication_key_c", "secondary", 'url = "tcp://192.0.2.30', ours)
+    ours = tuple(f'port = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port{n}' for n in (1, 2))
+    others = ("password_", "encryption_key_c", "authentication_key_c", "secondary", 'url = "tcp://192.0.2.30', *ours)
     given = [each for each in lines if not each.startswith(others)]
     lls = [
         each.replace('auth = "lls"', 'auth = "none"')

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gateway_parts import GOOD
 from gateway.buses import reader
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.config import ModbusBus, ModbusDevice
-from gateway.modbus import BadAddress, Meter, ModbusReader, NoSerial, readings
+from gateway.modbus import BadAddress, Meter, ModbusReader, NoSerial, over_tcp, readings
 from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
@@ -56,9 +57,9 @@ def gateway_clock() -> GatewayClock:
     )
 
 
-async def quick(host: str, port: int) -> ModbusLine:
+async def quick(port: int) -> ModbusLine:
     """A line that waits for a short time only."""
-    return await ModbusLine.open(host, port, 0.2)
+    return await ModbusLine.open("127.0.0.1", port, 0.2)
 
 
 def due(configured: ModbusDevice | None = None) -> Due:
@@ -69,7 +70,7 @@ def due(configured: ModbusDevice | None = None) -> Due:
 @pytest.fixture
 async def main(meter: ModbusMeter) -> AsyncIterator[ModbusReader]:
     """The reader of a bus with the simulated meter."""
-    found = ModbusReader(bus(meter.port), gateway_clock(), open_line=quick)
+    found = ModbusReader(bus(meter.port), gateway_clock(), partial(quick, meter.port))
     yield found
     found.let_go()
 
@@ -144,7 +145,7 @@ async def test_a_line_that_the_peer_closed_meanwhile_is_opened_anew(meter: Modbu
 async def test_another_serial_number_is_another_meter(meter: ModbusMeter, record_path: Path) -> None:
     """And nothing of it is read."""
     other = device(serial="9999999")
-    found = ModbusReader(bus(meter.port, other), gateway_clock())
+    found = ModbusReader(bus(meter.port, other), gateway_clock(), partial(quick, meter.port))
     for _ in range(2):
         with pytest.raises(AnotherMeter, match=f"9999999.*{SERIAL}"):
             await found.read(due(other))
@@ -175,7 +176,7 @@ async def test_after_any_fault_the_next_visit_reads_again(
 async def test_a_silent_unit_does_not_disturb_the_others(meter: ModbusMeter, record_path: Path) -> None:
     """The converter says that its meter does not answer; the line stays open."""
     here, away = device(), device(name="away", unit=2, serial=None)
-    found = ModbusReader(bus(meter.port, here, away), gateway_clock())
+    found = ModbusReader(bus(meter.port, here, away), gateway_clock(), partial(quick, meter.port))
     with pytest.raises(faults.GatewayTarget):
         await found.read(due(away))
     (reading,) = await found.read(due(here))
@@ -213,9 +214,9 @@ def test_what_is_configured_wrongly_is_said_at_the_start() -> None:
     """An unknown model; a serial number that the model cannot show; no port."""
     clock = gateway_clock()
     with pytest.raises(UnknownModel, match="PLB-C240"):
-        ModbusReader(bus(502, device(model="em-340")), clock)
+        reader(bus(502, device(model="em-340")), Positions({}), clock, keep=True)
     with pytest.raises(BadAddress, match="PLB-C242"):
-        ModbusReader(bus(99_999), clock)
+        over_tcp(bus(99_999))
 
 
 def test_a_serial_number_needs_a_model_that_shows_one() -> None:

@@ -12,7 +12,7 @@ from pymodbus.client import ModbusTcpClient
 
 from protocols.modbus.blocks import plan
 from protocols.modbus.registers import ORDERS, WORDS, Kind, Register, Table
-from protocols.modbus.values import value
+from protocols.modbus.values import value, values
 from protocols.reading import Float32, Raw, Scaled, State
 
 KINDS = tuple(WORDS)
@@ -82,6 +82,66 @@ def test_what_the_meter_marks_as_not_available_is_invalid() -> None:
     found = value(register("int32", "cdab", absent=(0x7FFF_FFFF,)), wire, 1)
     assert (found.number, found.state) == (Raw(wire), State.INVALID)
     assert value(register("int32", "cdab"), wire, 1).number == Scaled(0x7FFF_FFFF)
+
+
+def test_a_float64_is_the_shortest_number_that_names_it() -> None:
+    """Its bits follow from the sealed number again; beside the language's own conversion, over all orders."""
+    dice = random.Random(64)
+    for order in ORDERS[4]:
+        for _ in range(500):
+            octets = struct.pack(">d", dice.choice([1, -1]) * dice.randrange(10**15) / 10 ** dice.randrange(7))
+            number = value(register("float64", order), permuted(octets, order), 1).number
+            assert isinstance(number, Scaled)
+            assert struct.pack(">d", float(f"{number.mantissa}e{number.exponent}")) in (octets, struct.pack(">d", 0.0))
+            assert abs(number.mantissa) < 10**17
+
+
+@pytest.mark.parametrize(
+    ("bits", "wanted"),
+    [
+        ("4132d68780000000", Scaled(12345675, 2)),
+        ("0000000000000000", Scaled(0, 3)),
+        ("4024000000000000", Scaled(10, 3)),
+        ("412e848000000001", Scaled(10000000000000001, -7)),
+        ("3ff0000000000001", Raw(bytes.fromhex("3ff0000000000001"))),
+        ("7ff0000000000000", Raw(bytes.fromhex("7ff0000000000000"))),
+        ("7ff8000000000000", Raw(bytes.fromhex("7ff8000000000000"))),
+    ],
+)
+def test_a_float64_that_no_seal_takes_is_invalid(bits: str, wanted: Scaled | Raw) -> None:
+    """More than 12 places, infinity, no number; others have the model's power of ten beside them."""
+    exponent = 0 if isinstance(wanted, Raw) else 3
+    assert value(register("float64", "abcdefgh", exponent=exponent), bytes.fromhex(bits), 1).number == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "octets", "wanted"),
+    [
+        ("mod10k32", "abcd", "0001 04d2", 11_234),
+        ("mod10k32", "cdab", "04d2 0001", 11_234),
+        ("mod10k48", "efcdab", "270f 0000 0007", 700_009_999),
+        ("mod10k64", "abcdefgh", "0001 0002 0003 0004", 1_000_200_030_004),
+        ("mod10k64", "abcdefgh", "0001 0002 2710 0004", None),
+        ("bcd64", "abcdefgh", "1234 5678 9012 3456", 1_234_567_890_123_456),
+        ("bcd64", "abcdefgh", "1234 5678 9012 345a", None),
+    ],
+)
+def test_decimal_registers(kind: Kind, order: str, octets: str, wanted: int | None) -> None:
+    """Each word is a digit to the base of 10,000, or four digits; what is neither is invalid."""
+    number = value(register(kind, order), bytes.fromhex(octets), 1).number
+    assert number == (Raw(bytes.fromhex(octets)) if wanted is None else Scaled(wanted))
+
+
+@pytest.mark.parametrize(("scale", "wanted"), [(-2, -3), (3, 2), (0, -1), (-32_768, None), (11, None), (-13, None)])
+def test_a_scale_register_moves_the_point(scale: int, wanted: int | None) -> None:
+    """It is read in the same question, before or behind its number; 8000h and what SunSpec forbids is invalid."""
+    found = Register("holding", 72, "power", "int16", unit="W", exponent=-1, scale=76)
+    (span,) = plan([found, Register("holding", 73, "other", "int16", scale=70)], 10, 0)
+    assert (span.address, span.count) == (70, 7)
+    words = b"\0\0" * 2 + struct.pack(">hhhhh", 500, 1, 0, 0, scale)
+    number = values(span, words, 1)[1 if span.registers[0].address == 73 else 0].number
+    assert number == (Raw(b"\x01\xf4") if wanted is None else Scaled(500, wanted))
+    assert found.type == "holding.int16.ab.x76"
 
 
 def test_bcd_digits_above_nine_are_invalid() -> None:

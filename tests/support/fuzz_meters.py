@@ -36,9 +36,10 @@ from protocols.mbus.search import SecondarySearch
 from protocols.mbus.session import Done, Failed, ReadSession, Send, SlaveState, Wait
 from protocols.mbus.sweep import PrimarySearch
 from protocols.mbus.timing import Timing
-from protocols.modbus import adu
+from protocols.modbus import adu, crc, rtu, torn
 from protocols.modbus import values as modbus_values
 from protocols.modbus.blocks import plan
+from protocols.modbus.registers import Register as RtuRegister
 from protocols.models import modbus as models
 from protocols.reading import How, Identity, MeterTime, Precision, Protocol, Raw, Reading, State, Status, Value
 from protocols.transports.exchange import Answer
@@ -390,6 +391,30 @@ def modbus_answer(octets: bytes) -> None:
     assert found is None or (found.octets[:9] == ANSWER[:9] and len(found.words) == 4)
 
 
+def modbus_line(octets: bytes) -> None:
+    """What came on an RTU line behind a question; what is taken bears the whole question, and silence has a name."""
+    question = adu.Question(1, "input", 52, 2)
+    rtu.spoilt(question, octets)
+    found = rtu.judge(question, octets)
+    if found is None:
+        raise rtu.missing(question, octets)
+    assert found.octets[:3] == b"\x01\x04\x04"
+    assert crc.holds(found.octets)
+
+
+def modbus_torn(octets: bytes) -> None:
+    """Two answers with a counter that may be torn: the second is believed only where it follows from the first."""
+    kinds = (("uint32", "cdab"), ("mod10k64", "ghefcdab"), ("bcd32", "abcd"), ("float64", "abcdefgh"))
+    kind, order = kinds[crc32(octets) % len(kinds)]
+    register = RtuRegister("input", 0, "it", kind, order, torn=True)  # type: ignore[arg-type]
+    (span,) = plan([register])
+    size = 2 * span.count
+    before, after = octets[:size].ljust(size, b"\0"), octets[size : 2 * size].ljust(size, b"\0")
+    assert torn.may_be(span)
+    assert torn.doubtful(span, before, after) in (None, register)
+    assert torn.doubtful(span, after, after) is None
+
+
 def modbus_registers(octets: bytes) -> None:
     """Registers of a model in right frames: its identity, and its values under a seal."""
     model = MODELS[crc32(octets) % len(MODELS)]
@@ -507,6 +532,16 @@ TARGETS = (
         (ANSWER, bytes.fromhex("000700000003018402")),
         modbus_answer,
     ),
+    Target(
+        "modbus-line",
+        (
+            bytes.fromhex("0104040001e240") + crc.crc(bytes.fromhex("0104040001e240")),
+            joined(bytes.fromhex("010400340002"), b"\x01\x84\x02\xc2\xc1", b"\x02\x03\x02\x00\x01"),
+        ),
+        modbus_line,
+        errors=MeterError,
+    ),
+    Target("modbus-torn", (bytes(8), bytes.fromhex("0001ffff00020000")), modbus_torn, only_values=True),
     Target(
         "modbus-registers",
         (b"12345678901234\x01\x54", bytes(range(200)), b"\xff\xff\x7f\xff\x01\x54"),
