@@ -229,8 +229,7 @@ class Link:
         if entry is None:
             return None
         try:
-            content = await self._writer.do(lambda: self._buffer.content(batch))
-            keys = await self._keys()
+            content, keys = await self._writer.do(lambda: (self._buffer.content(batch), self._keys()))
             if content is None:
                 return None
             parsed = batches.parse(content)
@@ -246,11 +245,14 @@ class Link:
         self._untold.add(READING)
         return content
 
-    async def _keys(self) -> dict[bytes, PublicKey]:
-        """With which this gateway ever sealed; the present one also where the buffer's table of them is damaged."""
+    def _keys(self) -> dict[bytes, PublicKey]:
+        """With which this gateway ever sealed; the present one also where the buffer's table of them is damaged.
+
+        In the writer's thread.
+        """
         own = self._party.sealing.public
         try:
-            kept = await self._writer.do(self._buffer.own_keys)
+            kept = self._buffer.own_keys()
         except BufferDamaged:
             kept = {}
         return {**kept, own.id: own}
