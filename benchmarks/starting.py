@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from figures import Figure, in_turns
+from figures import GATEWAY, Figure, in_turns
 
-GATEWAY = Path(sys.executable).parent / "plomba-gateway"
 CONFIG = """\
 gateway = "bench-gateway"
 state_folder = "state"
@@ -34,10 +33,10 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="plomba-bench-") as folder:
         config = Path(folder) / "gateway.toml"
         config.write_text(CONFIG)
-        subprocess.run((GATEWAY, "keys", "--config", config), check=True, capture_output=True)
+        subprocess.run((*GATEWAY, "keys", "--config", config), check=True, capture_output=True)
 
         def daemon() -> None:
-            with subprocess.Popen((GATEWAY, "run", "--config", config), stderr=subprocess.PIPE) as process:
+            with subprocess.Popen((*GATEWAY, "run", "--config", config), stderr=subprocess.PIPE) as process:
                 assert process.stderr is not None
                 while b"started" not in process.stderr.readline():
                     assert process.poll() is None, "the daemon ended"
