@@ -19,7 +19,7 @@ from gateway.buffer import Buffer
 from gateway.chain import Chain, Entry, Mark
 from gateway.clock import GatewayClock, Step
 from gateway.faults import BufferDamaged, WriteFailed
-from gateway.forward import Action, Forward, SendBatch, SendHello
+from gateway.forward import AT_ONCE, Action, Forward, SendBatch, SendHello
 from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
 from gateway.writer import Writer
@@ -183,8 +183,11 @@ class Link:
                 check_dates(pipe.peer_certificate(), self._clock.utc_ms())
                 unchecked = False
             now_ms = self._clock.mono_ms()
-            for action in self._forward.next_actions(now_ms, self._clock.utc_ms(), self._clock.unset):
+            actions = self._forward.next_actions(now_ms, self._clock.utc_ms(), self._clock.unset, AT_ONCE)
+            for action in actions:
                 await self._act(pipe, action)
+            if any(isinstance(each, SendBatch) for each in actions):
+                continue  # there may be more of them
             wait_s = min(self._forward.wait_ms(self._clock.mono_ms()) / 1000, TICK_S)
             try:
                 async with asyncio.timeout(wait_s):
