@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from figures import Figure, resident_mb
+from figures import GATEWAY, Figure, resident_mb
 
 from simulators.mbus.bus import Bus
 from simulators.mbus.line import PtyLine, serve
 from simulators.mbus.meters import Plate, cellar
 from simulators.record import Record, read
 
-GATEWAY = Path(sys.executable).parent / "plomba-gateway"
 BUSES, METERS, CADENCE_S = 4, 50, 5
 ROUNDS_READ = 2
+MOST_MB = 60
 LONGEST_S = 60.0
 HEAD = """\
 gateway = "bench-gateway"
@@ -55,7 +55,7 @@ def figures() -> Iterator[Figure]:
         time.sleep(0.5)
         other = resident_mb(bare.pid)
         bare.communicate(b"\n")
-    yield Figure("gateway_rss_mb_200_meters", mine, "MB", "a bare interpreter", mine / other)
+    yield Figure("gateway_rss_mb_200_meters", mine, "MB", "a bare interpreter", mine / other, most=MOST_MB)
 
 
 async def _resident_mb(folder: Path) -> float:
@@ -75,9 +75,9 @@ async def _resident_mb(folder: Path) -> float:
             records.append(record)
             serving.append(asyncio.create_task(serve(Bus(plates, record, _utc_ms), line, stop)))
         config.write_text(text)
-        subprocess.run((GATEWAY, "keys", "--config", config), check=True, capture_output=True)  # noqa: ASYNC221
+        subprocess.run((*GATEWAY, "keys", "--config", config), check=True, capture_output=True)  # noqa: ASYNC221
         with (folder / "gateway.log").open("wb") as log:
-            daemon = await asyncio.create_subprocess_exec(GATEWAY, "run", "--config", config, stderr=log)
+            daemon = await asyncio.create_subprocess_exec(*GATEWAY, "run", "--config", config, stderr=log)
         try:
             await _all_read(records, daemon)
             return resident_mb(daemon.pid)

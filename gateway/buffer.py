@@ -20,8 +20,8 @@ from gateway import schema
 from gateway.chain import Chain, Entry, Head, Mark
 from gateway.disk import Disk
 from gateway.faults import BufferDamaged, BufferFull
-from gateway.schedule import KEPT_SLOTS
 from gateway.settled import Settled
+from gateway.slots import Numbers, settle, slots_of
 from protocols.errors import PlombaError
 from protocols.reading import MeterTime
 from protocols.uplink.batch import Batch
@@ -91,6 +91,7 @@ class Buffer:
         """
         self.path = folder / name
         self._disk = Disk(self.path, max_bytes, reserve_bytes)
+        self._numbers: Numbers = {}
 
     def close(self) -> None:
         """Close the file; the log is written back."""
@@ -118,9 +119,6 @@ class Buffer:
 
     def known(self) -> Known:
         """What a start needs to know."""
-        slots: dict[str, list[int]] = {}
-        for device, slot_ms in self._disk.opened().execute("SELECT device, slot_ms FROM slot ORDER BY n, slot_ms"):
-            slots.setdefault(device, []).append(slot_ms)
         rows = self._disk.opened().execute("SELECT device, seconds, code FROM profile")
         head, order, last = self._meta("head"), self._meta("order"), self._meta("last_ack")
         return Known(
@@ -130,7 +128,7 @@ class Buffer:
             self._number("window"),
             self._number("signed_ms") or 0,
             self._number("sealed_ms") or 0,
-            {device: tuple(each) for device, each in slots.items()},
+            slots_of(self._disk.opened()),
             {device: time_of(seconds, code) for device, seconds, code in rows},
             self._gaps(),
         )
@@ -152,14 +150,16 @@ class Buffer:
             WriteFailed: it may or may not have been written: append it again.
         """
 
-        def work(database: sqlite3.Connection) -> Appended:
+        def work(database: sqlite3.Connection) -> tuple[Appended, Numbers]:
             done = self._append(database, batch, settled, readings)
             database.executemany("DELETE FROM quarantine WHERE n = ?", [(n,) for n in released])
             if declared and (gaps := self._legible_gaps()):
                 _put(database, "gaps", [list(each) for each in _undeclared(gaps, declared)])
             return done
 
-        return self._disk.write(work)
+        done, newest = self._disk.write(work)
+        self._numbers |= newest
+        return done
 
     def quarantine(self, rows: Iterable[tuple[bytes, bytes | None]], settled: Settled) -> None:
         """Keep readings that no key could seal (leaf and telegram) and what they settle, in one commit.
@@ -171,12 +171,12 @@ class Buffer:
         kept = list(rows)
         size = sum(len(leaf) + len(telegram or b"") + OVERHEAD for leaf, telegram in kept)
 
-        def work(database: sqlite3.Connection) -> None:
+        def work(database: sqlite3.Connection) -> Numbers:
             self._make_room(database, size)
             database.executemany("INSERT INTO quarantine (leaf, telegram) VALUES (?, ?)", kept)
-            _settle(database, settled)
+            return self._settle(database, settled)
 
-        self._disk.write_small(work)
+        self._numbers |= self._disk.write_small(work)
 
     def quarantined(self, limit: int) -> list[Kept]:
         """The oldest readings in quarantine."""
@@ -280,14 +280,14 @@ class Buffer:
     ) -> None:
         """Fill an empty buffer with salvaged batches (and their number of readings), in order, and settled slots."""
 
-        def work(database: sqlite3.Connection) -> None:
+        def work(database: sqlite3.Connection) -> Numbers:
             for batch, readings in batches:
                 _insert(database, batch, readings)
             for name, value in meta.items():
                 _put(database, name, value)
-            _settle_slots(database, slots)
+            return settle(database, slots, self._numbers)
 
-        self._disk.write_small(work)
+        self._numbers |= self._disk.write_small(work)
 
     def set_gaps(self, gaps: Sequence[Gap]) -> None:
         """Keep what a damaged file took until it is declared lost under a seal."""
@@ -306,20 +306,27 @@ class Buffer:
         except PlombaError:
             return ()
 
-    def _append(self, database: sqlite3.Connection, batch: Batch, settled: Settled, readings: int) -> Appended:
+    def _append(
+        self, database: sqlite3.Connection, batch: Batch, settled: Settled, readings: int
+    ) -> tuple[Appended, Numbers]:
         row = database.execute(
             "SELECT n, id, epoch, seq, prev, created_ms, size FROM batch WHERE id = ?", (batch.id,)
         ).fetchone()
         if row is not None:
-            return Appended(Entry(*row))
+            return Appended(Entry(*row)), {}
         removed, unsafe = self._make_room(database, len(batch.content.body) + OVERHEAD)
         entry = _insert(database, batch, readings)
         _put(database, "head", [entry.epoch, entry.seq, entry.id])
         sealed_ms = self._number("sealed_ms") or 0
         _put(database, "sealed_ms", [max(sealed_ms, entry.created_ms)])
-        _settle(database, settled)
+        newest = self._settle(database, settled)
         free, allowed = self._disk.pages(database)
-        return Appended(entry, tuple(removed), tuple(unsafe), 100 - 100 * free // allowed)
+        return Appended(entry, tuple(removed), tuple(unsafe), 100 - 100 * free // allowed), newest
+
+    def _settle(self, database: sqlite3.Connection, settled: Settled) -> Numbers:
+        rows = [(device, time.seconds, time_code(time)) for device, time in settled.rows.items()]
+        database.executemany("INSERT OR REPLACE INTO profile VALUES (?, ?, ?)", rows)
+        return settle(database, settled.slots, self._numbers)
 
     def _make_room(self, database: sqlite3.Connection, size: int) -> tuple[list[bytes], list[bytes]]:
         needed = size // schema.PAGE + 2 + (0 if self._disk.full else schema.WORK_PAGES)
@@ -409,25 +416,6 @@ def _insert(database: sqlite3.Connection, batch: Batch, readings: int) -> Entry:
         (n, content.header, content.signature, int(content.codec), content.body),
     )
     return Entry(n, batch.id, header.epoch, header.seq, header.prev, header.created_ms, size)
-
-
-def _settle(database: sqlite3.Connection, settled: Settled) -> None:
-    for device, time in settled.rows.items():
-        database.execute("INSERT OR REPLACE INTO profile VALUES (?, ?, ?)", (device, time.seconds, time_code(time)))
-    _settle_slots(database, settled.slots)
-
-
-_SETTLE = """INSERT OR IGNORE INTO slot
-    SELECT :device, :slot_ms, coalesce(max(n), 0) + 1 FROM slot WHERE device = :device"""
-_FORGET = """DELETE FROM slot WHERE device = :device
-    AND n <= (SELECT max(n) FROM slot WHERE device = :device) - :kept"""
-
-
-def _settle_slots(database: sqlite3.Connection, slots: Iterable[tuple[str, int]]) -> None:
-    for device, slot_ms in slots:
-        named = {"device": device, "slot_ms": slot_ms, "kept": KEPT_SLOTS}
-        database.execute(_SETTLE, named)
-        database.execute(_FORGET, named)
 
 
 def _remove(database: sqlite3.Connection, batches: Iterable[bytes]) -> None:

@@ -14,6 +14,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -214,7 +215,13 @@ def system_sources() -> Sources:
 def system_discipline() -> Discipline:
     """What the kernel says (adjtimex, which changes nothing with modes = 0)."""
     buffer = ctypes.create_string_buffer(TIMEX_BYTES)
-    verdict = ctypes.CDLL(None).adjtimex(buffer)
+    verdict = _library().adjtimex(buffer)
     if verdict < 0 or verdict == TIME_ERROR:
         return Discipline(synchronised=False, uncertainty_ms=None)
     return Discipline(synchronised=True, uncertainty_ms=ctypes.c_long.from_buffer(buffer, 24).value // 1000 + 1)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The C library, opened once: every reading asks it for the time's quality."""
+    return ctypes.CDLL(None)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
 
 from gateway.config import Configuration, configuration_hash
 from gateway.faults import NotEnrolled, TrustHashDiffers, WrongCertificate
@@ -25,7 +23,7 @@ SEALING, BOX, TLS_KEY = "sealing.pem", "box.pem", "tls-key.pem"
 TRUST, TLS_CERTIFICATE, TLS_CA = "trust.plomba", "tls-cert.pem", "tls-ca.pem"
 ENROLMENT_BYTES = 64 * 1024  # a trust document and a certificate
 ENROLMENT_VERSION = 1
-UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # what the library says of a certificate
+UNREADABLE = (ValueError, UnsupportedAlgorithm)  # what the library says of a certificate, beside its version
 SHOWN = 80  # characters of what was wrong in a message
 
 
@@ -76,6 +74,8 @@ def read_trust(folder: Path) -> Trust:
 
 def make_request(configuration: Configuration) -> bytes:
     """The signed request for this gateway, with the hash of its configuration."""
+    from cryptography import x509  # noqa: PLC0415 - 1 MB that the daemon need not have
+
     folder = configuration.keys_folder
     keys = read_keys(folder)
     pem = make_csr(load_tls_key(folder / TLS_KEY), configuration.gateway)
@@ -115,13 +115,15 @@ def accept(configuration: Configuration, enrolment: bytes, trust_hash: str | Non
 
 
 def _check_certificate(pem: bytes, folder: Path, gateway: str) -> None:
+    from cryptography import x509  # noqa: PLC0415 - 1 MB that the daemon need not have
+
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ours = load_tls_key(folder / TLS_KEY).public_key().public_bytes(*form)
     try:  # each part is read when it is asked for
         certificate = x509.load_pem_x509_certificate(pem)
         key = certificate.public_key().public_bytes(*form)
-        names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    except UNREADABLE as error:
+        names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    except (*UNREADABLE, x509.InvalidVersion) as error:
         raise WrongCertificate("a certificate in PEM", str(error)[:SHOWN], "enrolment") from None
     if key != ours:
         raise WrongCertificate("a certificate for our TLS key", "another key", "enrolment")
@@ -131,7 +133,9 @@ def _check_certificate(pem: bytes, folder: Path, gateway: str) -> None:
 
 def _authority(der: bytes) -> bytes:
     """An authority's certificate as PEM."""
+    from cryptography import x509  # noqa: PLC0415 - 1 MB that the daemon need not have
+
     try:
         return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
-    except UNREADABLE as error:
+    except (*UNREADABLE, x509.InvalidVersion) as error:
         raise WrongCertificate("an authority's certificate in DER", str(error)[:SHOWN], "trust document") from None

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gateway.chain import Chain, Entry
-from protocols.uplink import limits
+from protocols.uplink import acknowledgement, limits
 from protocols.uplink.ranges import Range
 
 SILENCE_MS = 5_000  # without any acknowledgement while something is in flight
@@ -27,6 +27,7 @@ FIRST_PAUSE_MS = 5_000  # between hellos when nothing comes back; doubles
 LONGEST_PAUSE_MS = 900_000
 RESEND_MS = 30_000  # the first time; doubles to `LONGEST_PAUSE_MS`
 YOUNG_MS = 900_000  # a batch younger than this is news
+AT_ONCE = 2  # batches that a link asks for at once: what is sealed meanwhile waits for these, however slow the line is
 WINDOW = 16  # batches in flight until an acknowledgement says otherwise
 JITTER = 0.25  # of each pause, both ways: a thousand gateways must not speak at once
 
@@ -114,8 +115,10 @@ class Forward:
         """All marks were cleared: everything is due again."""
         self._tries.clear()
 
-    def next_actions(self, now_ms: int, utc_ms: int, clock_unset: bool) -> list[Action]:
-        """What to send now, in this order; it counts as sent."""
+    def next_actions(
+        self, now_ms: int, utc_ms: int, clock_unset: bool, at_once: int = acknowledgement.WINDOW
+    ) -> list[Action]:
+        """What to send now, in this order; it counts as sent. At most `at_once` batches: ask again after these."""
         if not self._connected:
             return []
         actions: list[Action] = []
@@ -125,7 +128,7 @@ class Forward:
         if now_ms >= self._hello_ms:
             actions.append(self._hello(now_ms, clock_unset))
         if not self.quiet and not clock_unset:
-            actions.extend(self._batches(now_ms, utc_ms))
+            actions.extend(self._batches(now_ms, utc_ms, at_once))
         if actions and self._waiting_ms is None:
             self._waiting_ms = now_ms
         return actions
@@ -163,9 +166,9 @@ class Forward:
         self._rotation = start + limits.RANGES
         return tuple((runs + runs)[start : start + limits.RANGES])
 
-    def _batches(self, now_ms: int, utc_ms: int) -> Iterator[SendBatch]:
+    def _batches(self, now_ms: int, utc_ms: int, at_once: int) -> Iterator[SendBatch]:
         self._drop_settled()
-        room = self.window - self._flying(now_ms)
+        room = min(self.window - self._flying(now_ms), at_once)
         if room <= 0:
             return
         waiting = [each for each in self._chain.unstored() if self._is_due(each, now_ms)]

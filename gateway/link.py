@@ -19,7 +19,7 @@ from gateway.buffer import Buffer
 from gateway.chain import Chain, Entry, Mark
 from gateway.clock import GatewayClock, Step
 from gateway.faults import BufferDamaged, WriteFailed
-from gateway.forward import Action, Forward, SendBatch, SendHello
+from gateway.forward import AT_ONCE, Action, Forward, SendBatch, SendHello
 from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
 from gateway.writer import Writer
@@ -183,8 +183,11 @@ class Link:
                 check_dates(pipe.peer_certificate(), self._clock.utc_ms())
                 unchecked = False
             now_ms = self._clock.mono_ms()
-            for action in self._forward.next_actions(now_ms, self._clock.utc_ms(), self._clock.unset):
+            actions = self._forward.next_actions(now_ms, self._clock.utc_ms(), self._clock.unset, AT_ONCE)
+            for action in actions:
                 await self._act(pipe, action)
+            if any(isinstance(each, SendBatch) for each in actions):
+                continue  # there may be more of them
             wait_s = min(self._forward.wait_ms(self._clock.mono_ms()) / 1000, TICK_S)
             try:
                 async with asyncio.timeout(wait_s):
@@ -229,8 +232,7 @@ class Link:
         if entry is None:
             return None
         try:
-            content = await self._writer.do(lambda: self._buffer.content(batch))
-            keys = await self._keys()
+            content, keys = await self._writer.do(lambda: (self._buffer.content(batch), self._keys()))
             if content is None:
                 return None
             parsed = batches.parse(content)
@@ -246,11 +248,14 @@ class Link:
         self._untold.add(READING)
         return content
 
-    async def _keys(self) -> dict[bytes, PublicKey]:
-        """With which this gateway ever sealed; the present one also where the buffer's table of them is damaged."""
+    def _keys(self) -> dict[bytes, PublicKey]:
+        """With which this gateway ever sealed; the present one also where the buffer's table of them is damaged.
+
+        In the writer's thread.
+        """
         own = self._party.sealing.public
         try:
-            kept = await self._writer.do(self._buffer.own_keys)
+            kept = self._buffer.own_keys()
         except BufferDamaged:
             kept = {}
         return {**kept, own.id: own}

@@ -66,6 +66,8 @@ def _keys(configuration: Configuration) -> tuple[enrol.Keys | None, KeyFileError
 def _seal_quarantined(
     configuration: Configuration, surroundings: Surroundings, buffer: Buffer, keys: enrol.Keys
 ) -> None:
+    if not buffer.quarantined(1):
+        return
     known = buffer.known()
     clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
     seal = Seal(configuration.gateway, keys.sealing, core_of_this_program(), configuration_content(configuration))

@@ -14,10 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from protocols.errors import ConfigurationError, SecurityError
 
@@ -159,7 +157,9 @@ def load_tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def make_csr(key: ec.EllipticCurvePrivateKey, common_name: str) -> bytes:
     """A PEM certificate request for `common_name`, signed by `key`."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    from cryptography import x509  # noqa: PLC0415 - 1 MB that a daemon need not have
+
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 
@@ -205,6 +205,8 @@ def check_dates(certificate_der: bytes, now_ms: int) -> None:
     Raises:
         CertificateDatesError: it does not, or the certificate shows none.
     """
+    from cryptography import x509  # noqa: PLC0415 - 1 MB that a daemon need not have
+
     try:
         certificate = x509.load_der_x509_certificate(certificate_der)
     except ValueError as error:

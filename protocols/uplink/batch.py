@@ -62,9 +62,8 @@ def seal(
         LimitError: more than one batch holds: split and seal again (nothing was used up).
         FieldError: a value that has no form on the wire.
     """
-    body = bodies.encode(readings, records, secret)
-    leaves, root = bodies.tree(body)  # of the bytes themselves: what goes out is known to decode
-    codec, coded = deflate(body)
+    body = bodies.compose(readings, records, secret)
+    codec, coded = deflate(body.octets)
     header = Header(
         limits.VERSION,
         place.gateway,
@@ -77,10 +76,10 @@ def seal(
         at.clock,
         at.core,
         at.config,
-        leaves,
-        root,
-        len(body),
-        hashlib.sha256(body).digest(),
+        body.leaves,
+        body.root,
+        len(body.octets),
+        hashlib.sha256(body.octets).digest(),
     )
     octets = header.to_bytes()
     return Batch(batch_id(octets), header, Content(octets, key.sign(KIND, octets), codec, coded))

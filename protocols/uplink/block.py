@@ -1,160 +1,47 @@
-"""The parts of a body: sources, exchanges, and blocks with their columns; their wire, both ways."""
+"""A block: the rows of one source as columns. It is made and read here, and so are the leaves of its rows."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
-from protocols.reading import Exchange, How, Identity, MeterTime, NativeKey, Reading, State, Status, TimeQuality, Value
+from protocols.reading import How, MeterTime, NativeKey, Reading, Scaled, State, Status, Value
 from protocols.uplink import limits
-from protocols.uplink.columns import decode, decode_within, encode
-from protocols.uplink.faults import CountError, LimitError
-from protocols.uplink.keys import HASH
+from protocols.uplink.columns import PLAIN, decode, decode_within, encode, encode_within
+from protocols.uplink.faults import CountError, FieldError, LimitError
 from protocols.uplink.leaf import (
     INTEGER,
     RAW,
     READING,
     TEXT,
     SealedReading,
-    identity_from_wire,
-    identity_to_wire,
-    key_from_wire,
-    key_to_wire,
     number_from_wire,
     number_to_wire,
     time_code,
     time_of,
 )
-from protocols.uplink.pack import Fields, Wire
+from protocols.uplink.pack import Fields, Wire, pack
+from protocols.uplink.source import ExchangeRow, Register, Source
 
+NOTHING: list[Wire] = [PLAIN]  # the column of no rows
+NEITHER: list[Wire] = [[PLAIN, 0], NOTHING]  # the columns of one row that has no such value
+NO_TIME: list[Wire] = [*NEITHER, NOTHING]
 ABSENT = 0  # in the column of kinds: this register is not in this row
 _STATES, _HOWS = tuple(State), tuple(How)  # by number: quicker than the classes
 _STATUSES = tuple(Status(word) for word in range(limits.STATUS + 1))
 _Time = tuple[int, int]  # seconds and code of a meter's time
 _Cell = tuple[int, int, Wire, int | None, int, int | None, _Time | None]  # register, kind, number, scale, state, ...
-_Row = tuple["ExchangeRow", int, int, int | None, _Time | None, int | None, int, list[_Cell]]
-NOT_KNOWN = -1  # in the column of uncertainties
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """What stays the same for one register of a source: native key and unit."""
-
-    key: NativeKey
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One meter as one device of the gateway shows it, with its registers in leaf order."""
-
-    meter: Identity
-    device: str
-    sub: str | None
-    registers: tuple[Register, ...]
-
-    def to_wire(self) -> list[Wire]:
-        """The array of 4."""
-        registers: list[Wire] = [[key_to_wire(each.key), each.unit] for each in self.registers]
-        return [identity_to_wire(self.meter), self.device, self.sub, registers]
-
-    @classmethod
-    def from_wire(cls, wire: Wire) -> Source:
-        """Parse the array of 4."""
-        fields = Fields(wire, "source", 4)
-        meter, device = identity_from_wire(fields.array("identity", 32)), fields.text("device")
-        sub, registers = fields.maybe_text("sub"), fields.array("registers", limits.ARRAY)
-        return cls(meter, device, sub, tuple(_register(each) for each in registers))
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeRow:
-    """One exchange on the wire as it is sealed: its times, the quality of our clock, the telegram's SHA-256."""
-
-    at_ms: int
-    mono_ms: int
-    round_trip_ms: int
-    quality: TimeQuality
-    raw_hash: bytes
-
-    @classmethod
-    def of(cls, exchange: Exchange) -> ExchangeRow:
-        """What of an exchange goes under the seal."""
-        digest = hashlib.sha256(exchange.telegram).digest()
-        return cls(exchange.at_ms, exchange.mono_ms, exchange.round_trip_ms, exchange.quality, digest)
-
-
-def exchanges_to_wire(rows: Sequence[ExchangeRow]) -> list[Wire]:
-    """`[count, at, mono, round trip, synchronised, uncertainty, hashes]`: five columns and one bin of 32 bytes each."""
-    unknown = [NOT_KNOWN if row.quality.uncertainty_ms is None else row.quality.uncertainty_ms for row in rows]
-    return [
-        len(rows),
-        encode([row.at_ms for row in rows]),
-        encode([row.mono_ms for row in rows]),
-        encode([row.round_trip_ms for row in rows]),
-        encode([int(row.quality.synchronised) for row in rows]),
-        encode(unknown),
-        b"".join(row.raw_hash for row in rows),
-    ]
-
-
-def exchanges_from_wire(wire: Wire) -> list[ExchangeRow]:
-    """Parse the seven elements.
-
-    Raises:
-        CountError: a column or the hashes are not as many as declared.
-    """
-    where = "exchanges"
-    fields = Fields(wire, where, 7)
-    count = fields.integer("count", 0, limits.LEAVES)
-    at = decode_within(fields.any(), count, limits.PAST_MS, limits.FUTURE_MS - 1, f"{where}.at")
-    mono = decode_within(fields.any(), count, 0, limits.INT64_MAX, f"{where}.mono")
-    trip = decode_within(fields.any(), count, 0, limits.INT64_MAX, f"{where}.round trip")
-    synchronised = decode_within(fields.any(), count, 0, 1, f"{where}.synchronised")
-    uncertainty = decode_within(fields.any(), count, NOT_KNOWN, limits.INT64_MAX, f"{where}.uncertainty")
-    hashes = fields.octets("hashes", limit=limits.LEAVES * HASH)
-    if len(hashes) != count * HASH:
-        raise CountError(f"{count} hashes of {HASH} bytes", f"{len(hashes)} bytes", where)
-    return [
-        ExchangeRow(
-            at[i],
-            mono[i],
-            trip[i],
-            TimeQuality(bool(synchronised[i]), None if uncertainty[i] == NOT_KNOWN else uncertainty[i]),
-            hashes[i * HASH : (i + 1) * HASH],
-        )
-        for i in range(count)
-    ]
-
-
-def block_to_wire(
-    source: int, registers: Sequence[Register], rows: Sequence[Reading], exchanges: Sequence[int]
-) -> list[Wire]:
-    """One block of 14 elements (docs/uplink.md section 6.3); `exchanges` is each row's index into the exchanges."""
-    times = [row.meter_time for row in rows if row.meter_time is not None]
-    values = [{Register(value.key, value.unit): value for value in row.values} for row in rows]
-    return [
-        source,
-        len(rows),
-        encode(exchanges),
-        encode([int(row.how) for row in rows]),
-        encode([row.part for row in rows]),
-        encode([int(row.slot_ms is not None) for row in rows]),
-        encode([row.slot_ms for row in rows if row.slot_ms is not None]),
-        encode([int(row.meter_time is not None) for row in rows]),
-        encode([time.seconds for time in times]),
-        encode([time_code(time) for time in times]),
-        encode([int(row.status_raw is not None) for row in rows]),
-        encode([row.status_raw for row in rows if row.status_raw is not None]),
-        encode([int(row.status) for row in rows]),
-        [_column_of([row.get(register) for row in values]) for register in registers],
-    ]
+_Row = tuple[ExchangeRow, int, int, int | None, _Time | None, int | None, int, list[_Cell]]
+STATUS_RAW = 2**62  # the highest status word as a meter shows it
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One block with its columns decoded and checked: its rows as leaves of the tree, or as readings."""
+    """The rows of one source, checked: as a block, as leaves of the tree, or as readings.
+
+    Both sides make the leaves here: the gateway of the readings that it seals (`of`), the collector of the block.
+    """
 
     source: Source
     exchanges: tuple[ExchangeRow, ...]  # of each row
@@ -166,16 +53,56 @@ class Rows:
     statuses: list[int]
     cells: list[list[_Cell]]
 
+    @classmethod
+    def of(cls, readings: Sequence[Reading], exchanges: Sequence[ExchangeRow]) -> Rows:
+        """Readings of one source, each with the exchange that it came from.
+
+        Raises:
+            FieldError, FormError, LimitError: a value has no form on the wire.
+        """
+        first = readings[0]
+        numbers: dict[tuple[NativeKey, str], int] = {}
+        cells = [_row_of(reading, numbers) for reading in readings]
+        registers = tuple(Register(*each) for each in numbers)
+        return cls(
+            Source(first.meter, first.device, first.sub, registers),
+            tuple(exchanges),
+            [int(each.how) for each in readings],
+            [each.part for each in readings],
+            [each.slot_ms for each in readings],
+            [_time_of(each.meter_time) for each in readings],
+            [each.status_raw for each in readings],
+            [int(each.status) for each in readings],
+            cells,
+        )
+
+    def to_block(self, source: int, exchanges: Sequence[int]) -> list[Wire]:
+        """The block of 14 elements (docs/uplink.md section 6.3): the source's number, and those of the exchanges.
+
+        Raises:
+            FieldError, FormError, LimitError: a value has no form on the wire.
+        """
+        return [
+            source,
+            len(self.cells),
+            encode(exchanges),
+            encode(self.how),
+            encode_within(self.part, 0, limits.LEAVES, "block.part"),
+            *_optional_to_wire(self.slots, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot"),
+            *_times_to_wire(self.times),
+            *_optional_to_wire(self.raws, 0, STATUS_RAW, "block.status raw"),
+            encode_within(self.statuses, 0, limits.STATUS, "block.status"),
+            [_column_of(column) for column in self._columns()],
+        ]
+
     def to_wires(self) -> list[Wire]:
         """The arrays of the leaves, as `SealedReading.to_wire` gives them."""
-        meter = identity_to_wire(self.source.meter)
-        names: list[list[Wire]] = [[key_to_wire(each.key), each.unit] for each in self.source.registers]
+        owner = self.source.owner_to_wire()
+        names = [each.to_wire() for each in self.source.registers]
         return [
             [
                 READING,
-                meter,
-                self.source.device,
-                self.source.sub,
+                *owner,
                 how,
                 slot_ms,
                 _pair(time),
@@ -230,6 +157,17 @@ class Rows:
             for row, how, part, slot_ms, time, status_raw, status, cells in self._zipped()
         ]
 
+    def _columns(self) -> Sequence[Sequence[_Cell | None]]:
+        """By register: its cell in each row, None where it is not in it."""
+        registers = len(self.source.registers)
+        if all(len(row) == registers for row in self.cells):
+            return list(zip(*self.cells, strict=True))
+        columns: list[list[_Cell | None]] = [[None] * len(self.cells) for _ in range(registers)]
+        for i, row in enumerate(self.cells):
+            for cell in row:
+                columns[cell[0]][i] = cell
+        return columns
+
     def _zipped(self) -> Iterator[_Row]:
         columns = (self.exchanges, self.how, self.part, self.slots, self.times, self.raws, self.statuses, self.cells)
         return zip(*columns, strict=True)
@@ -249,7 +187,7 @@ def block_from_wire(wire: Wire, sources: Sequence[Source], exchanges: Sequence[E
     part = decode_within(fields.any(), count, 0, limits.LEAVES, "block.part")
     slots = _optional(fields, count, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot")
     times = _times(fields, count, "block.meter time")
-    raws = _optional(fields, count, 0, 2**62, "block.status raw")
+    raws = _optional(fields, count, 0, STATUS_RAW, "block.status raw")
     statuses = decode_within(fields.any(), count, 0, limits.STATUS, "block.status")
     cells = _cells(fields.array("registers", limits.ARRAY), len(source.registers), count)
     return Rows(source, tuple(exchanges[each] for each in used), how, part, slots, times, raws, statuses, cells)
@@ -261,11 +199,6 @@ def _pair(time: _Time | None) -> list[Wire] | None:
 
 def _shown(time: _Time | None) -> MeterTime | None:
     return None if time is None else time_of(*time)
-
-
-def _register(wire: Wire) -> Register:
-    fields = Fields(wire, "register", 2)
-    return Register(key_from_wire(fields.array("key", 16, 2)), fields.text("unit", 32))
 
 
 def _optional(fields: Fields, count: int, low: int, high: int, where: str) -> list[int | None]:
@@ -287,23 +220,88 @@ def _times(fields: Fields, count: int, where: str) -> list[_Time | None]:
     return [next(found) if each else None for each in present]
 
 
-def _column_of(found: Sequence[Value | None]) -> list[Wire]:
+def _row_of(reading: Reading, numbers: dict[tuple[NativeKey, str], int]) -> list[_Cell]:
+    """The cells of a reading; `numbers` are those of the source's registers, in the order in which they were seen."""
+    row = [_cell(numbers.setdefault((each.key, each.unit), len(numbers)), each) for each in reading.values]
+    order = [cell[0] for cell in row]
+    if len(set(order)) < len(order):
+        twice = next(n for n in order if order.count(n) > 1)
+        raise FieldError("each native key once in a reading", f"{[*numbers][twice][0]} twice", reading.device)
+    row.sort(key=itemgetter(0))
+    return row
+
+
+def _cell(n: int, value: Value) -> _Cell:
+    """The value of the register with number `n`, checked as the other side checks it."""
+    if type(value.number) is Scaled and value.time is None and _is_usual(value.number):
+        return n, INTEGER, value.number.mantissa, value.number.exponent, int(value.state), value.status, None
+    kind, number, scale = number_to_wire(value.number)
+    if type(number) is not int or not limits.INT64_MIN <= number <= limits.INT64_MAX:
+        pack(number)  # what has no form on the wire is refused there: a text with NUL, a wider integer
+    number_from_wire(kind, number, scale)
+    return n, kind, number, scale, int(value.state), value.status, _time_of(value.time)
+
+
+def _is_usual(number: Scaled) -> bool:
+    mantissa, exponent = number.mantissa, number.exponent
+    return (
+        type(mantissa) is type(exponent) is int
+        and limits.INT64_MIN <= mantissa <= limits.INT64_MAX
+        and -limits.EXPONENT <= exponent <= limits.EXPONENT
+    )
+
+
+def _time_of(time: MeterTime | None) -> _Time | None:
+    if time is None:
+        return None
+    found = (time.seconds, time_code(time))
+    time_of(*found)  # as the other side will
+    return found
+
+
+def _optional_to_wire(values: Sequence[int | None], low: int, high: int, where: str) -> list[Wire]:
+    """Two columns: which rows have it, and the values of those that have."""
+    present = [each for each in values if each is not None]
+    return [encode([int(each is not None) for each in values]), encode_within(present, low, high, where)]
+
+
+def _times_to_wire(times: Sequence[_Time | None]) -> list[Wire]:
+    """Three columns: which rows have a time, its seconds, its code."""
+    present = [each for each in times if each is not None]
+    seconds, codes = [each[0] for each in present], [each[1] for each in present]
+    return [encode([int(each is not None) for each in times]), encode(seconds), encode(codes)]
+
+
+def _column_of(found: Sequence[_Cell | None]) -> list[Wire]:
     """`[kinds, states, numbers, scales, others, status?, status, time?, seconds, code]` of one register."""
-    values = [value for value in found if value is not None]
-    parts = [number_to_wire(value.number) for value in values]
-    kinds = iter([kind for kind, _, _ in parts])
-    times = [value.time for value in values if value.time is not None]
+    if len(found) == 1 and found[0] is not None:
+        return _column_of_one(*found[0])
+    cells = [cell for cell in found if cell is not None]
+    _, _, numbers, scales, states, owns, times = zip(*cells, strict=True)
+    exact = [number for number, scale in zip(numbers, scales, strict=True) if scale is not None]
     return [
-        encode([ABSENT if value is None else next(kinds) for value in found]),
-        encode([int(value.state) for value in values]),
-        encode([number for _, number, scale in parts if scale is not None and isinstance(number, int)]),
-        encode([scale for _, _, scale in parts if scale is not None]),
-        [number for _, number, scale in parts if scale is None],
-        encode([int(value.status is not None) for value in values]),
-        encode([value.status for value in values if value.status is not None]),
-        encode([int(value.time is not None) for value in values]),
-        encode([time.seconds for time in times]),
-        encode([time_code(time) for time in times]),
+        encode([ABSENT if cell is None else cell[1] for cell in found]),
+        encode(states),
+        encode(exact),
+        encode([scale for scale in scales if scale is not None]),
+        [number for number, scale in zip(numbers, scales, strict=True) if scale is None],
+        *_optional_to_wire(owns, 0, STATUS_RAW, "register column.status"),
+        *_times_to_wire(times),
+    ]
+
+
+def _column_of_one(
+    n: int, kind: int, number: Wire, scale: int | None, state: int, own: int | None, time: _Time | None
+) -> list[Wire]:
+    """The column of a block of one row, which is what a round of spot readings has: written out for speed."""
+    return [
+        [PLAIN, kind],
+        [PLAIN, state],
+        NOTHING if scale is None else [PLAIN, number],
+        NOTHING if scale is None else [PLAIN, scale],
+        [number] if scale is None else [],
+        *(NEITHER if own is None else _optional_to_wire([own], 0, STATUS_RAW, "register column.status")),
+        *(NO_TIME if time is None else _times_to_wire([time])),
     ]
 
 
@@ -335,7 +333,7 @@ def _expand(wire: Wire, n: int, count: int) -> Sequence[_Cell | None]:
     if len(others) != apart:
         raise CountError(f"{apart} texts and raws", f"{len(others)}", where)
     pairs = _pairs(present, numbers, scales, others)
-    status = _optional(fields, len(present), 0, 2**62, f"{where}.status")
+    status = _optional(fields, len(present), 0, STATUS_RAW, f"{where}.status")
     times = _times(fields, len(present), f"{where}.time")
     cells = [
         (n, kind, *pair, state, own, time)

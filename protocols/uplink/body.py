@@ -2,8 +2,8 @@
 
 Theory: one batch holds few meters and many equal things, so each meter's identity and registers stand once (a source),
 each telegram's times and hash once (an exchange), and the rows of one source as columns of differences (a block).
-Expanding gives, in order, the leaves of all blocks row by row and then the events; both sides expand with the code
-below, the gateway to compute the root that it seals, the collector to check it.
+Expanding gives, in order, the leaves of all blocks row by row and then the events. The gateway composes blocks and
+leaves of the same rows, each value checked as the collector checks it, so that what it seals is known to decode.
 
 Limits: counts are checked before expanding; nothing is expanded beyond `LEAVES` rows and `REGISTERS` registers.
 """
@@ -11,27 +11,17 @@ Limits: counts are checked before expanding; nothing is expanded beyond `LEAVES`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from protocols.reading import Identity, Reading
 from protocols.uplink import limits, merkle
-from protocols.uplink.block import (
-    ExchangeRow,
-    Register,
-    Rows,
-    Source,
-    block_from_wire,
-    block_to_wire,
-    exchanges_from_wire,
-    exchanges_to_wire,
-)
-from protocols.uplink.faults import BodyHashError, CountError, FieldError, LimitError
+from protocols.uplink.block import Rows, block_from_wire
+from protocols.uplink.faults import BodyHashError, CountError, LimitError
 from protocols.uplink.leaf import SECRET, SealedReading, leaf_hash, salt
 from protocols.uplink.pack import Fields, Wire, pack, repack, unpack
 from protocols.uplink.records import Record, record_from_wire
-
-_Owner = tuple[Identity, str, str | None]
+from protocols.uplink.source import ExchangeRow, Source, exchanges_from_wire, exchanges_to_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +63,57 @@ class _Opened:
     telegrams: tuple[Telegram, ...]
 
 
-def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes) -> bytes:
-    """The body's bytes; `secret` are 32 fresh random bytes.
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A body's bytes, how many leaves they expand to, and the root of the tree over those."""
+
+    octets: bytes
+    leaves: int
+    root: bytes
+
+
+def compose(readings: Sequence[Reading], records: Sequence[Record], secret: bytes) -> Composed:
+    """The body and its tree, made of the same rows; `secret` are 32 fresh random bytes.
+
+    Every part is checked as `expand` checks it: what goes out is known to decode.
 
     Raises:
         LimitError: more leaves, registers or bytes than a batch holds: the caller splits.
-        FieldError: a value that has no form on the wire.
+        FieldError, FormError: a value that has no form on the wire.
     """
     if len(secret) != SECRET:
         raise ValueError(f"expected {SECRET} bytes of secret, got {len(secret)}")
     if not readings and not records:
         raise CountError("at least one leaf", "none", "batch")
-    for reading in readings:
-        if len(reading.values) > limits.REGISTERS:
-            raise LimitError(
-                f"at most {limits.REGISTERS} registers in a leaf", f"{len(reading.values)}", reading.device
-            )
-    owners, blocks = _grouped(readings)
-    check_sizes([(len(mine), len(owners[owner])) for owner, mine in blocks.items()], len(records))
+    check_sizes([(len(readings), 0)], len(records))
     exchanges = {id(reading.exchange): reading.exchange for reading in readings}
     number = {key: index for index, key in enumerate(exchanges)}
-    wires: list[Wire] = []
-    for index, (owner, mine) in enumerate(blocks.items()):
+    shown = [ExchangeRow.of(exchange) for exchange in exchanges.values()]
+    blocks = []
+    for mine in _by_source(readings):
         used = [number[id(reading.exchange)] for reading in mine]
-        wires.append(block_to_wire(index, tuple(owners[owner]), mine, used))
-    sources = [Source(*owner, tuple(registers)).to_wire() for owner, registers in owners.items()]
-    raws: list[Wire] = [[number[key], exchange.telegram] for key, exchange in exchanges.items() if exchange.keep]
-    shown = exchanges_to_wire([ExchangeRow.of(exchange) for exchange in exchanges.values()])
-    body = pack([secret, sources, shown, wires, [record.to_wire() for record in records], raws])
+        blocks.append((Rows.of(mine, [shown[each] for each in used]), used))
+    check_sizes([(len(used), len(rows.source.registers)) for rows, used in blocks], len(records))
+    events = [_checked(record.to_wire()) for record in records]
+    body = repack(
+        [
+            secret,
+            [rows.source.to_wire() for rows, _ in blocks],
+            exchanges_to_wire(shown),
+            [rows.to_block(index, used) for index, (rows, used) in enumerate(blocks)],
+            events,
+            [[number[key], exchange.telegram] for key, exchange in exchanges.items() if exchange.keep],
+        ]
+    )
     if len(body) > limits.BODY:
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
-    return body
+    leaves = [repack(leaf) for rows, _ in blocks for leaf in rows.to_wires()] + [repack(event) for event in events]
+    return Composed(body, len(leaves), merkle.root(list(map(leaf_hash, salt(secret, len(leaves)), leaves))))
+
+
+def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes) -> bytes:
+    """The bytes alone of what `compose` gives."""
+    return compose(readings, records, secret).octets
 
 
 def expand(body: bytes) -> Expanded:
@@ -119,7 +129,7 @@ def expand(body: bytes) -> Expanded:
 
 
 def tree(body: bytes) -> tuple[int, bytes]:
-    """How many leaves body bytes have, and their root: all that sealing needs of what they expand to.
+    """How many leaves body bytes have, and their root: what `compose` says of them, read back.
 
     Raises:
         FormError, FieldError, LimitError, CountError: which rule is broken, and where.
@@ -165,22 +175,22 @@ def _size(block: Wire, sources: Sequence[Source]) -> tuple[int, int]:
     return fields.integer("count", 1, limits.LEAVES), len(sources[source].registers)
 
 
-def _grouped(readings: Sequence[Reading]) -> tuple[dict[_Owner, dict[Register, None]], dict[_Owner, list[Reading]]]:
-    """Readings by source, and each source's registers in the order in which they were first seen."""
-    owners: dict[_Owner, dict[Register, None]] = {}
-    blocks: dict[_Owner, list[Reading]] = {}
+def _by_source(readings: Sequence[Reading]) -> Iterable[list[Reading]]:
+    """Readings by the device and meter that they came from, in the order in which these were first seen."""
+    found: dict[tuple[Identity, str, str | None], list[Reading]] = {}
     for reading in readings:
-        owner = (reading.meter, reading.device, reading.sub)
-        blocks.setdefault(owner, []).append(reading)
-        known = owners.setdefault(owner, {})
-        seen: set[Register] = set()
-        for value in reading.values:
-            register = Register(value.key, value.unit)
-            if register in seen:
-                raise FieldError("each native key once in a reading", f"{value.key} twice", reading.device)
-            seen.add(register)
-            known.setdefault(register)
-    return owners, blocks
+        if len(reading.values) > limits.REGISTERS:
+            raise LimitError(
+                f"at most {limits.REGISTERS} registers in a leaf", f"{len(reading.values)}", reading.device
+            )
+        found.setdefault((reading.meter, reading.device, reading.sub), []).append(reading)
+    return found.values()
+
+
+def _checked(wire: list[Wire]) -> list[Wire]:
+    """A record as the other side will take it."""
+    record_from_wire(unpack(pack(wire), limits.BODY, "record"))
+    return wire
 
 
 def _telegrams(wire: list[Wire], exchanges: Sequence[ExchangeRow]) -> tuple[Telegram, ...]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, groupby
+from operator import ne, sub
 from typing import cast
 
 from protocols.uplink import limits
-from protocols.uplink.faults import CountError, FieldError, LimitError
+from protocols.uplink.faults import CountError, FieldError, FormError, LimitError
 from protocols.uplink.pack import Wire
 
 PLAIN = 0
@@ -22,18 +23,45 @@ _EMPTY = [PLAIN]
 
 
 def encode(values: Sequence[int]) -> list[Wire]:
-    """The shorter of the two forms."""
+    """The shorter of the two forms.
+
+    Raises:
+        FormError: one of them is no integer.
+        LimitError: a value or a difference is wider than 64 signed bits.
+    """
+    if len(values) == 1 and type(values[0]) is int and limits.INT64_MIN <= values[0] <= limits.INT64_MAX:
+        return [PLAIN, values[0]]  # most columns of a round of spot readings
     if not values:
         return [PLAIN]
-    if len(values) == 1 and _within(values):  # most columns of a round of spot readings
-        return [PLAIN, values[0]]
-    steps = [value - before for value, before in zip(values, [0, *values], strict=False)]
+    if set(map(type, values)) != _INTEGERS:
+        raise FormError("integers", "something else", "column")
+    steps = [values[0], *map(sub, values[1:], values)]
     if not (_within(values) and _within(steps)):
         raise LimitError("values and their differences within 64 signed bits", "a wider one", "column")
-    runs = [(step, sum(1 for _ in group)) for step, group in groupby(steps)]
-    if 2 * len(runs) < len(steps):
-        return [RUNS, *(number for run in runs for number in run)]
+    changes = sum(map(ne, steps[1:], steps))
+    if 2 * (changes + 1) < len(steps):
+        return [RUNS, *(number for step, group in groupby(steps) for number in (step, sum(1 for _ in group)))]
     return [PLAIN, *steps]
+
+
+def encode_within(values: Sequence[int], low: int, high: int, where: str) -> list[Wire]:
+    """As `encode`; what the other side would refuse is refused here.
+
+    Raises:
+        FieldError: one of them is not from `low` to `high`.
+    """
+    check_within(values, low, high, where)
+    return encode(values)
+
+
+def check_within(values: Sequence[int], low: int, high: int, where: str) -> None:
+    """Check that all values are from `low` to `high`.
+
+    Raises:
+        FieldError: one is not.
+    """
+    if values and not low <= min(values) <= max(values) <= high:
+        raise FieldError(f"values from {low} to {high}", f"{min(values)} to {max(values)}", where)
 
 
 def decode(column: Wire, count: int, where: str) -> list[int]:
@@ -68,8 +96,7 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
 def decode_within(column: Wire, count: int, low: int, high: int, where: str) -> list[int]:
     """The `count` integers of a column, all of them from `low` to `high`."""
     values = decode(column, count, where)
-    if values and not low <= min(values) <= max(values) <= high:
-        raise FieldError(f"values from {low} to {high}", f"{min(values)} to {max(values)}", where)
+    check_within(values, low, high, where)
     return values
 
 

@@ -49,14 +49,9 @@ def close(content: Content, kind: str, gateway: str, receiver: PublicKey) -> byt
     Raises:
         LimitError: the packet would be over 320 KiB.
     """
-    bare = pack([content.header, content.signature, int(content.codec), content.body, b""])
-    # A bin's length field takes 2, 3 or 5 bytes: try the paddings until the whole is a multiple of 64.
-    for count in range(2 * limits.PADDING):
-        plain = pack([content.header, content.signature, int(content.codec), content.body, bytes(count)])
-        if len(plain) % limits.PADDING == 0:
-            break
-    else:  # pragma: no cover - one of 64 consecutive lengths always fits below 256 bytes of padding
-        raise LimitError(f"a multiple of {limits.PADDING}", f"{len(bare)}", f"{kind} plaintext")
+    bare = [content.header, content.signature, int(content.codec), content.body]
+    count = -len(pack([*bare, b""])) % limits.PADDING
+    plain = pack([*bare, bytes(count)])
     packet = pack([ENVELOPE_VERSION, receiver.id, receiver.seal(plain, info(kind, gateway))])
     if len(packet) > limits.PACKET:
         raise LimitError(f"a packet of at most {limits.PACKET} bytes", f"{len(packet)}", kind)

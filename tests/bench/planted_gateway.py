@@ -276,7 +276,7 @@ def position_before_commit(take: Any) -> object:
     def planted(self: Any, found: Any) -> None:
         take(self, found)
         rows = Settled((), Settled.by(found, self._devices).rows)
-        self._buffer._disk.write_small(lambda database: gateway.buffer._settle(database, rows))
+        self._buffer._disk.write_small(lambda database: self._buffer._settle(database, rows))
 
     return planted
 

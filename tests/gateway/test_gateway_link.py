@@ -16,7 +16,7 @@ from power import Disks
 from gateway import events
 from gateway.chain import Mark
 from gateway.faults import WriteFailed
-from gateway.forward import Forward, SendBatch, SendHello
+from gateway.forward import AT_ONCE, WINDOW, YOUNG_MS, Forward, SendBatch, SendHello
 from gateway.link import Conversation, Link, Party
 from gateway.marks import NO_ORDER, accept
 from gateway.writer import InlineWriter
@@ -324,3 +324,24 @@ async def test_marks_that_the_disk_does_not_take_are_written_with_the_next_ackno
     assert site.rig.buffer.chain().marked() == {}
     await site.hear(site.centre.say())
     assert set(site.rig.buffer.chain().marked().values()) == {Mark.SAFE}
+
+
+async def test_what_is_sealed_while_a_backlog_leaves_waits_for_few_messages_only(tmp_path: Path) -> None:
+    """However slow the line is: a whole window, decided at once, would be minutes of it."""
+    made, sealed_behind = Site(tmp_path), 4
+    await made.rig.seal(WINDOW * 2)
+    made.rig.time.pass_ms(YOUNG_MS)
+    hand_over = made.pipe.publish
+
+    async def publish(topic: str, payload: bytes) -> None:
+        await hand_over(topic, payload)
+        if len(made.sent()) == sealed_behind and topic.endswith("batch"):
+            made.rig.sealer.take([reading(made.rig.clock.utc_ms())])
+            await made.rig.sealer.flush()
+
+    made.pipe.publish = publish  # type: ignore[method-assign]
+    task = asyncio.create_task(made.link.run())
+    await made.until_sent(2 + WINDOW)  # status and hello before them
+    assert WINDOW * 2 + 1 in made.sent()[: sealed_behind + AT_ONCE + 1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

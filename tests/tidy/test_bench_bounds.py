@@ -32,6 +32,14 @@ def test_a_bound_is_held_or_missed(figures: ModuleType, value: float, held: bool
     assert figure.to_row() | {"held": held, "least": 5_000} == figure.to_row()
 
 
+@pytest.mark.parametrize(("value", "held", "word"), [(60, True, "held"), (60.1, False, "MISSED")])
+def test_an_upper_bound_is_held_or_missed(figures: ModuleType, value: float, held: bool, word: str) -> None:
+    figure = figures.Figure("size", value, "MB", "another", 1.0, most=60)
+    assert figure.held is held
+    assert str(figure).endswith(f"at most 60: {word}")
+    assert figure.to_row().keys() == {"name", "value", "unit", "beside", "ratio", "most", "held"}
+
+
 def test_a_figure_without_a_bound_promises_nothing(figures: ModuleType) -> None:
     figure = figures.Figure("speed", 1.0, "1/s", "another", 1.0)
     assert figure.held
