@@ -171,7 +171,7 @@ def _protocol(bus: Entry) -> str:
     """What a bus without a usable protocol probably speaks."""
     keys = {key for device in bus.entries("device") for key in device.table}
     of_dlms = KEYS["dlms"].device - KEYS["mbus"].device - KEYS["modbus"].device
-    of_modbus = {"model", "unit"} <= keys or "unit" in keys
+    of_modbus = "unit" in keys
     on_line = {"port", "baud", "parity"} & set(bus.table)
     if {"address", "secondary"} & keys or (on_line and not of_modbus and not of_dlms & keys):
         return "mbus"

@@ -37,7 +37,7 @@ class NotModbus(MeterError):  # noqa: N818
     """Bytes that are no Modbus TCP frame."""
 
     code = "PLB-M405"
-    do = "check host and port; a converter may be set to pass serial bytes through: set it to Modbus TCP"
+    do = "check host and port; where a converter passes serial bytes on write tcp+rtu://, or set it to Modbus TCP"
 
 
 class AnotherFunction(MeterError):  # noqa: N818

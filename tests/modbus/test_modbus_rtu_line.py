@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rtu_lines import ANSWER_MS, WAYS, configured, device, due, reader, served, simulated
+from rtu_lines import SHORT_MS, WAYS, configured, device, due, reader, served, simulated
 
 from gateway.forecast import forecast
 from gateway.lines import Place
@@ -100,7 +100,7 @@ async def test_a_silent_unit_is_named_and_the_next_one_is_read(tmp_path: Path) -
     bus = simulated(tmp_path)
     bus.meters[1].dead = True
     async with served(bus, "terminal", tmp_path) as at:
-        config = configured(at)
+        config = configured(at, answer_ms=SHORT_MS)
         found = reader(config)
         with pytest.raises(faults.NoAnswer, match=r"PLB-M401.*unit 1"):
             await found.read(due(config.device[0]))
@@ -149,7 +149,7 @@ async def ask(script: Script, way: Path, *questions: tuple[int, Table, int, int]
     found: list[bytes | str] = []
     async with served(script, "tcp+rtu", way) as at:
         port = int(at.rpartition(":")[2])
-        line = RtuLine(await TcpLine.open("127.0.0.1", port), Timing(19_200, 20, ANSWER_MS), Debts())
+        line = RtuLine(await TcpLine.open("127.0.0.1", port), Timing(19_200, 100, SHORT_MS), Debts())
         for question in questions:
             try:
                 found.append((await line.read(*question, Clock(lambda: 0, lambda: 0))).words)
@@ -208,8 +208,8 @@ def test_the_forecast_of_a_line_counts_every_block_of_its_models() -> None:
     """At a converter its round trip, too; over Modbus TCP round trips alone."""
     on_port, away = configured("/dev/line", device(1), device(2, "siemens-pac3200")), configured("rfc2217://h:4001")
     assert str(forecast(on_port)) == (
-        "2 meters, 0.6 s of each 15 min (0.1 %); at worst 1.2 s of each 15 min (0.2 %); "
-        "Modbus RTU at 19200 baud, 50 ms for each answer, at worst 150 ms"
+        "2 meters, 0.6 s of each 15 min (0.1 %); at worst 18.3 s of each 15 min (2.1 %); "
+        "Modbus RTU at 19200 baud, 50 ms for each answer, at worst 3000 ms"
     )
     assert forecast(away).round_ms - forecast(configured("/dev/line")).round_ms == 2 * 4 * 250
     assert forecast(configured("tcp://h:502")).round_ms == 2 * 4 * 250
@@ -244,7 +244,7 @@ async def test_a_line_that_never_rests_costs_a_bounded_time(tmp_path: Path) -> N
     """A device that babbles is named; the poll ends."""
     converter = Converter()
     await converter.start()
-    line = RtuLine(await TcpLine.open("127.0.0.1", converter.port), Timing(19_200, 20, ANSWER_MS), Debts())
+    line = RtuLine(await TcpLine.open("127.0.0.1", converter.port), Timing(19_200, 100, SHORT_MS), Debts())
 
     async def babble() -> None:
         while True:

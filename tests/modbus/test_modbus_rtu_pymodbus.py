@@ -26,9 +26,9 @@ SDM120, B23 = "eastron-sdm120-modbus", "abb-b23"
 def client_of(at: str) -> Client:
     """Their client, at a terminal or with RTU frames over TCP."""
     if "://" not in at:
-        return AsyncModbusSerialClient(at, baudrate=19_200, parity="N", timeout=0.5, retries=0)
+        return AsyncModbusSerialClient(at, baudrate=19_200, parity="N", timeout=3, retries=0)
     port = int(at.rpartition(":")[2])
-    return AsyncModbusTcpClient("127.0.0.1", port=port, framer=FramerType.RTU, timeout=0.5, retries=0)
+    return AsyncModbusTcpClient("127.0.0.1", port=port, framer=FramerType.RTU, timeout=3, retries=0)
 
 
 @pytest.mark.parametrize("way", ["terminal", "tcp+rtu"])
@@ -103,7 +103,7 @@ async def test_our_reader_reads_an_independent_server(way: str, tmp_path: Path) 
     """Floats to the bit, 64 bits exactly, identity, and a unit that is not there."""
     async with their_server(way, tmp_path) as at:
         meters = device(1, SDM120), device(3, B23), device(9, SDM120)
-        found = reader(configured(at, *meters, answer_ms=500))
+        found = reader(configured(at, *meters, answer_ms=1_000))
         (sdm,) = await found.read(due(meters[0]))
         (b23,) = await found.read(due(meters[1]))
         with pytest.raises((faults.NoAnswer, faults.RefusedError)):

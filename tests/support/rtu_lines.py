@@ -23,7 +23,8 @@ from simulators.record import Record
 
 WAYS = ("terminal", "tcp+rtu", "rfc2217")
 EM340 = "carlo-gavazzi-em340"
-ANSWER_MS = 150
+ANSWER_MS = 3_000  # that long nothing takes, however busy the machine is
+SHORT_MS = 500  # where a wait has to run out
 
 
 def utc_ms() -> int:
