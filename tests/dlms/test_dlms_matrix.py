@@ -36,7 +36,7 @@ from protocols.transports.serial import SerialLine
 from simulators.dlms.faults import Fault, Faults
 from simulators.dlms.line import DlmsLine, line_plates
 from simulators.dlms.line_faults import ECHO, HALF_OPEN, KINDS
-from simulators.dlms.meter import LOAD_PROFILE, OWNER_ID
+from simulators.dlms.meter import EXPORT_CERTIFICATE, IMPORT_CERTIFICATE, LOAD_PROFILE, OWNER_ID
 from simulators.dlms.meters import DlmsMeters, Outlet
 from simulators.dlms.plates import Plate
 from simulators.record import Record
@@ -52,6 +52,7 @@ IDENT = Identification("LGZ", "5", "\\2", "ZMD3104407.B32")
 BUFFER = buffer_of(LOAD_PROFILE)
 CAPTURED = Attribute(7, LOAD_PROFILE, profile.CAPTURE_OBJECTS)
 HISTORY = 12  # rows
+CERTIFICATE = axdr.octet_string(bytes(range(250)))  # three blocks there, three back
 SEED = 5  # of the line's meters and of its faults
 TIMEOUT_S = 0.3  # for one answer over TCP
 TIMING = Timing(answer_ms=120, slack_ms=30)
@@ -88,7 +89,7 @@ class Way:
             self.meter.turned = faults
 
     async def visit(self) -> Seen:
-        """GET, GET with list and with entries, in blocks; SET, and what was set; ACTION."""
+        """GET, with list and with entries, in blocks; SET, with list too, and what was set; ACTION, in blocks too."""
         seen = Seen()
         registers = [each.attribute for each in self.plate.registers]
         scalers = [each.scaler for each in registers if each.scaler is not None]
@@ -101,6 +102,7 @@ class Way:
                 seen.found["owner"] = (await meter.get(OWNER_ID)).data
                 await meter.act(SHIFT_CLOCK, Data(Tag.LONG, 0))
                 seen.found["clock"] = (await meter.get(CLOCK_TIME)).data
+                await _blocks_of_ours(meter, seen)
         except (MeterError, LinkError) as error:
             seen.error = error
         return seen
@@ -118,6 +120,16 @@ class Way:
         except (MeterError, LinkError) as error:
             seen.error = error
         return seen
+
+
+async def _blocks_of_ours(meter: Association, seen: Seen) -> None:
+    """A list that is set; an action with a long parameter, and one that gives it back."""
+    await meter.set_many({OWNER_ID: axdr.octet_string(bytes(32)), CLOCK_TIME: seen.found["clock"]})
+    seen.found["owner of the list"] = (await meter.get(OWNER_ID)).data
+    await meter.act(IMPORT_CERTIFICATE, CERTIFICATE)
+    returned = await meter.act(EXPORT_CERTIFICATE)
+    assert returned is not None
+    seen.found["certificate"] = returned
 
 
 async def _rows(meter: Association, seen: Seen) -> None:

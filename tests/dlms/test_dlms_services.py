@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import pytest
-from dlms_wire import DENIED, LONG, MISSING, NAMES, TEXT, Change, Shelf, Wire, unchanged
+from collections.abc import Callable
 
-from protocols.dlms import blocks, get
+import pytest
+from dlms_wire import DENIED, ECHO, LONG, MISSING, NAMES, OTHER, QUIET, TEXT, Change, Shelf, Wire, unchanged
+
+from protocols.dlms import action, blocks, get
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
 from protocols.dlms.apdu import answer_from_bytes
 from protocols.dlms.blocks import GeneralBlock, Joiner
 from protocols.dlms.data import Data, Tag
+from protocols.dlms.datablock import DataBlock
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, NoAnswer, TooMuch, WrongBlock
 from protocols.dlms.get import AccessResult, GetList, GotList
-from protocols.dlms.initiate import OURS, Conformance
+from protocols.dlms.initiate import ACTING, OURS, Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send
-from protocols.dlms.set import BlockTaken, Set, SetBlock, SetNormal
+from protocols.dlms.set import BlockTaken, Set, SetBlock, SetList, SetNormal, SetResults
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
 
 FRAMINGS = [Framing.WRAPPER, Framing.HDLC]
 LONG_TEXT = axdr.octet_string(bytes(range(200)))
 VALUES = Shelf().values
+SHORT = Data(Tag.UNSIGNED, 9)
 ENERGY = Attribute.of(3, "1-0:1.8.0")
 
 
@@ -37,45 +41,64 @@ def error_of(found: Done | Failed) -> object:
     return found.error
 
 
-def visit(wire: Wire) -> list[Done | Failed]:
-    """All services once; a failure ends it."""
-    steps = (
-        wire.associate,
-        lambda: wire.get_list(*NAMES[:3]),
-        lambda: wire.set(TEXT, axdr.octet_string(b"after")),
-        lambda: wire.get_list(*NAMES, MISSING),
-        lambda: wire.set(TEXT, LONG_TEXT),
-        lambda: wire.get(LONG),
-        lambda: wire.get(TEXT),
-        wire.release,
-    )
+READING, DOING = "get and set", "lists set and actions"
+PARTS = (READING, DOING)
+STEPS = 8  # of each part
+
+
+def steps_of(wire: Wire, part: str) -> list[tuple[Callable[[], Done | Failed], object]]:
+    """The services of a part, each with what it has to find: the results of a list, a value, or None."""
+    reading: list[tuple[Callable[[], Done | Failed], object]] = [
+        (lambda: wire.get_list(*NAMES[:3]), tuple(VALUES[each] for each in NAMES[:3])),
+        (lambda: wire.set(TEXT, axdr.octet_string(b"after")), None),
+        (
+            lambda: wire.get_list(*NAMES, MISSING),
+            (*(VALUES[each] for each in NAMES), AccessResult.OBJECT_UNDEFINED),
+        ),
+        (lambda: wire.set(TEXT, LONG_TEXT), None),
+        (lambda: wire.get(LONG), VALUES[LONG]),
+        (lambda: wire.get(TEXT), LONG_TEXT),
+    ]
+    doing: list[tuple[Callable[[], Done | Failed], object]] = [
+        (lambda: wire.set_list((TEXT, SHORT), (DENIED, SHORT)), (0, AccessResult.READ_WRITE_DENIED)),
+        (
+            lambda: wire.set_list((TEXT, LONG_TEXT), (DENIED, SHORT), (OTHER, LONG_TEXT)),
+            (0, AccessResult.READ_WRITE_DENIED, 0),
+        ),
+        (lambda: wire.act(QUIET), None),
+        (lambda: wire.act(QUIET, LONG_TEXT), None),
+        (lambda: wire.act(ECHO, SHORT), SHORT),
+        (lambda: wire.act(ECHO, LONG_TEXT), LONG_TEXT),
+    ]
+    return [(wire.associate, None), *(reading if part == READING else doing), (wire.release, None)]
+
+
+def visit(wire: Wire, part: str = READING) -> list[Done | Failed]:
+    """All services of a part once; a failure ends it, and each answer before it is right."""
     found: list[Done | Failed] = []
-    for step in steps:
+    for step, right in steps_of(wire, part):
         found.append(step())
+        check(found[-1], right)
         if isinstance(found[-1], Failed):
             break
     return found
 
 
-def check(found: list[Done | Failed]) -> None:
-    """Each is the right value or a named error."""
-    wanted = (
-        None,
-        tuple(VALUES[each] for each in NAMES[:3]),
-        None,
-        (*(VALUES[each] for each in NAMES), AccessResult.OBJECT_UNDEFINED),
-        None,
-        VALUES[LONG],
-        LONG_TEXT,
-        None,
-    )
-    for each, right in zip(found, wanted, strict=False):
-        if isinstance(each, Failed):
-            assert isinstance(each.error, MeterError)
-        elif isinstance(right, tuple) and not isinstance(right, Data):
-            assert each.results == right
-        elif right is not None:
-            assert each.data == right
+def check(found: Done | Failed, right: object) -> None:
+    """It is the right value or a named error."""
+    if isinstance(found, Failed):
+        assert isinstance(found.error, MeterError)
+    elif isinstance(right, tuple) and not isinstance(right, Data):
+        assert found.results == right
+    else:
+        assert found.data == right
+
+
+def check_shelf(shelf: Shelf) -> None:
+    """What was set and done is what was meant, in its order and each once."""
+    assert shelf.values[TEXT] in {axdr.octet_string(b"before"), axdr.octet_string(b"after"), SHORT, LONG_TEXT}
+    assert shelf.values.get(OTHER, LONG_TEXT) == LONG_TEXT
+    assert shelf.acted == [None, LONG_TEXT, SHORT, LONG_TEXT][: len(shelf.acted)]
 
 
 GENERAL = [Conformance.GENERAL_BLOCK_TRANSFER, Conformance(0)]
@@ -88,39 +111,46 @@ def offered(general: Conformance) -> Conformance:
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
 def test_every_service_answers(framing: Framing, general: Conformance) -> None:
-    """Lists short and in blocks, with a refused attribute among them; a value set at once and in blocks."""
-    wire = Wire(framing, offered=offered(general))
-    found = visit(wire)
-    assert [type(each) for each in found] == [Done] * 8
-    check(found)
-    assert wire.session.foreign == wire.session.retries == 0
-    assert wire.shelf.times_set == 2
-    carried = b"".join(wire.heard)
-    assert (b"\xe0" in carried) or not general
-    assert bytes((get.RESPONSE, get.WITH_BLOCK)) in carried or general
+    """Lists short and in blocks, with a refused attribute among them; a value set at once and in blocks; actions."""
+    for part in PARTS:
+        wire = Wire(framing, offered=offered(general))
+        found = visit(wire, part)
+        assert [type(each) for each in found] == [Done] * STEPS
+        check_shelf(wire.shelf)
+        assert wire.session.foreign == wire.session.retries == 0
+        assert wire.shelf.times_set == (2 if part == READING else 3)
+        assert len(wire.shelf.acted) == (0 if part == READING else 4)
+        carried, asked = b"".join(wire.heard), b"".join(wire.sent)
+        assert (b"\xe0" in carried) or not general
+        service = bytes((get.RESPONSE if part == READING else action.RESPONSE, get.WITH_BLOCK))
+        assert service in carried or general
+        forms = (b"\xc1\x05", b"\xc1\x03", b"\xc3\x04", b"\xc3\x06") if part == DOING else (b"\xc1\x02", b"\xc1\x03")
+        assert all(each in asked for each in forms)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
-def test_byte_by_byte_is_the_same(framing: Framing, general: Conformance) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_byte_by_byte_is_the_same(framing: Framing, general: Conformance, part: str) -> None:
     """In both directions."""
 
     def single(_: int, octets: bytes) -> list[bytes]:
         return [octets[at : at + 1] for at in range(len(octets))]
 
-    whole = visit(Wire(framing, offered=offered(general)))
-    assert visit(Wire(framing, single, single, offered(general))) == whole
+    whole = visit(Wire(framing, offered=offered(general)), part)
+    assert visit(Wire(framing, single, single, offered(general)), part) == whole
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
 @pytest.mark.parametrize("fault", ["twice", "lost", "late", "first again"])
+@pytest.mark.parametrize("part", PARTS)
 def test_each_answer_in_turn_twice_lost_or_late_becomes_no_wrong_value(
-    framing: Framing, general: Conformance, fault: str
+    framing: Framing, general: Conformance, fault: str, part: str
 ) -> None:
-    """Whichever it is: the right value, or a named error; what is set is what was meant."""
+    """Whichever it is: the right value, or a named error; what is set and done is what was meant."""
     plain = Wire(framing, offered=offered(general))
-    visit(plain)
+    visit(plain, part)
     recovered = 0
     for turn in range(len(plain.heard)):
         held: list[bytes] = []
@@ -134,20 +164,19 @@ def test_each_answer_in_turn_twice_lost_or_late_becomes_no_wrong_value(
             return {"twice": [out + out], "lost": [], "late": []}[fault]
 
         wire = Wire(framing, change, offered=offered(general))
-        found = visit(wire)
-        check(found)
-        recovered += len(found) == 8
-        assert wire.shelf.values[TEXT] in {axdr.octet_string(b"before"), axdr.octet_string(b"after"), LONG_TEXT}
+        recovered += len(visit(wire, part)) == STEPS
+        check_shelf(wire.shelf)
     if fault != "first again" and (framing is Framing.HDLC or fault == "twice"):
         assert recovered == len(plain.heard)
 
 
 @pytest.mark.parametrize("upward", [False, True])
 @pytest.mark.parametrize("general", GENERAL)
-def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance, part: str) -> None:
     """The check sequences see each of them."""
     plain = Wire(Framing.HDLC, offered=offered(general))
-    visit(plain)
+    visit(plain, part)
     turns = plain.sent if upward else plain.heard
     for turn, octets in enumerate(turns):
         for bit in range(turn % 5, 8 * len(octets), 5):
@@ -159,7 +188,7 @@ def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance)
                 return [bytes(damaged)]
 
             changes: tuple[Change, Change] = (unchanged, flip) if upward else (flip, unchanged)
-            check(visit(Wire(Framing.HDLC, *changes, offered(general))))
+            visit(Wire(Framing.HDLC, *changes, offered(general)), part)
 
 
 def associated(conformance: Conformance = OURS & ~Conformance.GENERAL_BLOCK_TRANSFER) -> Wire:
@@ -258,7 +287,7 @@ def test_a_lost_general_block_is_asked_for_again() -> None:
         if missing:  # without the first nothing is known to be on its way, and the question is not answered
             assert isinstance(found, Done), (missing, found)
             assert found.data == VALUES[LONG]
-        check([Done(), wire.get_list(*NAMES[:3])])
+        check(wire.get_list(*NAMES[:3]), tuple(VALUES[each] for each in NAMES[:3]))
 
 
 def test_a_general_block_of_another_answer_is_never_joined() -> None:
@@ -309,8 +338,8 @@ def test_general_blocks_that_stop_coming_end_the_session() -> None:
 def test_a_meter_without_lists_says_so() -> None:
     """What both sides can is known, so that nobody asks for more."""
     wire = associated(Conformance.GET)
-    assert wire.session.conformance == Conformance.GET
-    assert associated().session.conformance == OURS & ~Conformance.GENERAL_BLOCK_TRANSFER
+    assert wire.session.conformance == Conformance.GET | ACTING
+    assert associated().session.conformance == OURS & ~Conformance.GENERAL_BLOCK_TRANSFER | ACTING
 
 
 def test_requests_and_answers_have_the_standards_bytes() -> None:
@@ -324,8 +353,19 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
     assert answer_from_bytes(answered.to_bytes()) == answered
     for request, octets in (
         (SetNormal(1, ENERGY, Data(Tag.UNSIGNED, 5)), "c10141" + "00030100010800ff0200" + "1105"),
-        (SetBlock(1, 1, False, b"\x09\x02", ENERGY), "c10241" + "00030100010800ff0200" + "0000000001" + "020902"),
-        (SetBlock(1, 2, True, b"ab"), "c10341" + "0100000002" + "026162"),
+        (
+            SetBlock(1, DataBlock(1, False, b"\x09\x02"), ENERGY),
+            "c10241" + "00030100010800ff0200" + "0000000001" + "020902",
+        ),
+        (SetBlock(1, DataBlock(2, True, b"ab")), "c10341" + "0100000002" + "026162"),
+        (
+            SetList(1, (ENERGY, clock), (Data(Tag.UNSIGNED, 5), axdr.NULL)),
+            "c1044102" + "00030100010800ff0200" + "00080000010000ff0200" + "02" + "1105" + "00",
+        ),
+        (
+            SetBlock(1, DataBlock(1, False, b"\x02\x11"), (ENERGY, clock)),
+            "c1054102" + "00030100010800ff0200" + "00080000010000ff0200" + "0000000001" + "020211",
+        ),
     ):
         assert request.to_bytes().hex() == octets
         assert setting.request_from_bytes(bytes.fromhex(octets)) == request
@@ -333,6 +373,8 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
         (Set(1, 0), "c5014100"),
         (BlockTaken(1, 7), "c5024100000007"),
         (Set(1, 3, 8), "c503410300000008"),
+        (SetResults(1, (0, 3)), "c50541020003"),
+        (SetResults(1, (0, 3), 8), "c5044102000300000008"),
     ):
         assert answer.to_bytes().hex() == octets
         assert answer_from_bytes(bytes.fromhex(octets)) == answer
@@ -347,6 +389,10 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
         "c502410000",
         "c503410000000000",
         "c5044100",
+        "c50441010000000000",
+        "c5054184ffffffff",
+        "c505410100ff",
+        "c506410100",
         "c40341",
         "c403410101",
         "c40341ff",
