@@ -159,6 +159,14 @@ def dlms_services_answer(octets: bytes) -> None:
         raise found.error("answer")
 
 
+def dlms_joined(octets: bytes) -> None:
+    """What blocks hold: of an ACTION response in any way, of SET with list."""
+    with suppress(MeterError):
+        values = setting.values_from_bytes(octets)
+        assert setting.values_from_bytes(setting.values_bytes(values)) == values
+    action.joined(octets, 1)
+
+
 def dlms_services_request(octets: bytes) -> None:
     """A GET with list or a SET, encoded again; a value as SET sends it."""
     if octets[:1] == bytes((setting.REQUEST,)):
@@ -265,6 +273,16 @@ UNIFORM = tuple(
 )
 
 TARGETS = (
+    Target(
+        "dlms-joined",
+        (
+            *(lead + data.to_bytes(ROWS) for lead in (b"", b"\x00", b"\x00\x01\x00")),
+            setting.values_bytes((ROWS, TIMES[0])),
+        ),
+        dlms_joined,
+        work=Work(4_000, 80),
+        errors=MeterError,
+    ),
     Target(
         "dlms-services-answer",
         (
