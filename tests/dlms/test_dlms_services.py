@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from dlms_wire import DENIED, ECHO, LONG, MISSING, NAMES, OTHER, QUIET, TEXT, Change, Shelf, Wire, unchanged
+from dlms_wire import ACCESS, DENIED, ECHO, LONG, MISSING, NAMES, OTHER, QUIET, TEXT, Change, Shelf, Wire, unchanged
 
 from protocols.dlms import action, blocks, get
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
+from protocols.dlms.action import Acted, ActedBlock, ActionBlock, ActionNext, ActionRefused, ActionTaken
 from protocols.dlms.apdu import answer_from_bytes
+from protocols.dlms.association import AssociationRequest
 from protocols.dlms.blocks import GeneralBlock, Joiner
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.datablock import DataBlock
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, NoAnswer, TooMuch, WrongBlock
 from protocols.dlms.get import AccessResult, GetList, GotList
-from protocols.dlms.initiate import ACTING, OURS, Conformance
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest
 from protocols.dlms.objects import Attribute
-from protocols.dlms.session import Done, Failed, Send
+from protocols.dlms.server import Server
+from protocols.dlms.session import Done, Failed, Send, Wait
 from protocols.dlms.set import BlockTaken, Set, SetBlock, SetList, SetNormal, SetResults
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
@@ -430,3 +433,97 @@ def test_an_exception_to_a_list_is_its_answer() -> None:
     wire.session.received(wrapped(bytes.fromhex("d80202")))
     assert isinstance(error_of(wire.run()), ExceptionAnswer)
     assert isinstance(wire.get(TEXT), Done)
+
+
+BEGUN = Conformance.GET | Conformance.SET | Conformance.MULTIPLE_REFERENCES | Conformance.BLOCK_TRANSFER_WITH_SET
+
+
+def begin_doing(service: str) -> Wire:
+    """A long SET with list, or a long action, of which one block is on its way; its invoke-id is 0 or 1."""
+    wire = associated(BEGUN)
+    if service == "set":
+        wire.session.set_list((TEXT, OTHER), (LONG_TEXT, LONG_TEXT))
+    else:
+        wire.session.act(ECHO, LONG_TEXT)
+    wire.session.next()
+    return wire
+
+
+DONE = DataBlock(1, True, b"\x11\x09")
+TOO_EARLY = {
+    "set": (SetResults(1, (0, 0), 3), SetResults(1, (0, 0)), Set(1, 0, 1), BlockTaken(1, 2), BlockTaken(2, 1)),
+    "act": (
+        *(Acted(1), ActedBlock(1, DONE), ActionTaken(1, 0), ActionTaken(1, 2), ActionTaken(2, 1)),
+        *(BlockTaken(1, 1), get.Got(1, SHORT), get.Block(1, 1, True, b"\x11\x09")),
+    ),
+}
+
+
+@pytest.mark.parametrize("service", TOO_EARLY)
+def test_what_comes_too_early_for_blocks_of_ours_is_none_of_them(service: str) -> None:
+    """An answer to all before all was sent, another block, another question, another service: none sends the next."""
+    for answer in TOO_EARLY[service]:
+        wire = begin_doing(service)
+        wire.session.received(wrapped(answer.to_bytes()))
+        assert (wire.session.foreign, type(wire.session.next())) == (1, Wait), answer
+    taken = BlockTaken(1, 1) if service == "set" else ActionTaken(1, 1)
+    wire = begin_doing(service)
+    wire.session.received(wrapped(taken.to_bytes()) * 2)
+    assert wire.session.foreign == 1
+    step = wire.session.next()
+    assert isinstance(step, Send)
+    assert isinstance(wire.session.next(), Wait)
+
+
+def test_a_meter_that_wants_no_more_blocks_ends_the_question_and_nothing_else() -> None:
+    """Refused in the middle, of a list and of an action; the association goes on."""
+    for service, answer in (("set", SetResults(1, (0, 3), 1)), ("set", Set(1, 17, 1)), ("act", ActionRefused(1, 15))):
+        wire = begin_doing(service)
+        wire.session.received(wrapped(answer.to_bytes()))
+        assert isinstance(error_of(wire.session.next()), AccessRefused)  # type: ignore[arg-type]
+        assert isinstance(wire.get(TEXT), Done)
+
+
+def test_a_list_that_was_set_with_another_number_of_results_is_an_error() -> None:
+    """No result is given to the wrong attribute."""
+    wire = associated()
+    wire.session.set_list((TEXT, OTHER), (SHORT, SHORT))
+    wire.session.next()
+    wire.session.received(wrapped(SetResults(1, (0,)).to_bytes()))
+    assert isinstance(error_of(wire.run()), Malformed)
+
+
+def test_endless_or_empty_blocks_of_an_action_end() -> None:
+    """By their number, their bytes, and where they bring nothing."""
+    for octets in (b"", bytes(60_000)):
+        wire = associated()
+        wire.session.act(ECHO, SHORT)
+        for number in range(1, 100):
+            step = wire.session.next()
+            if isinstance(step, Failed):
+                assert isinstance(step.error, TooMuch)
+                break
+            wire.session.received(wrapped(ActedBlock(1, DataBlock(number, False, octets)).to_bytes()))
+        else:
+            raise AssertionError("no end")
+
+
+def test_blocks_that_the_server_did_not_ask_for_are_refused_by_name() -> None:
+    """A next one where nothing is on its way, out of order, of another question, of values that are none."""
+    server = Server(Shelf(), (ACCESS,), 64, settable=Shelf(), acting=Shelf())
+    server.answer(AssociationRequest(InitiateRequest(OURS | ACTING), 1, b"12345678").to_bytes(), 32)
+    no_set = Set(1, AccessResult.NO_LONG_SET_IN_PROGRESS, 2)
+    for request, answer in (
+        (ActionNext(1, 1), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(2, True, b"\x11\x09")), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(1, False, b"\x11"), ECHO), ActionTaken(1, 1)),
+        (ActionBlock(2, DataBlock(2, True, b"\x09")), ActionRefused(2, 16)),
+        (ActionBlock(1, DataBlock(3, True, b"\x09")), ActionRefused(1, 15)),
+        (ActionBlock(1, DataBlock(2, True, b"\x09")), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(1, True, b"\x11"), ECHO), ActionRefused(1, 12)),
+        (SetBlock(1, DataBlock(2, True, b"\x01\x00")), no_set),
+        (SetBlock(1, DataBlock(1, False, b"\x02"), (TEXT, OTHER)), BlockTaken(1, 1)),
+        (SetBlock(1, DataBlock(2, True, b"\x00")), Set(1, AccessResult.TYPE_UNMATCHED, 2)),
+        (SetBlock(1, DataBlock(1, True, b"\x01\x00"), (TEXT, OTHER)), Set(1, AccessResult.TYPE_UNMATCHED, 1)),
+    ):
+        assert answer_from_bytes(server.answer(request.to_bytes(), 32)) == answer, request
