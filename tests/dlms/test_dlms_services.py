@@ -485,10 +485,12 @@ def test_a_meter_that_wants_no_more_blocks_ends_the_question_and_nothing_else() 
 
 
 def test_a_list_that_was_set_with_another_number_of_results_is_an_error() -> None:
-    """No result is given to the wrong attribute."""
+    """No result is given to the wrong attribute; one that is for a single SET is none."""
     wire = associated()
     wire.session.set_list((TEXT, OTHER), (SHORT, SHORT))
     wire.session.next()
+    wire.session.received(wrapped(Set(1, 0).to_bytes()))
+    assert wire.session.foreign == 1
     wire.session.received(wrapped(SetResults(1, (0,)).to_bytes()))
     assert isinstance(error_of(wire.run()), Malformed)
 
