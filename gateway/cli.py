@@ -87,22 +87,25 @@ def explain(ctx: click.Context, code: str | None, as_json: bool) -> None:
 )
 @click.option("--system-title", metavar="HEX", multiple=True, help="... of a sender, where the telegram has none.")
 @click.option("--dedicated-key-file", type=click.Path(path_type=Path), help="... under the key of one association.")
+@click.option("--master-key-file", type=click.Path(path_type=Path), help="... under a key that travels wrapped.")
 def decode(
     telegram: tuple[str, ...],
     as_json: bool,
     key_file: Path | None,
     system_title: tuple[str, ...],
     dedicated_key_file: Path | None,
+    master_key_file: Path | None,
 ) -> None:
     """Explain an M-Bus or DLMS/COSEM telegram byte by byte, offline; HEX is whole frames, or - for one a line on stdin.
 
     M-Bus link frames; HDLC frames, TCP wrapper messages, bare APDUs and data of DLMS/COSEM: told by how they begin.
-    With --key-file general-glo, general-ded, glo- and ded- APDUs of suites 0 to 2 are deciphered; a wrong tag is told.
+    With --key-file general-glo, general-ded, glo- and ded- APDUs of suites 0 to 2 are deciphered, and general-ciphering
+    under an identified or wrapped key (not an agreed one); a wrong tag is told.
     System title and dedicated key are taken from AARQ, AARE and initiate-request, too, also from lines before.
     """
     from gateway import cli_decode  # noqa: PLC0415
 
-    opener = cli_decode.opener_of(key_file, system_title, dedicated_key_file)
+    opener = cli_decode.opener_of(key_file, system_title, dedicated_key_file, master_key_file)
     if telegram == ("-",):
         cli_decode.decode_lines((each.decode("utf-8-sig", "replace") for each in sys.stdin.buffer), as_json, opener)
     else:

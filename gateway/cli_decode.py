@@ -40,7 +40,9 @@ def decode(written: str, as_json: bool, opener: Opener | None = None) -> None:
         _decode_mbus(octets, as_json)
 
 
-def opener_of(key_file: Path | None, titles: tuple[str, ...], dedicated_file: Path | None) -> Opener | None:
+def opener_of(
+    key_file: Path | None, titles: tuple[str, ...], dedicated_file: Path | None, master_file: Path | None = None
+) -> Opener | None:
     """What the options of the command say of keys; None where there are none.
 
     Raises:
@@ -48,12 +50,13 @@ def opener_of(key_file: Path | None, titles: tuple[str, ...], dedicated_file: Pa
         KeyUnusable: a file cannot be used.
     """
     if key_file is None:
-        if titles or dedicated_file is not None:
-            raise click.UsageError("--system-title and --dedicated-key-file want --key-file")
+        if titles or dedicated_file is not None or master_file is not None:
+            raise click.UsageError("--system-title, --dedicated-key-file and --master-key-file want --key-file")
         return None
     keys = keys_in(key_file)
     dedicated = b"" if dedicated_file is None else key_in(dedicated_file, keys.suite)
-    return Opener(keys, tuple(map(_title, titles)), dedicated)
+    master = b"" if master_file is None else key_in(master_file, keys.suite)
+    return Opener(keys, tuple(map(_title, titles)), dedicated, master)
 
 
 def _title(digits: str) -> bytes:

@@ -79,6 +79,9 @@ def objects(ctx: click.Context, where: MeterOptions, as_json: bool) -> None:
 )
 @click.option("--to", "last", type=_TIMES, metavar="TIME", help="Last row.  [the meter's clock]")
 @click.option("--last", "count", type=click.IntRange(1, 100_000), help=f"So many rows up to now.  [{LAST}]")
+@click.option(
+    "--compressed", is_flag=True, help="A null is the value of the row above.  [as the file or its model says]"
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV; values that are none are empty.")
 @_json
 @click.pass_context
@@ -89,6 +92,7 @@ def profile(
     first: datetime.datetime | None,
     last: datetime.datetime | None,
     count: int | None,
+    compressed: bool,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -105,7 +109,7 @@ def profile(
     form = cli_profile.CSV if as_csv else cli_profile.JSON if as_json else cli_profile.TABLE
     chosen = _name(name or asked.device.profile or LOAD_PROFILE)
     with _told(ctx, asked):
-        cli_profile.profile(asked, chosen, wish, form)
+        cli_profile.profile(asked, chosen, wish, form, compressed=compressed)
 
 
 @contextmanager

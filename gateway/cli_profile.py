@@ -18,6 +18,7 @@ import click
 
 from gateway import excerpt
 from gateway.desk import Asked, Desk
+from gateway.dlms_further import is_compressed
 from gateway.excerpt import Profile, Wish
 from gateway.lines import MACHINE, Lines
 from gateway.online import against
@@ -31,20 +32,23 @@ TABLE, JSON, CSV = "table", "json", "csv"
 GAP = "  "
 
 
-def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MACHINE) -> None:
+def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MACHINE, compressed: bool = False) -> None:
     """Read the rows and print them as they come; JSON is one object, in the end.
+
+    `compressed`: a null is the value of the row above, as it is for a meter that is configured so.
 
     Raises:
         MeterError, LinkError: no usable answer; what came before it is printed.
     """
-    asyncio.run(_shown(asked, name, wish, form, lines))
+    undone = compressed or is_compressed(asked.device)
+    asyncio.run(_shown(asked, name, wish, form, lines, undone))
 
 
-async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines) -> None:
+async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines, compressed: bool) -> None:
     count = 0
     with closing(Desk(asked, lines)) as desk:
         async with desk.associated() as association:
-            found = await excerpt.begun(association, name)
+            found = await excerpt.begun(association, name, compressed)
             pieces = excerpt.rows(association, found, wish)
             if form == JSON:
                 rows = [_row(found, row) async for piece in pieces for row in piece]
@@ -147,6 +151,7 @@ def _remarks(row: Row) -> str:
     said = (
         ("summer time", row.time is not None and row.time.summer),
         ("its time is reckoned: the row has none of its own", row.repeated),
+        ("what was null in it is as in the row above", any(row.nulls) or row.status_repeated),
         ("the meter calls its time wrong", row.invalid),
         ("the meter doubts its time", row.clock is not None and row.clock.doubtful),
     )
@@ -210,10 +215,13 @@ def _row(found: Profile, row: Row) -> dict[str, Any]:
         "invalid": row.invalid,
         "repeated": row.repeated,
         "status": row.status,
-        "values": [_value(each) for each in row.values],
+        "values": [
+            _value(each, null) for each, null in zip(row.values, row.nulls or (False,) * len(row.values), strict=True)
+        ],
     }
 
 
-def _value(value: Value) -> dict[str, Any]:
+def _value(value: Value, null: bool) -> dict[str, Any]:
+    """A value; one that was null, and is that of the row above, says so."""
     said = None if value.number == NOTHING else _number(value)
-    return {"value": said, "unit": value.unit, "state": _state(value)}
+    return {"value": said, "unit": value.unit, "state": _state(value)} | ({"as_above": True} if null else {})

@@ -38,7 +38,10 @@ class Wish:
 
 @dataclass(slots=True)
 class Profile:
-    """A profile of a meter: what its rows hold, and the meter's clock (None: it shows no time) at our `at_ms`."""
+    """A profile of a meter: what its rows hold, and the meter's clock (None: it shows no time) at our `at_ms`.
+
+    `compressed`: a null is the value of the row above, as polling takes it.
+    """
 
     name: bytes
     meter: tuple[str | None, str | None]  # its logical device name and device number
@@ -47,6 +50,7 @@ class Profile:
     scalers: dict[Attribute, ScalerUnit]
     clock: MeterTime | None
     at_ms: int
+    compressed: bool = False
     with_offset: bool = field(default=False)  # the meter wants an offset with the times of a range
 
     @property
@@ -55,8 +59,8 @@ class Profile:
         return tuple(each for each in self.columns if not each.is_clock and not each.is_status)
 
 
-async def begun(association: Association, name: bytes) -> Profile:
-    """What the profile captures.
+async def begun(association: Association, name: bytes, compressed: bool = False) -> Profile:
+    """What the profile captures; `compressed` says that the meter writes null for what is as in the row above.
 
     Raises:
         MeterError, LinkError: no usable answer; there is no such profile, or this client may not read it.
@@ -74,7 +78,7 @@ async def begun(association: Association, name: bytes) -> Profile:
                 continue
     clock = await association.get(objects.CLOCK_TIME)
     time = objects.time_of(objects.clock_value(objects.CLOCK_TIME, clock.data))
-    return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms)
+    return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms, compressed)
 
 
 async def rows(association: Association, found: Profile, wish: Wish) -> AsyncIterator[tuple[Row, ...]]:
@@ -154,7 +158,7 @@ def _inside(data: Data, found: Profile, first: MeterTime, last: MeterTime) -> tu
 
 
 def _rows(data: Data, found: Profile) -> tuple[Row, ...]:
-    return tuple(profile.rows(data, found.columns, found.scalers, found.period_s))
+    return tuple(profile.rows(data, found.columns, found.scalers, found.period_s, found.compressed))
 
 
 def _end_of_piece(first: MeterTime, period_s: int) -> MeterTime:

@@ -1,4 +1,9 @@
-"""The ACTION service (Green Book 9.4.5.6): request and response normal, with their optional data."""
+"""The ACTION service (Green Book 9.4.5.6): one method, with its parameter and what it gives back, at once or in blocks.
+
+Blocks of a request hold the encoded parameter. What those of a response hold is written in three ways in the field: the
+bare data, the data behind their choice (Get-Data-Result), or the result of the action in front of both. No octets of
+one of them are whole in another: all three are read. Lists of methods are not asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,17 @@ from enum import IntEnum
 
 from protocols.dlms import data
 from protocols.dlms.data import Data, take
+from protocols.dlms.datablock import DataBlock, blocks_of, read_block
 from protocols.dlms.faults import AccessRefused, CutShort, Malformed, NotSupported
 from protocols.dlms.get import CONFIRMED, DESCRIPTOR, INVOKE_MASK, result_name
 
 REQUEST, RESPONSE = 0xC3, 0xC7
 NORMAL = 1
+NEXT, FIRST_BLOCK, WITH_BLOCK = 2, 4, 6  # of a request
+BLOCK, NEXT_WANTED = 2, 4  # of a response
 GOT, REFUSED = 0, 1
+WITH_DATA = bytes((0, 1, GOT))  # success, something is returned, it is data
+WITHOUT_DATA = bytes((0, 1, REFUSED))  # ... it is the reason why there are none
 
 
 class ActionResult(IntEnum):
@@ -62,6 +72,57 @@ class ActionNormal:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionBlock:
+    """One block of an encoded parameter; `method` is None but in the first."""
+
+    invoke: int
+    block: DataBlock
+    method: Method | None = None
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        kind = WITH_BLOCK if self.method is None else FIRST_BLOCK
+        named = b"" if self.method is None else self.method.to_bytes()
+        return bytes((REQUEST, kind, CONFIRMED | self.invoke)) + named + self.block.to_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionNext:
+    """Asks for the block of the answer after block number `block`."""
+
+    invoke: int
+    block: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((REQUEST, NEXT, CONFIRMED | self.invoke)) + self.block.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTaken:
+    """A block of the parameter was taken: the next may come."""
+
+    invoke: int
+    number: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((RESPONSE, NEXT_WANTED, CONFIRMED | self.invoke)) + self.number.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class ActedBlock:
+    """It was done: one block of what it gives back."""
+
+    invoke: int
+    block: DataBlock
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return bytes((RESPONSE, BLOCK, CONFIRMED | self.invoke)) + self.block.to_bytes()
+
+
+@dataclass(frozen=True, slots=True)
 class Acted:
     """It was done; `returned` is what it gave back, `result` why it gave nothing although it should (0: no reason)."""
 
@@ -101,16 +162,26 @@ def action_result_name(result: int) -> str:
         return f"action-result {result}"
 
 
-def request_from_bytes(octets: bytes) -> ActionNormal:
+Request = ActionNormal | ActionBlock | ActionNext
+Response = Acted | ActionRefused | ActedBlock | ActionTaken
+
+
+def request_from_bytes(octets: bytes) -> Request:
     """The ACTION request that `octets` are.
 
     Raises:
         MeterError: a named one for each thing that is wrong.
     """
-    invoke = _head(octets, REQUEST)
-    asked, at = take(octets, 3, DESCRIPTOR, "ACTION request")
-    number = int.from_bytes(asked[8:], "big", signed=True)
-    method = Method(int.from_bytes(asked[:2], "big"), asked[2:8], number)
+    kind, invoke = _head(octets, REQUEST)
+    if kind == NEXT:
+        return ActionNext(invoke, _number(octets))
+    if kind == WITH_BLOCK:
+        return ActionBlock(invoke, read_block(octets, 3, "ACTION request"))
+    if kind not in {NORMAL, FIRST_BLOCK}:
+        raise NotSupported("ACTION request normal, next or with block", str(kind), "ACTION request")
+    method, at = _method(octets)
+    if kind == FIRST_BLOCK:
+        return ActionBlock(invoke, read_block(octets, at, "ACTION request"), method)
     present, at = _flag(octets, at, "ACTION request")
     parameter = None
     if present:
@@ -119,13 +190,19 @@ def request_from_bytes(octets: bytes) -> ActionNormal:
     return ActionNormal(invoke, method, parameter)
 
 
-def response_from_bytes(octets: bytes) -> Acted | ActionRefused:
+def response_from_bytes(octets: bytes) -> Response:
     """The ACTION response that `octets` are; what comes beside a refusal is passed over.
 
     Raises:
         MeterError: a named one for each thing that is wrong.
     """
-    invoke = _head(octets, RESPONSE)
+    kind, invoke = _head(octets, RESPONSE)
+    if kind == BLOCK:
+        return ActedBlock(invoke, read_block(octets, 3, "ACTION response"))
+    if kind == NEXT_WANTED:
+        return ActionTaken(invoke, _number(octets))
+    if kind != NORMAL:
+        raise NotSupported("ACTION response normal or with block", str(kind), "ACTION response")
     result, at = take(octets, 3, 1, "ACTION response")
     if result[0] != ActionResult.SUCCESS:
         return ActionRefused(invoke, result[0])
@@ -133,6 +210,60 @@ def response_from_bytes(octets: bytes) -> Acted | ActionRefused:
     if not present:
         _at_end(octets, at)
         return Acted(invoke)
+    return _returned(octets, at, invoke)
+
+
+def joined(encoded: bytes, invoke: int) -> Acted:
+    """What an action gave back in blocks, in any of the three ways.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    refused = len(encoded) == len(WITHOUT_DATA) + 1 and encoded.startswith(WITHOUT_DATA) and encoded[-1]
+    if refused or (len(encoded) > len(WITH_DATA) and encoded.startswith(WITH_DATA)):
+        return _returned(encoded, 2, invoke)
+    refused = len(encoded) == 2 and encoded[0] == REFUSED and encoded[1]  # any other 01 is an array
+    if refused or (len(encoded) > 1 and encoded[0] == GOT):
+        return _returned(encoded, 0, invoke)
+    return Acted(invoke, data.from_bytes(encoded))
+
+
+def split(method: Method, parameter: Data | None, invoke: int, max_pdu: int) -> list[bytes]:
+    """The APDUs that ask for an action of a meter that takes `max_pdu` bytes at once (0: as many as come)."""
+    whole = ActionNormal(invoke, method, parameter).to_bytes()
+    if not max_pdu or len(whole) <= max_pdu or parameter is None:
+        return [whole]
+    first, *rest = blocks_of(data.to_bytes(parameter), max_pdu, DESCRIPTOR)
+    return [ActionBlock(invoke, first, method).to_bytes(), *(ActionBlock(invoke, each).to_bytes() for each in rest)]
+
+
+def no_data(acted: Acted, where: str) -> AccessRefused:
+    """The error of an action that gave nothing back although its data were wanted."""
+    return AccessRefused("data of the action", result_name(acted.result) if acted.result else "none", where)
+
+
+def _head(octets: bytes, tag: int) -> tuple[int, int]:
+    if len(octets) < 3:
+        raise CutShort("3 bytes", str(len(octets)), "ACTION")
+    if octets[0] != tag:
+        raise Malformed(f"tag {tag:02x}", octets[:1].hex(), "ACTION")
+    return octets[1], octets[2] & INVOKE_MASK
+
+
+def _number(octets: bytes) -> int:
+    number, end = take(octets, 3, 4, "ACTION")
+    _at_end(octets, end)
+    return int.from_bytes(number, "big")
+
+
+def _method(octets: bytes) -> tuple[Method, int]:
+    asked, at = take(octets, 3, DESCRIPTOR, "ACTION request")
+    number = int.from_bytes(asked[8:], "big", signed=True)
+    return Method(int.from_bytes(asked[:2], "big"), asked[2:8], number), at
+
+
+def _returned(octets: bytes, at: int, invoke: int) -> Acted:
+    """What is given back, from its choice on to the end."""
     choice, at = take(octets, at, 1, "ACTION response")
     if choice[0] == GOT:
         returned, at = data.read(octets, at)
@@ -143,21 +274,6 @@ def response_from_bytes(octets: bytes) -> Acted | ActionRefused:
     why, at = take(octets, at, 1, "ACTION response")
     _at_end(octets, at)
     return Acted(invoke, None, why[0])
-
-
-def no_data(acted: Acted, where: str) -> AccessRefused:
-    """The error of an action that gave nothing back although its data were wanted."""
-    return AccessRefused("data of the action", result_name(acted.result) if acted.result else "none", where)
-
-
-def _head(octets: bytes, tag: int) -> int:
-    if len(octets) < 3:
-        raise CutShort("3 bytes", str(len(octets)), "ACTION")
-    if octets[0] != tag:
-        raise Malformed(f"tag {tag:02x}", octets[:1].hex(), "ACTION")
-    if octets[1] != NORMAL:
-        raise NotSupported("ACTION normal", str(octets[1]), "ACTION")
-    return octets[2] & INVOKE_MASK
 
 
 def _flag(octets: bytes, at: int, where: str) -> tuple[bool, int]:

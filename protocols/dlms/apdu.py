@@ -68,9 +68,8 @@ class Released:
 
 Errors = ExceptionResponse | ConfirmedServiceError
 GetAnswer = get.Got | get.GotList | get.Refused | get.Block
-SetAnswer = setting.Set | setting.BlockTaken
-ActionAnswer = action.Acted | action.ActionRefused
-Answer = AssociationResponse | Released | GetAnswer | SetAnswer | ActionAnswer | Errors
+SetAnswer = setting.Set | setting.SetResults | setting.BlockTaken
+Answer = AssociationResponse | Released | GetAnswer | SetAnswer | action.Response | Errors
 
 
 READERS: dict[int, Callable[[bytes], Answer]] = {

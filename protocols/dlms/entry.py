@@ -34,7 +34,7 @@ from protocols.dlms.counters import Counters
 from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import NotSupported, ServiceError
 from protocols.dlms.hls import CHALLENGE_MAX, CHALLENGE_MIN, Challenge, check_challenge, check_proof, proof
-from protocols.dlms.initiate import OURS, Conformance, InitiateRequest, InitiateResponse
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest, InitiateResponse
 from protocols.dlms.protection import OVERHEAD, Protection, checked_title
 from protocols.dlms.shield import Shield
 
@@ -157,7 +157,7 @@ class Entry:
         """What we can, and with it the association's own key where one is wanted."""
         security, conformance = self._access.security, OURS
         if self._access.auth.is_high or self._access.acts:
-            conformance |= Conformance.ACTION
+            conformance |= ACTING
         if security is None or self.protection is None:
             return InitiateRequest(conformance)
         if security.general:

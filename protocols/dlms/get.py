@@ -73,8 +73,7 @@ class GetList:
 
     def to_bytes(self) -> bytes:
         """The APDU."""
-        head = bytes((REQUEST, WITH_LIST, CONFIRMED | self.invoke)) + length(len(self.attributes))
-        return head + b"".join(asked_bytes(each, None) for each in self.attributes)
+        return bytes((REQUEST, WITH_LIST, CONFIRMED | self.invoke)) + list_bytes(self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +158,11 @@ def asked_bytes(attribute: Attribute, selection: Selection | None) -> bytes:
     return head + bytes((1, selection.selector)) + data.to_bytes(selection.parameters)
 
 
+def list_bytes(attributes: tuple[Attribute, ...]) -> bytes:
+    """How many attributes, then each with its selective access: none."""
+    return length(len(attributes)) + b"".join(asked_bytes(each, None) for each in attributes)
+
+
 def results_bytes(results: tuple[Result, ...]) -> bytes:
     """A list of results: how many, then each with its choice."""
     made = (
@@ -208,7 +212,9 @@ def request_from_bytes(octets: bytes) -> GetNormal | GetNext | GetList:
         _at_end(octets, end)
         return GetNext(invoke, int.from_bytes(block, "big"))
     if kind == WITH_LIST:
-        return _list(octets, invoke)
+        attributes, end = read_list(octets, 3)
+        _at_end(octets, end)
+        return GetList(invoke, attributes)
     if kind != NORMAL:
         raise NotSupported("GET request normal, next or with list", str(kind), "GET request")
     attribute, selection, end = read_asked(octets, 3)
@@ -228,6 +234,25 @@ def read_asked(octets: bytes, at: int) -> tuple[Attribute, Selection | None, int
     return Attribute(int.from_bytes(asked[:2], "big"), asked[2:8], number), selection, end
 
 
+def read_list(octets: bytes, at: int) -> tuple[tuple[Attribute, ...], int]:
+    """The attributes of a list at `at`, and where it ends; none of them may be selected from.
+
+    Raises:
+        MeterError: a named one for each thing that is wrong.
+    """
+    count, at = read_length(octets, at)
+    take(octets, at, count * DESCRIPTOR, "request")
+    if count > MAX_LIST:
+        raise TooMuch(f"at most {MAX_LIST} attributes", str(count), "request")
+    attributes = []
+    for _ in range(count):
+        attribute, selection, at = read_asked(octets, at)
+        if selection is not None:
+            raise NotSupported("a list without selections", "one with", "request")
+        attributes.append(attribute)
+    return tuple(attributes), at
+
+
 def response_from_bytes(octets: bytes) -> Got | Refused | Block | GotList:
     """The GET response that `octets` are.
 
@@ -242,21 +267,6 @@ def response_from_bytes(octets: bytes) -> Got | Refused | Block | GotList:
     if kind == WITH_LIST:
         return GotList(invoke, results_from_bytes(octets, 3))
     raise NotSupported("GET response normal, with block or with list", str(kind), "GET response")
-
-
-def _list(octets: bytes, invoke: int) -> GetList:
-    count, at = read_length(octets, 3)
-    take(octets, at, count * DESCRIPTOR, "GET request")
-    if count > MAX_LIST:
-        raise TooMuch(f"at most {MAX_LIST} attributes", str(count), "GET request")
-    attributes = []
-    for _ in range(count):
-        attribute, selection, at = read_asked(octets, at)
-        if selection is not None:
-            raise NotSupported("a list without selections", "one with", "GET request")
-        attributes.append(attribute)
-    _at_end(octets, at)
-    return GetList(invoke, tuple(attributes))
 
 
 def invoke_of(octets: bytes) -> int | None:

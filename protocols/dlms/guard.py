@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from protocols.dlms import action
 from protocols.dlms.access import Access, Auth
-from protocols.dlms.action import Acted, ActionRefused, ActionResult
+from protocols.dlms.action import Acted, ActionNormal, ActionRefused, ActionResult
 from protocols.dlms.apdu import (
     COUNTER_ERROR,
     DECIPHERING_ERROR,
@@ -48,6 +48,7 @@ from protocols.dlms.ciphering import TITLE, Ciphered, Keys
 from protocols.dlms.counters import Block, Counters
 from protocols.dlms.data import octet_string
 from protocols.dlms.entry import REPLY_TO_HLS, TITLED, Random
+from protocols.dlms.faults import NotSupported
 from protocols.dlms.hls import Challenge, check_challenge, check_proof, proof
 from protocols.dlms.initiate import InitiateRequest, InitiateResponse
 from protocols.dlms.protection import OVERHEAD, Protection
@@ -165,6 +166,8 @@ class Guard:
             MeterError: it is no such APDU.
         """
         request = action.request_from_bytes(apdu)
+        if not isinstance(request, ActionNormal):
+            raise NotSupported("ACTION request normal", "another form", "authentication")
         access = self._access
         found = None if request.parameter is None else request.parameter.content
         if access is None or request.method != REPLY_TO_HLS or not isinstance(found, bytes):

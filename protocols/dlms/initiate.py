@@ -44,6 +44,7 @@ OURS = (
     | Conformance.SET
     | Conformance.SELECTIVE_ACCESS
 )
+ACTING = Conformance.ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION  # ... where something is to be done, too
 
 
 @dataclass(frozen=True, slots=True)

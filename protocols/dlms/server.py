@@ -37,10 +37,10 @@ from protocols.dlms.get import (
 )
 from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
-from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Act, Parameters, Station
 from protocols.dlms.objects import Attribute
-from protocols.dlms.services import Acting, BlockSender, SetService, Settable, acted
+from protocols.dlms.services import Acting, ActionService, BlockSender, SetService, Settable
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
@@ -79,7 +79,7 @@ class Server:
         self._guard = Guard(accesses, vault or Vault())
         self._set_service, self._offered = SetService(settable), offered
         self._sender, self._sends_blocks = sender, False
-        self._acting = acting
+        self._action_service = ActionService(acting)
         self._client: int | None = None
         self._pdu = max_pdu
         self._rest = b""  # what is left of a long answer
@@ -90,6 +90,7 @@ class Server:
         self._client, self._rest = None, b""
         self._guard.forget()
         self._set_service.forget()
+        self._action_service.forget()
 
     def answers(self, apdu: bytes, client: int) -> list[bytes]:
         """The APDUs that answer `apdu`: several where general blocks follow one another, none to what needs none."""
@@ -138,7 +139,7 @@ class Server:
         if apdu[:1] == bytes((setting.REQUEST,)):
             return self._set_service.answer(apdu, client)
         if apdu[:1] == bytes((action.REQUEST,)):
-            return acted(self._acting, apdu, client)
+            return self._action_service.answer(apdu, client, 0 if self._sends_blocks else self._pdu)
         return self._get(apdu)
 
     def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
@@ -151,7 +152,7 @@ class Server:
         self._client = client
         if not self._guard.pending:
             self._objects.associated(client)
-        taken = self._offered | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+        taken = self._offered | ACTING | Conformance.GENERAL_PROTECTION
         common = Conformance(proposed.conformance & taken)
         self._sends_blocks = self._sender is not None and bool(common & Conformance.GENERAL_BLOCK_TRANSFER)
         return self._guard.response(InitiateResponse(common, self._max_pdu))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocols.dlms import action, blocks, data
 from protocols.dlms import set as setting
-from protocols.dlms.action import Acted, ActionRefused, ActionResult, Method
+from protocols.dlms.action import (
+    Acted,
+    ActedBlock,
+    ActionBlock,
+    ActionNext,
+    ActionNormal,
+    ActionRefused,
+    ActionResult,
+    ActionTaken,
+    Method,
+    Response,
+)
 from protocols.dlms.blocks import GeneralBlock
 from protocols.dlms.data import Data
+from protocols.dlms.datablock import OVERHEAD, DataBlock
+from protocols.dlms.faults import Malformed
 from protocols.dlms.get import AccessResult, Selection
 from protocols.dlms.objects import Attribute
-from protocols.dlms.set import BlockTaken, Set, SetBlock, SetNormal
+from protocols.dlms.set import Asked, BlockTaken, Set, SetBlock, SetList, SetResults
 from protocols.errors import MeterError
 
 MAX_VALUE = 0x1_0000  # bytes of an encoded value that comes in blocks
@@ -28,23 +41,31 @@ class Settable(Protocol):
 class Acting(Protocol):
     """What of a meter can be done."""
 
-    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
-        """Do it, or say why not."""
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult | Data:
+        """Do it, and give back what it gives back if anything; or say why not."""
 
 
 @dataclass(slots=True)
 class _Coming:
-    """A value on its way, in blocks."""
+    """What is on its way in blocks: `asked` is what it is for."""
 
     invoke: int
-    attribute: Attribute
-    selection: Selection | None
-    number: int
-    octets: bytearray
+    asked: Asked | Method
+    selection: Selection | None = None
+    number: int = 0
+    octets: bytearray = field(default_factory=bytearray)
+
+    def take(self, block: DataBlock) -> bool:
+        """Whether it is the next one, and not too much."""
+        if block.number != self.number + 1 or len(self.octets) + len(block.octets) > MAX_VALUE:
+            return False
+        self.number += 1
+        self.octets += block.octets
+        return True
 
 
 class SetService:
-    """Answers SET; without anything to be set all of it is denied. A block that comes again is answered again."""
+    """Answers SET; without anything to be set all of it is denied."""
 
     def __init__(self, target: Settable | None) -> None:
         self._target = target
@@ -61,38 +82,129 @@ class SetService:
             MeterError: it is no SET request.
         """
         request = setting.request_from_bytes(apdu)
-        if isinstance(request, SetNormal):
-            self._coming = None
-            result = self._set(request.attribute, request.selection, request.value, client)
-            return Set(request.invoke, result).to_bytes()
-        return self._block(request, client).to_bytes()
+        if isinstance(request, SetBlock):
+            return self._block(request, client).to_bytes()
+        self._coming = None
+        if isinstance(request, SetList):
+            pairs = zip(request.attributes, request.values, strict=True)
+            return SetResults(request.invoke, tuple(self._set(*each, client) for each in pairs)).to_bytes()
+        return Set(request.invoke, self._set(request.attribute, request.value, client, request.selection)).to_bytes()
 
-    def _set(self, attribute: Attribute, selection: Selection | None, value: Data, client: int) -> AccessResult:
+    def _set(self, attribute: Attribute, value: Data, client: int, selection: Selection | None = None) -> AccessResult:
         if self._target is None:
             return AccessResult.READ_WRITE_DENIED
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         return self._target.set(attribute, value, client)
 
-    def _block(self, block: SetBlock, client: int) -> Set | BlockTaken:
-        if block.attribute is not None and block.number == 1:
-            self._coming = _Coming(block.invoke, block.attribute, block.selection, 0, bytearray())
+    def _block(self, asked: SetBlock, client: int) -> Set | SetResults | BlockTaken:
+        invoke, block = asked.invoke, asked.block
+        if asked.asked is not None and block.number == 1:
+            self._coming = _Coming(invoke, asked.asked, asked.selection)
         coming = self._coming
-        if coming is None or coming.invoke != block.invoke:
-            return Set(block.invoke, AccessResult.NO_LONG_SET_IN_PROGRESS, max(1, block.number))
-        if block.number != coming.number + 1 or len(coming.octets) + len(block.octets) > MAX_VALUE:
+        if coming is None or coming.invoke != invoke:
+            return Set(invoke, AccessResult.NO_LONG_SET_IN_PROGRESS, max(1, block.number))
+        if not coming.take(block):
             self._coming = None
-            return Set(block.invoke, AccessResult.DATA_BLOCK_NUMBER_INVALID, max(1, block.number))
-        coming.number += 1
-        coming.octets += block.octets
+            return Set(invoke, AccessResult.DATA_BLOCK_NUMBER_INVALID, max(1, block.number))
         if not block.last:
-            return BlockTaken(block.invoke, block.number)
+            return BlockTaken(invoke, block.number)
         self._coming = None
         try:
-            value = data.from_bytes(bytes(coming.octets))
+            return self._whole(coming, client)
         except MeterError:
-            return Set(block.invoke, AccessResult.TYPE_UNMATCHED, block.number)
-        return Set(block.invoke, self._set(coming.attribute, coming.selection, value, client), block.number)
+            return Set(invoke, AccessResult.TYPE_UNMATCHED, block.number)
+
+    def _whole(self, coming: _Coming, client: int) -> Set | SetResults:
+        """All blocks are there.
+
+        Raises:
+            MeterError: they are no value, or not as many as attributes.
+        """
+        if isinstance(coming.asked, Attribute):
+            value = data.from_bytes(bytes(coming.octets))
+            return Set(coming.invoke, self._set(coming.asked, value, client, coming.selection), coming.number)
+        values = setting.values_from_bytes(bytes(coming.octets))
+        asked = coming.asked if isinstance(coming.asked, tuple) else ()
+        if len(values) != len(asked):
+            raise Malformed(f"{len(asked)} values", str(len(values)), "SET request")
+        results = tuple(self._set(*each, client) for each in zip(asked, values, strict=True))
+        return SetResults(coming.invoke, results, coming.number)
+
+
+class ActionService:
+    """Answers ACTION; without anything that can be done there is no such object."""
+
+    def __init__(self, target: Acting | None) -> None:
+        self._target = target
+        self._coming: _Coming | None = None
+        self._rest, self._next = b"", 1  # what is left to give back, and the number of its block
+
+    def forget(self) -> None:
+        """The association is over."""
+        self._coming, self._rest = None, b""
+
+    def answer(self, apdu: bytes, client: int, size: int) -> bytes:
+        """The response; one that is longer than `size` bytes (0: none is) begins in its first block.
+
+        Raises:
+            MeterError: it is no ACTION request.
+        """
+        request = action.request_from_bytes(apdu)
+        if isinstance(request, ActionNext):
+            return self._following(request, size).to_bytes()
+        self._rest = b""
+        if isinstance(request, ActionBlock):
+            return self._block(request, client, size).to_bytes()
+        self._coming = None
+        return self._done(request, client, size).to_bytes()
+
+    def _done(self, asked: ActionNormal, client: int, size: int) -> Response:
+        found: ActionResult | Data = ActionResult.OBJECT_UNDEFINED
+        if self._target is not None:
+            found = self._target.act(asked.method, asked.parameter, client)
+        if isinstance(found, ActionResult):
+            return Acted(asked.invoke) if found is ActionResult.SUCCESS else ActionRefused(asked.invoke, found)
+        whole = Acted(asked.invoke, found)
+        if not size or len(whole.to_bytes()) <= size:
+            return whole
+        self._rest, self._next = data.to_bytes(found), 1
+        return self._piece(asked.invoke, size)
+
+    def _block(self, asked: ActionBlock, client: int, size: int) -> Response:
+        invoke, block = asked.invoke, asked.block
+        if asked.method is not None and block.number == 1:
+            self._coming = _Coming(invoke, asked.method)
+        coming = self._coming
+        if coming is None or coming.invoke != invoke:
+            return ActionRefused(invoke, ActionResult.NO_LONG_ACTION_IN_PROGRESS)
+        if not coming.take(block):
+            self._coming = None
+            return ActionRefused(invoke, ActionResult.LONG_ACTION_ABORTED)
+        if not block.last:
+            return ActionTaken(invoke, block.number)
+        self._coming = None
+        try:
+            parameter = data.from_bytes(bytes(coming.octets))
+        except MeterError:
+            return ActionRefused(invoke, ActionResult.TYPE_UNMATCHED)
+        method = coming.asked if isinstance(coming.asked, Method) else Method(0, bytes(6), 0)
+        return self._done(ActionNormal(invoke, method, parameter), client, size)
+
+    def _following(self, asked: ActionNext, size: int) -> Response:
+        if not self._rest:
+            return ActionRefused(asked.invoke, ActionResult.NO_LONG_ACTION_IN_PROGRESS)
+        if asked.block != self._next - 1:
+            self._rest = b""
+            return ActionRefused(asked.invoke, ActionResult.LONG_ACTION_ABORTED)
+        return self._piece(asked.invoke, size)
+
+    def _piece(self, invoke: int, size: int) -> ActedBlock:
+        room = max(1, size - OVERHEAD)
+        piece, self._rest = self._rest[:room], self._rest[room:]
+        block = DataBlock(self._next, not self._rest, piece)
+        self._next += 1
+        return ActedBlock(invoke, block)
 
 
 class BlockSender:
@@ -124,18 +236,3 @@ class BlockSender:
         window = max(1, window) if self._streams else 1
         made = blocks.windowed(self._whole, self._size, first, window, acknowledged)
         return [each.to_bytes() for each in made]
-
-
-def acted(target: Acting | None, apdu: bytes, client: int) -> bytes:
-    """The response to an ACTION; without anything that can be done there is no such object.
-
-    Raises:
-        MeterError: it is no ACTION request.
-    """
-    request = action.request_from_bytes(apdu)
-    result = ActionResult.OBJECT_UNDEFINED
-    if target is not None:
-        result = target.act(request.method, request.parameter, client)
-    if result is ActionResult.SUCCESS:
-        return Acted(request.invoke).to_bytes()
-    return ActionRefused(request.invoke, result).to_bytes()

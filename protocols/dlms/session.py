@@ -16,11 +16,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
+from protocols.dlms import action as acting
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms import table
 from protocols.dlms.access import Access, Framing
-from protocols.dlms.action import Acted, ActionNormal, ActionRefused, Method
+from protocols.dlms.action import Acted, ActedBlock, ActionNext, ActionNormal, ActionRefused, ActionTaken, Method
 from protocols.dlms.apdu import (
     TAGS,
     Answer,
@@ -36,6 +37,7 @@ from protocols.dlms.carrier import Apdu, Foreign, Heard, Linked, Lost, Part, Rep
 from protocols.dlms.counters import Block as CounterBlock
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
+from protocols.dlms.datablock import DataBlock
 from protocols.dlms.entry import REPLY_TO_HLS, Entry, Random
 from protocols.dlms.faults import (
     Babble,
@@ -61,9 +63,9 @@ from protocols.dlms.get import (
     invoke_of,
     results_from_bytes,
 )
-from protocols.dlms.initiate import OURS, Conformance, InitiateResponse
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateResponse
 from protocols.dlms.objects import Attribute
-from protocols.dlms.set import BlockTaken, Set
+from protocols.dlms.set import BlockTaken, Set, SetResults
 from protocols.dlms.states import ANSWERS, STEPS, Event, State
 from protocols.dlms.table import Table
 from protocols.errors import MeterError
@@ -79,7 +81,8 @@ ERRORS: tuple[type[Answer], ...] = (ExceptionResponse, ConfirmedServiceError)
 GET_ANSWERS: tuple[type[Answer], ...] = (Got, Refused, Block)
 LIST_ANSWERS: tuple[type[Answer], ...] = (GotList, Refused, Block)
 SET_ANSWERS: tuple[type[Answer], ...] = (Set, BlockTaken)
-ACTION_ANSWERS: tuple[type[Answer], ...] = (Acted, ActionRefused)
+SET_LIST_ANSWERS: tuple[type[Answer], ...] = (SetResults, Set, BlockTaken)
+ACTION_ANSWERS: tuple[type[Answer], ...] = (Acted, ActionRefused, ActedBlock, ActionTaken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class Wait:
 class Done:
     """What was begun is done; of a `get`: its value, and the APDUs of the answer as received, one after the other.
 
-    Of a `get_list`: the results in the order of the question, each the data or the number that refuses them.
+    Of a `get_list`: the results in the order of the question, each the data or the number that refuses them. Of a
+    `set_list`: these numbers, 0 for what is set.
     """
 
     value: Data | Table | None = None
@@ -123,7 +127,7 @@ class Failed:
 class Question:
     """One GET, SET or ACTION on its way: what was asked, which answers count (empty: all of the state), what came.
 
-    `wanted` is how many results a list has; `pieces` are the APDUs of a SET, of which `sent` are on their way.
+    `wanted` is how many results a list has; `pieces` are the APDUs of the question, of which `sent` are on their way.
     """
 
     attribute: Attribute
@@ -212,12 +216,22 @@ class Session:
         pieces = setting.split(attribute, value, invoke, self._max_pdu)
         self._ask(Question(attribute, invoke, SET_ANSWERS, pieces=tuple(pieces)))
 
-    def act(self, method: Method, parameter: Data | None = None) -> None:
-        """Begin an action; what it gives back, if anything, is the data of `Done`."""
+    def set_list(self, attributes: tuple[Attribute, ...], values: tuple[Data, ...]) -> None:
+        """Begin to set several attributes with one question, of a meter that takes such (`conformance`)."""
         invoke = self._next_invoke()
-        asked = ActionNormal(invoke, method, parameter).to_bytes()
+        pieces = setting.split_list(attributes, values, invoke, self._max_pdu)
+        self._ask(Question(attributes[0], invoke, SET_LIST_ANSWERS, len(attributes), tuple(pieces)))
+
+    def act(self, method: Method, parameter: Data | None = None) -> None:
+        """Begin an action, in blocks where the meter takes such and its longest APDU makes them necessary.
+
+        What it gives back, if anything, is the data of `Done`.
+        """
+        invoke = self._next_invoke()
+        longest = self._max_pdu if self.conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION else 0
+        pieces = acting.split(method, parameter, invoke, longest)
         named = Attribute(method.class_id, method.name, method.number)
-        self._ask(Question(named, invoke, ACTION_ANSWERS, pieces=(asked,)))
+        self._ask(Question(named, invoke, ACTION_ANSWERS, pieces=tuple(pieces)))
 
     def release(self) -> None:
         """Begin to end the association, where there is one, and the link."""
@@ -366,7 +380,7 @@ class Session:
                 proof = self._entry.answered(answer)
                 self._agree(self._entry.agreed)
                 self._associated(proof)
-            case Acted() | ActionRefused():
+            case Acted() | ActionRefused() | ActedBlock() | ActionTaken():
                 self._take_action(answer, octets)
             case Released():
                 self._state = STEPS[self._state, Event.RELEASED]
@@ -379,23 +393,48 @@ class Session:
                 self._take_block(answer, octets)
             case GotList():
                 self._take_list(answer.results, octets)
-            case Set() | BlockTaken():
+            case Set() | SetResults() | BlockTaken():
                 self._take_set(answer, octets)
 
     def _agree(self, initiate: InitiateResponse | None) -> None:
         """What the meter takes; one that does not say it takes what is asked of it one by one."""
         if initiate is not None:
-            self.conformance = initiate.conformance & OURS
+            self.conformance = initiate.conformance & (OURS | ACTING)
             self._max_pdu = max(1, initiate.max_pdu - self._entry.overhead) if initiate.max_pdu else 0
 
-    def _take_action(self, answer: Acted | ActionRefused, octets: bytes) -> None:
-        if self._state is State.PROVING:
+    def _take_action(self, answer: Acted | ActionRefused | ActedBlock | ActionTaken, octets: bytes) -> None:
+        if self._state is State.PROVING and isinstance(answer, Acted | ActionRefused):
             self._entry.proven(answer)
             self._finish(Event.ACCEPTED, Done())
-        elif isinstance(answer, ActionRefused):
+            return
+        question = self._question
+        if isinstance(answer, ActionRefused):
             raise answer.error(self._where())
-        else:
+        if question is None or not self._fits(question, answer.number if isinstance(answer, ActionTaken) else None):
+            return
+        if isinstance(answer, ActionTaken):
+            self._send_next(question, octets)
+        elif isinstance(answer, Acted):
             self._finish(Event.ANSWERED, Done(answer.returned, octets))
+        elif self._keep(question, answer.block, octets, ActionNext(question.invoke, answer.block.number)):
+            found = acting.joined(bytes(question.encoded), question.invoke)
+            self._finish(Event.ANSWERED, Done(found.returned, bytes(question.received)))
+
+    def _fits(self, question: Question, taken: int | None) -> bool:
+        """Whether it is about the block that was sent last: `taken` where that was not the last one, else None."""
+        last = question.sent == len(question.pieces)
+        if taken == (None if last else question.sent):
+            return True
+        got = "the answer to all" if taken is None else str(taken)
+        wanted = "the answer to all" if last else f"block {question.sent} taken"
+        self._discard(WrongBlock(wanted, got, self._where()))
+        return False
+
+    def _send_next(self, question: Question, octets: bytes) -> None:
+        """A block was taken: the next one."""
+        question.received += octets
+        question.sent += 1
+        self._transmit(self._carrier.send(question.pieces[question.sent - 1]))
 
     def _take_list(self, results: tuple[Result, ...], octets: bytes) -> None:
         wanted = 0 if self._question is None else self._question.wanted
@@ -403,23 +442,28 @@ class Session:
             raise Malformed(f"{wanted} results", str(len(results)), self._where())
         self._finish(Event.ANSWERED, Done(None, octets, results))
 
-    def _take_set(self, answer: Set | BlockTaken, octets: bytes) -> None:
+    def _take_set(self, answer: Set | SetResults | BlockTaken, octets: bytes) -> None:
         question = self._question
         if question is None:
             return
         if isinstance(answer, Set) and answer.result:
             raise answer.error(self._where())
-        last, in_blocks = question.sent == len(question.pieces), len(question.pieces) > 1
-        number = answer.number if isinstance(answer, BlockTaken) else answer.block
-        if number != (question.sent if in_blocks else 0) or isinstance(answer, Set) != last:
-            self._discard(WrongBlock(f"block {question.sent} taken", str(number), self._where()))
+        if isinstance(answer, SetResults) and any(answer.results) and question.sent < len(question.pieces):
+            raise Set(answer.invoke, next(filter(None, answer.results))).error(self._where())  # it wants no more
+        if not self._fits(question, answer.number if isinstance(answer, BlockTaken) else None):
+            return
+        if isinstance(answer, BlockTaken):
+            self._send_next(question, octets)
+            return
+        number = question.sent if len(question.pieces) > 1 else 0
+        if answer.block != number or isinstance(answer, SetResults) != bool(question.wanted):
+            self._discard(WrongBlock(f"what came of block {number}", str(answer.block), self._where()))
             return
         question.received += octets
-        if last:
+        if isinstance(answer, SetResults):
+            self._take_list(answer.results, bytes(question.received))
+        else:
             self._finish(Event.ANSWERED, Done(None, bytes(question.received)))
-            return
-        question.sent += 1
-        self._transmit(self._carrier.send(question.pieces[question.sent - 1]))
 
     def _associated(self, proof: bytes | None) -> None:
         """The meter accepts; with high-level authentication it wants a proof, and shall give one."""
@@ -436,22 +480,30 @@ class Session:
         question = self._question
         if question is None:
             return
+        piece = DataBlock(block.number, block.last, block.octets)
+        if block.result and block.number == question.blocks + 1:
+            raise Refused(block.invoke, block.result).error(self._where())
+        if not self._keep(question, piece, octets, GetNext(question.invoke, block.number)):
+            return
+        if question.wanted:
+            self._take_list(results_from_bytes(bytes(question.encoded)), bytes(question.received))
+        else:
+            self._finish(Event.ANSWERED, Done(table.value(bytes(question.encoded)), bytes(question.received)))
+
+    def _keep(self, question: Question, block: DataBlock, octets: bytes, following: GetNext | ActionNext) -> bool:
+        """Keep a block of the answer; whether it is the last one. Where it is not the `following` one is asked for."""
         if block.number != question.blocks + 1:
             self._discard(WrongBlock(f"block {question.blocks + 1}", str(block.number), self._where()))
-            return
-        if block.result:
-            raise Refused(block.invoke, block.result).error(self._where())
+            return False
         question.blocks += 1
         question.encoded += block.octets
         question.received += octets
-        if block.last and question.wanted:
-            self._take_list(results_from_bytes(bytes(question.encoded)), bytes(question.received))
-        elif block.last:
-            self._finish(Event.ANSWERED, Done(table.value(bytes(question.encoded)), bytes(question.received)))
-        elif question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
+        if block.last:
+            return True
+        if question.blocks == MAX_BLOCKS or len(question.received) > MAX_BYTES or not block.octets:
             raise TooMuch(f"at most {MAX_BLOCKS} blocks, {MAX_BYTES} bytes, none empty", "more", self._where())
-        else:
-            self._transmit(self._carrier.send(GetNext(question.invoke, block.number).to_bytes()))
+        self._transmit(self._carrier.send(following.to_bytes()))
+        return False
 
     def _finish(self, event: Event, result: Done | Failed) -> None:
         self._state = STEPS[self._state, event]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from protocols.dlms.action import Acted, ActionRefused
+from protocols.dlms.action import Acted, ActedBlock, ActionRefused, ActionTaken
 from protocols.dlms.apdu import Answer, ConfirmedServiceError, ExceptionResponse, Released
 from protocols.dlms.association import AssociationResponse
 from protocols.dlms.get import Block, Got, GotList, Refused
-from protocols.dlms.set import BlockTaken, Set
+from protocols.dlms.set import BlockTaken, Set, SetResults
 
 
 class State(Enum):
@@ -81,7 +81,8 @@ ANSWERS: dict[State, tuple[type[Answer], ...]] = {
     State.ASSOCIATING: (AssociationResponse, ExceptionResponse, ConfirmedServiceError),
     State.PROVING: (Acted, ActionRefused, ExceptionResponse, ConfirmedServiceError),
     State.ASKING: (
-        *(Got, GotList, Refused, Block, Set, BlockTaken, Acted, ActionRefused),
+        *(Got, GotList, Refused, Block, Set, SetResults, BlockTaken),
+        *(Acted, ActionRefused, ActedBlock, ActionTaken),
         *(ExceptionResponse, ConfirmedServiceError),
     ),
     State.RELEASING: (Released, ExceptionResponse, ConfirmedServiceError),

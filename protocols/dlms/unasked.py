@@ -4,8 +4,7 @@ Plain (data-notification, event-notification), under the global key with the sen
 glo-event-notification (whose sender must be known otherwise), or general-ciphering with an identified key. A dedicated
 key belongs to an association: there is none here, so it is refused by name. Wrapped and agreed keys are not supported.
 
-General-ciphering authenticates its header, too: transaction-id, both titles, date-time and other information, each
-with its length, stand behind the authentication key (Green Book 9.2.7.2.4).
+General-ciphering authenticates its header, too (`general`).
 """
 
 from __future__ import annotations
@@ -26,16 +25,14 @@ from protocols.dlms.ciphering import (
     sealed,
     unsealed,
 )
-from protocols.dlms.data import length, read_length, take
+from protocols.dlms.data import length
 from protocols.dlms.faults import Malformed, NotSupported
+from protocols.dlms.general import BROADCAST, GENERAL_CIPHERING, UNICAST, General, KeyKind
 from protocols.dlms.notification import DATA_NOTIFICATION, EVENT_NOTIFICATION, INVOKE
 
-GENERAL_CIPHERING = 0xDD
 GLO_EVENT = GLO[EVENT_NOTIFICATION]
 CONFIRM = 0x10  # data-notification-confirm
 PLAIN = frozenset({DATA_NOTIFICATION, EVENT_NOTIFICATION})
-IDENTIFIED, UNICAST, BROADCAST = 0, 0, 1  # a key that both sides hold, and which
-FIELDS = 5  # of the header of general-ciphering: transaction, originator, recipient, date-time, other information
 WHERE = "push"
 
 
@@ -126,35 +123,17 @@ def general(plain: bytes, keys: Keys, control: Control, counter: int, title: byt
     number = control | keys.suite
     body = sealed(number, keys.encryption, keys.authentication + header, nonce(title, counter), plain)
     content = bytes((number,)) + counter.to_bytes(COUNTER, "big") + body
-    return bytes((GENERAL_CIPHERING,)) + header + bytes((1, IDENTIFIED, UNICAST)) + length(len(content)) + content
+    return (
+        bytes((GENERAL_CIPHERING,)) + header + bytes((1, KeyKind.IDENTIFIED, UNICAST)) + length(len(content)) + content
+    )
 
 
 def _general(octets: bytes) -> Unasked:
-    fields, at = [], 1
-    for _ in range(FIELDS):
-        size, at = read_length(octets, at)
-        found, at = take(octets, at, size, "general-ciphering")
-        fields.append(found)
-    header = octets[1:at]
-    shared, at = _key_info(octets, at)
-    size, at = read_length(octets, at)
-    content, end = take(octets, at, size, "general-ciphering")
-    if end != len(octets):
-        raise Malformed("the end of the APDU", f"{len(octets) - end} bytes more", "general-ciphering")
-    head, begin = take(content, 0, 1 + COUNTER, "security header")
-    control = head[0] | (Control.BROADCAST if shared else 0)
-    if control != head[0]:
+    found = General.from_bytes(octets)
+    key, ciphered = found.key, found.ciphered
+    if key.kind is not KeyKind.IDENTIFIED or key.number not in {UNICAST, BROADCAST}:
+        got = f"key information {int(key.kind):02x}{key.number:02x}"
+        raise NotSupported("an identified key", got, "general-ciphering")
+    if key.number == BROADCAST and not ciphered.bits & Control.BROADCAST:
         raise KeyUnknown("the unicast key, as the security header says", "the broadcast key", "general-ciphering")
-    ciphered = Ciphered(GENERAL_CIPHERING, control, int.from_bytes(head[1:], "big"), content[begin:], fields[1])
-    return Unasked(octets, fields[1], ciphered, fields[2], header)
-
-
-def _key_info(octets: bytes, at: int) -> tuple[bool, int]:
-    """Whether the key is the broadcast one, and where the key information ends."""
-    present, at = take(octets, at, 1, "key information")
-    if not present[0]:
-        return False, at
-    found, at = take(octets, at, 2, "key information")
-    if found[0] != IDENTIFIED or found[1] not in {UNICAST, BROADCAST}:
-        raise NotSupported("an identified key", f"key information {found.hex()}", "general-ciphering")
-    return found[1] == BROADCAST, at
+    return Unasked(octets, found.originator, ciphered, found.recipient, found.header)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from protocols.dlms.get import MAX_LIST, Refused, Selection
 from protocols.dlms.initiate import Conformance
 from protocols.dlms.objects import Attribute
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
+from protocols.dlms.set import Set
 from protocols.dlms.table import Table
 from protocols.dlms.timing import Timing
 from protocols.errors import LinkError, MeterError
@@ -94,15 +95,35 @@ class Association:
         self._session.set(attribute, value)
         await _run(self._session, self._line, self._clock, self._timing)
 
-    async def act(self, method: Method, parameter: Data | None = None) -> None:
-        """Let the meter do something.
+    async def set_many(self, values: Mapping[Attribute, Data]) -> None:
+        """Set several attributes, in their order, with as few questions as the meter takes.
+
+        Raises:
+            MeterError: the meter refuses one, or no usable answer came: then each of the others is set or not.
+            LinkError: the line is gone.
+        """
+        names = tuple(values)
+        if len(names) < 2 or not self._session.conformance & Conformance.MULTIPLE_REFERENCES:
+            for each in names:
+                await self.set(each, values[each])
+            return
+        for at in range(0, len(names), MAX_LIST):
+            piece = names[at : at + MAX_LIST]
+            self._session.set_list(piece, tuple(values[each] for each in piece))
+            done = await _run(self._session, self._line, self._clock, self._timing)
+            for attribute, result in zip(piece, done.results, strict=True):
+                if isinstance(result, int) and result:
+                    raise Set(0, result).error(str(attribute))
+
+    async def act(self, method: Method, parameter: Data | None = None) -> Data | None:
+        """Let the meter do something; what it gives back, if anything.
 
         Raises:
             MeterError: the meter refuses, or no usable answer came: then it is done or not.
             LinkError: the line is gone.
         """
         self._session.act(method, parameter)
-        await _run(self._session, self._line, self._clock, self._timing)
+        return (await _run(self._session, self._line, self._clock, self._timing)).data
 
     async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:
         asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()

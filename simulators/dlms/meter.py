@@ -61,6 +61,9 @@ VOLTAGE = 2_300  # tenths of a volt, and how far it swings
 VOLTAGE_SWING = 60
 SHIFT_TIME = 6  # method of the clock
 LONGEST_SHIFT_S = 900  # Blue Book 4.5.1
+# Of the security setup (class 64): a certificate is taken, and given back; one at a time, whatever it holds.
+IMPORT_CERTIFICATE, EXPORT_CERTIFICATE = (Method(64, bytes((0, 0, 43, 0, 0, 255)), number) for number in (6, 7))
+MAX_CERTIFICATE = 2_048  # bytes
 WATT = 27  # the Blue Book's code
 Shown = dict[str, dict[str, int | str]]
 
@@ -99,6 +102,7 @@ class Meter:
         self._snapshot: dict[Attribute, Data] = {}
         self.extra: dict[Attribute, Data] = {}  # what it shows beside that
         self._owner_id = axdr.octet_string(b"")
+        self._certificate: Data | None = None
         self._row_time = functools.lru_cache(DEPTH)(self.time_at)
 
     def associated(self, client: int) -> None:
@@ -152,10 +156,16 @@ class Meter:
         self._owner_id = value
         return AccessResult.SUCCESS
 
-    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
-        """The clock may be shifted, by up to 900 s."""
-        if (method.class_id, method.name, method.number) != (CLOCK, CLOCK_TIME.name, SHIFT_TIME):
-            return ActionResult.OBJECT_UNDEFINED
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult | Data:
+        """The clock may be shifted, by up to 900 s; a certificate may be stored, and is given back."""
+        if method == EXPORT_CERTIFICATE:
+            return ActionResult.OBJECT_UNAVAILABLE if self._certificate is None else self._certificate
+        if method == IMPORT_CERTIFICATE:
+            return self._import(parameter)
+        shift = (method.class_id, method.name, method.number) == (CLOCK, CLOCK_TIME.name, SHIFT_TIME)
+        return self._shift(parameter) if shift else ActionResult.OBJECT_UNDEFINED
+
+    def _shift(self, parameter: Data | None) -> ActionResult:
         if not self.plate.shifts or not self.plate.adjustable:
             return ActionResult.READ_WRITE_DENIED
         if parameter is None or parameter.tag is not Tag.LONG or not isinstance(parameter.content, int):
@@ -163,6 +173,14 @@ class Meter:
         if abs(parameter.content) > LONGEST_SHIFT_S:
             return ActionResult.OTHER_REASON
         self._move_clock(parameter.content * 1000)
+        return ActionResult.SUCCESS
+
+    def _import(self, certificate: Data | None) -> ActionResult:
+        if certificate is None or certificate.tag is not Tag.OCTET_STRING:
+            return ActionResult.TYPE_UNMATCHED
+        if len(axdr.octets_of(certificate, "certificate")) > MAX_CERTIFICATE:
+            return ActionResult.OTHER_REASON
+        self._certificate = certificate
         return ActionResult.SUCCESS
 
     def _set_clock(self, value: Data) -> AccessResult:

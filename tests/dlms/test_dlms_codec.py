@@ -9,10 +9,12 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from protocols.dlms import ber, clock, data, get, hdlc, profile
-from protocols.dlms.access import Auth
+from protocols.dlms.access import Access, Auth
 from protocols.dlms.apdu import ConfirmedServiceError, ExceptionResponse, Released, answer_from_bytes
 from protocols.dlms.association import AssociationRequest, AssociationResponse
+from protocols.dlms.counters import Block
 from protocols.dlms.data import NUMBERS, OCTETS, Data, Tag
+from protocols.dlms.entry import Entry
 from protocols.dlms.faults import (
     Babble,
     BadChecksum,
@@ -105,8 +107,12 @@ def test_the_green_books_aare() -> None:
 
 
 def test_only_what_is_decoded_is_proposed() -> None:
-    """GET with blocks, lists and selective access, SET with blocks, general blocks; nothing else."""
+    """GET with blocks, lists and selective access, SET with blocks, general blocks; ACTION with blocks if it acts."""
     assert int(InitiateRequest().conformance) == 0x201A1C
+    for acts, bits in ((False, 0x201A1C), (True, 0x201E1D)):
+        proposed = Entry(Access(acts=acts), Block(), bytes).request().initiate
+        assert isinstance(proposed, InitiateRequest)
+        assert int(proposed.conformance) == bits
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from gateway.cli import main
 from gateway.lines import MACHINE
@@ -159,16 +161,88 @@ def test_every_protection_opens_and_what_proves_nothing_is_said(suite: int, cont
         assert said == (control is Control.ENCRYPTED)
 
 
+MASTER = bytes(range(0x40, 0x50))
+OTHER_KEY = bytes(range(0x60, 0x70))
+HEADER = b"\x08" + bytes(range(8)) + b"\x08" + TITLE + b"\0\0\0"
+UNICAST_KEY, BROADCAST_KEY = b"\x01\x00\x00", b"\x01\x00\x01"
+WRAPPED_KEY = b"\x01\x01\x00\x18" + aes_key_wrap(MASTER, OTHER_KEY)
+AGREED_KEY = b"\x01\x02\x01\x02\x02\xab\xcd"
+
+
+def in_general(key: bytes, info: bytes, header: bytes = HEADER) -> bytes:
+    """A GET response under general-ciphering, built here without the decoder's own hand."""
+    lead = b"\x30" + (7).to_bytes(4, "big")
+    beside = lead[:1] + KEYS.authentication + header
+    content = lead + AESGCM(key).encrypt(TITLE + lead[1:], GET_RESPONSE, beside)[:-4]  # a tag of 12 bytes
+    return b"\xdd" + header + info + bytes((len(content),)) + content
+
+
+@pytest.mark.parametrize(
+    ("octets", "opener"),
+    [
+        (in_general(KEYS.encryption, UNICAST_KEY), Opener(KEYS)),
+        (in_general(KEYS.encryption, b"\x00"), Opener(KEYS)),
+        (in_general(KEYS.encryption, UNICAST_KEY, b"\0" * 5), Opener(KEYS, (TITLE,))),
+        (
+            in_general(OTHER_KEY, BROADCAST_KEY),
+            Opener(Keys(Suite.AES_128, KEYS.encryption, KEYS.authentication, OTHER_KEY)),
+        ),
+        (in_general(OTHER_KEY, WRAPPED_KEY), Opener(KEYS, master=MASTER)),
+    ],
+)
+def test_general_ciphering_opens_under_an_identified_and_under_a_wrapped_key(octets: bytes, opener: Opener) -> None:
+    """With a title or without, with the key information or without."""
+    found = opened(octets, opener)
+    assert (found.error, found.apdus[-1].octets) == (None, GET_RESPONSE)
+    assert found.apdus[-1].fields["deciphered_from"] == "general-ciphering"
+
+
+@pytest.mark.parametrize(
+    ("octets", "opener", "kind"),
+    [
+        (in_general(OTHER_KEY, WRAPPED_KEY), Opener(KEYS), KeyUnknown),
+        (in_general(OTHER_KEY, WRAPPED_KEY), Opener(KEYS, master=OTHER_KEY), NotAuthentic),
+        (in_general(OTHER_KEY, AGREED_KEY), Opener(KEYS, master=MASTER), KeyUnknown),
+        (in_general(OTHER_KEY, UNICAST_KEY), Opener(KEYS), NotAuthentic),
+        (in_general(KEYS.encryption, UNICAST_KEY).replace(HEADER[:9], b"\x08" + bytes(8)), Opener(KEYS), NotAuthentic),
+    ],
+)
+def test_general_ciphering_that_does_not_open_is_named(octets: bytes, opener: Opener, kind: type[MeterError]) -> None:
+    """No master key or another one, an agreed key, another key, a header that was changed."""
+    found = opened(octets, opener)
+    assert isinstance(found.error, kind)
+    assert len(found.apdus) == 1
+
+
+def test_the_master_key_is_given_in_a_file_and_never_shown(tmp_path: Path) -> None:
+    """As the command takes it."""
+    keys, master = file_of(tmp_path, KEYS), tmp_path / "master"
+    master.write_text(MASTER.hex())
+    master.chmod(0o600)
+    telegram = in_general(OTHER_KEY, WRAPPED_KEY).hex()
+    result = decode(telegram, "--key-file", keys, "--master-key-file", master)
+    assert (result.exit_code, "123456789" in result.output) == (0, True), result.output
+    assert not any(each.hex() in result.output.lower().replace(" ", "") for each in (MASTER, OTHER_KEY))
+    assert decode(telegram, "--master-key-file", master).exit_code == 2
+
+
+def test_an_empty_text_that_nothing_authenticates_is_explained() -> None:
+    """It opens to nothing, and is said to be nothing."""
+    octets = Ciphered(GENERAL_GLO, Control.ENCRYPTED, 7, b"", TITLE).to_bytes()
+    assert opened(octets, Opener(KEYS)).error is not None
+
+
 def test_mutated_telegrams_are_explained_or_refused() -> None:
     """Never another exception, with the key of an association held or not."""
     dice = random.Random(7)
     whole = [ciphered(BOTH), ciphered(Control.ENCRYPTED), ciphered(BOTH, tag=0xD4, title=b""), bytes.fromhex(BOOK)]
+    whole += [in_general(OTHER_KEY, each) for each in (WRAPPED_KEY, AGREED_KEY, UNICAST_KEY)]
     for _ in range(2_000):
         octets = bytearray(dice.choice(whole))
         for _ in range(dice.randint(1, 4)):
             octets[dice.randrange(len(octets))] = dice.randrange(256)
         telegram = bytes(octets[: dice.randint(1, len(octets))])
-        opener = Opener(KEYS, (TITLE,), KEYS.encryption if dice.random() < 0.5 else b"")
+        opener = Opener(KEYS, (TITLE,), KEYS.encryption if dice.random() < 0.5 else b"", MASTER)
         try:
             opened(telegram, opener)
         except MeterError:

@@ -6,7 +6,7 @@ faults at the same instant.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +16,15 @@ import pytest
 from dlms_lines import served
 
 from protocols.dlms import data as axdr
-from protocols.dlms import profile
+from protocols.dlms import listing, profile
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.action import Method
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.dlms.counters import Block
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.get import Selection
-from protocols.dlms.objects import CLOCK, CLOCK_TIME, Attribute
+from protocols.dlms.listing import OBJECT_LIST
+from protocols.dlms.objects import CLOCK, CLOCK_TIME, REGISTER, Attribute
 from protocols.dlms.opening import Identification, Opening
 from protocols.dlms.profile import buffer_of, columns, entries
 from protocols.dlms.protection import Security
@@ -36,9 +37,9 @@ from protocols.transports.serial import SerialLine
 from simulators.dlms.faults import Fault, Faults
 from simulators.dlms.line import DlmsLine, line_plates
 from simulators.dlms.line_faults import ECHO, HALF_OPEN, KINDS
-from simulators.dlms.meter import LOAD_PROFILE, OWNER_ID
+from simulators.dlms.meter import EXPORT_CERTIFICATE, IMPORT_CERTIFICATE, LOAD_PROFILE, OWNER_ID
 from simulators.dlms.meters import DlmsMeters, Outlet
-from simulators.dlms.plates import Plate
+from simulators.dlms.plates import Kind, Plate, Register
 from simulators.record import Record
 
 WRAPPER, HDLC, LINE, OPTICAL = "wrapper", "hdlc over tcp", "rs-485", "optical head"
@@ -52,11 +53,22 @@ IDENT = Identification("LGZ", "5", "\\2", "ZMD3104407.B32")
 BUFFER = buffer_of(LOAD_PROFILE)
 CAPTURED = Attribute(7, LOAD_PROFILE, profile.CAPTURE_OBJECTS)
 HISTORY = 12  # rows
+CERTIFICATE = axdr.octet_string(bytes(range(250)))  # three blocks there, three back
 SEED = 5  # of the line's meters and of its faults
 TIMEOUT_S = 0.3  # for one answer over TCP
 TIMING = Timing(answer_ms=120, slack_ms=30)
 LATE_S = 0.3  # beyond the time for an answer
 HARMLESS = {Fault.TWICE, Fault.FOREIGN}  # nothing is missing and nothing is damaged
+
+
+Changed = Callable[[Plate], Plate]
+
+
+def of_many_objects(plate: Plate) -> Plate:
+    """600 registers more: their list is 35 times as long as its longest APDU."""
+    names = (f"1-{number // 200 + 1}:{number % 200}.8.0.255" for number in range(600))
+    more = (Register(each, Kind.VOLTAGE, "U1", 600, Tag.LONG, -1, "V", 35) for each in names)
+    return replace(plate, registers=(*plate.registers, *more), max_pdu=600, frame_size=248, window=3)
 
 
 def small(plate: Plate) -> Plate:
@@ -88,7 +100,7 @@ class Way:
             self.meter.turned = faults
 
     async def visit(self) -> Seen:
-        """GET, GET with list and with entries, in blocks; SET, and what was set; ACTION."""
+        """GET, with list and with entries, in blocks; SET, with list too, and what was set; ACTION, in blocks too."""
         seen = Seen()
         registers = [each.attribute for each in self.plate.registers]
         scalers = [each.scaler for each in registers if each.scaler is not None]
@@ -101,6 +113,7 @@ class Way:
                 seen.found["owner"] = (await meter.get(OWNER_ID)).data
                 await meter.act(SHIFT_CLOCK, Data(Tag.LONG, 0))
                 seen.found["clock"] = (await meter.get(CLOCK_TIME)).data
+                await _blocks_of_ours(meter, seen)
         except (MeterError, LinkError) as error:
             seen.error = error
         return seen
@@ -120,6 +133,16 @@ class Way:
         return seen
 
 
+async def _blocks_of_ours(meter: Association, seen: Seen) -> None:
+    """A list that is set; an action with a long parameter, and one that gives it back."""
+    await meter.set_many({OWNER_ID: axdr.octet_string(bytes(32)), CLOCK_TIME: seen.found["clock"]})
+    seen.found["owner of the list"] = (await meter.get(OWNER_ID)).data
+    await meter.act(IMPORT_CERTIFICATE, CERTIFICATE)
+    returned = await meter.act(EXPORT_CERTIFICATE)
+    assert returned is not None
+    seen.found["certificate"] = returned
+
+
 async def _rows(meter: Association, seen: Seen) -> None:
     captured = (await meter.get(CAPTURED)).data
     seen.found["columns"] = captured
@@ -130,12 +153,14 @@ async def _rows(meter: Association, seen: Seen) -> None:
         assert len(profile.rows(got.value, columns(captured), {}, 900)) == {"whole": HISTORY, "entries": 6}[name]
 
 
-async def _over_tcp(kind: str, folder: Path, clock: Clock, stack: AsyncExitStack) -> Way:
+async def _over_tcp(
+    kind: str, folder: Path, clock: Clock, stack: AsyncExitStack, changed: Changed, timeout_s: float
+) -> Way:
     framing, ciphered = OVER_TCP[kind], kind in {SEALED, SEALED_HDLC}
     record = Record(folder / "tcp.jsonl")
     stack.callback(record.close)
     secrets: dict[str, Any] = {"password": b"pw-7519-meter", "keys": KEYS if ciphered else None}
-    pair = DlmsMeters(record, clock.utc_ms, 7, history_rows=HISTORY, changed=small, **secrets)
+    pair = DlmsMeters(record, clock.utc_ms, 7, history_rows=HISTORY, changed=changed, **secrets)
     await pair.start()
     stack.push_async_callback(pair.stop)
     outlet = pair.outlet(framing)
@@ -143,19 +168,21 @@ async def _over_tcp(kind: str, folder: Path, clock: Clock, stack: AsyncExitStack
     counters = Block(1, 1 << 31)
 
     def opened() -> Any:
-        return associated("127.0.0.1", outlet.port, framing, access, clock, TIMEOUT_S, counters=counters)
+        return associated("127.0.0.1", outlet.port, framing, access, clock, timeout_s, counters=counters)
 
     return Way(outlet, outlet.meter.plate, opened)
 
 
 @asynccontextmanager
-async def way_to(kind: str, folder: Path, clock: Clock, faults: str = "") -> AsyncIterator[Way]:
-    """The meter behind `kind`; on a line with faults of a line."""
+async def way_to(
+    kind: str, folder: Path, clock: Clock, faults: str = "", changed: Changed = small, times: int = 1
+) -> AsyncIterator[Way]:
+    """The meter behind `kind`; on a line with faults of a line. Its answers may take `times` as long as others."""
     async with AsyncExitStack() as stack:
         if kind in OVER_TCP:
-            yield await _over_tcp(kind, folder, clock, stack)
+            yield await _over_tcp(kind, folder, clock, stack, changed, TIMEOUT_S * times)
             return
-        (plate,) = map(small, line_plates(1))
+        (plate,) = map(changed, line_plates(1))
         access = replace(plate.access, acts=True)
         more = {"optical": IDENT} if kind == OPTICAL else {}
         lines = served(folder, [plate], clock.utc_ms, faults, seed=SEED, history_rows=HISTORY, late_s=LATE_S, **more)
@@ -167,7 +194,9 @@ async def way_to(kind: str, folder: Path, clock: Clock, faults: str = "") -> Asy
         async def on_the_line() -> AsyncIterator[Association]:
             if kind == OPTICAL:
                 await opened_in_mode_e(port, Opening())
-            async with associated_on(port, access, clock, TIMING) as association:
+            async with associated_on(
+                port, access, clock, replace(TIMING, answer_ms=TIMING.answer_ms * times)
+            ) as association:
                 yield association
 
         yield Way(line, plate, on_the_line)
@@ -216,6 +245,18 @@ async def test_every_service_on_a_line_under_every_fault_of_a_line(
         for _ in range(2):
             judge(await way.visit(), right, (kind, fault))
         assert way.meter.spoilt or fault in {ECHO, HALF_OPEN}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+async def test_a_list_of_600_objects_is_read_in_blocks(tmp_path: Path, clock: Clock, kind: str) -> None:
+    """All of them, each once, with the rights that the meter gives."""
+    async with way_to(kind, tmp_path, clock, changed=of_many_objects, times=16) as way, way.opened() as meter:
+        got = await meter.get(OBJECT_LIST)
+    found = listing.objects(got.data)
+    assert len(got.octets) > 35 * 600
+    names = [each.attribute.name for each in way.plate.registers]
+    assert [each.name for each in found if each.class_id == REGISTER] == names
+    assert all(len(each.attributes) == 3 for each in found if each.class_id == REGISTER)
 
 
 @pytest.mark.parametrize("kind", [*OVER_TCP, LINE])

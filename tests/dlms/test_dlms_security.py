@@ -241,7 +241,9 @@ def counters_of(wire: Wire) -> list[int]:
             ciphered = Ciphered.from_bytes(apdu)
             plain = ciphered.opened(KEYS.encryption, KEYS.authentication, CLIENT)
             if plain[0] == action.REQUEST:
-                parameter = action.request_from_bytes(plain).parameter
+                asked = action.request_from_bytes(plain)
+                assert isinstance(asked, action.ActionNormal)
+                parameter = asked.parameter
                 assert parameter is not None
                 assert isinstance(parameter.content, bytes)
                 found.append(int.from_bytes(parameter.content[1:5], "big"))
@@ -350,6 +352,7 @@ class Reflecting(Guard):
     def prove(self, apdu: bytes) -> bytes:
         """With the client's answer."""
         request = action.request_from_bytes(apdu)
+        assert isinstance(request, action.ActionNormal)
         self.pending = False
         return Acted(request.invoke, request.parameter).to_bytes()
 

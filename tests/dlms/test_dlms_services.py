@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import pytest
-from dlms_wire import DENIED, LONG, MISSING, NAMES, TEXT, Change, Shelf, Wire, unchanged
+from collections.abc import Callable
 
-from protocols.dlms import blocks, get
+import pytest
+from dlms_wire import ACCESS, DENIED, ECHO, LONG, MISSING, NAMES, OTHER, QUIET, TEXT, Change, Shelf, Wire, unchanged
+
+from protocols.dlms import action, blocks, get
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
+from protocols.dlms.action import Acted, ActedBlock, ActionBlock, ActionNext, ActionRefused, ActionTaken
 from protocols.dlms.apdu import answer_from_bytes
+from protocols.dlms.association import AssociationRequest
 from protocols.dlms.blocks import GeneralBlock, Joiner
 from protocols.dlms.data import Data, Tag
+from protocols.dlms.datablock import DataBlock
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, NoAnswer, TooMuch, WrongBlock
 from protocols.dlms.get import AccessResult, GetList, GotList
-from protocols.dlms.initiate import OURS, Conformance
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest
 from protocols.dlms.objects import Attribute
-from protocols.dlms.session import Done, Failed, Send
-from protocols.dlms.set import BlockTaken, Set, SetBlock, SetNormal
+from protocols.dlms.server import Server
+from protocols.dlms.session import Done, Failed, Send, Wait
+from protocols.dlms.set import BlockTaken, Set, SetBlock, SetList, SetNormal, SetResults
 from protocols.dlms.wrapper import Message
 from protocols.errors import MeterError
 
 FRAMINGS = [Framing.WRAPPER, Framing.HDLC]
 LONG_TEXT = axdr.octet_string(bytes(range(200)))
 VALUES = Shelf().values
+SHORT = Data(Tag.UNSIGNED, 9)
 ENERGY = Attribute.of(3, "1-0:1.8.0")
 
 
@@ -37,45 +44,64 @@ def error_of(found: Done | Failed) -> object:
     return found.error
 
 
-def visit(wire: Wire) -> list[Done | Failed]:
-    """All services once; a failure ends it."""
-    steps = (
-        wire.associate,
-        lambda: wire.get_list(*NAMES[:3]),
-        lambda: wire.set(TEXT, axdr.octet_string(b"after")),
-        lambda: wire.get_list(*NAMES, MISSING),
-        lambda: wire.set(TEXT, LONG_TEXT),
-        lambda: wire.get(LONG),
-        lambda: wire.get(TEXT),
-        wire.release,
-    )
+READING, DOING = "get and set", "lists set and actions"
+PARTS = (READING, DOING)
+STEPS = 8  # of each part
+
+
+def steps_of(wire: Wire, part: str) -> list[tuple[Callable[[], Done | Failed], object]]:
+    """The services of a part, each with what it has to find: the results of a list, a value, or None."""
+    reading: list[tuple[Callable[[], Done | Failed], object]] = [
+        (lambda: wire.get_list(*NAMES[:3]), tuple(VALUES[each] for each in NAMES[:3])),
+        (lambda: wire.set(TEXT, axdr.octet_string(b"after")), None),
+        (
+            lambda: wire.get_list(*NAMES, MISSING),
+            (*(VALUES[each] for each in NAMES), AccessResult.OBJECT_UNDEFINED),
+        ),
+        (lambda: wire.set(TEXT, LONG_TEXT), None),
+        (lambda: wire.get(LONG), VALUES[LONG]),
+        (lambda: wire.get(TEXT), LONG_TEXT),
+    ]
+    doing: list[tuple[Callable[[], Done | Failed], object]] = [
+        (lambda: wire.set_list((TEXT, SHORT), (DENIED, SHORT)), (0, AccessResult.READ_WRITE_DENIED)),
+        (
+            lambda: wire.set_list((TEXT, LONG_TEXT), (DENIED, SHORT), (OTHER, LONG_TEXT)),
+            (0, AccessResult.READ_WRITE_DENIED, 0),
+        ),
+        (lambda: wire.act(QUIET), None),
+        (lambda: wire.act(QUIET, LONG_TEXT), None),
+        (lambda: wire.act(ECHO, SHORT), SHORT),
+        (lambda: wire.act(ECHO, LONG_TEXT), LONG_TEXT),
+    ]
+    return [(wire.associate, None), *(reading if part == READING else doing), (wire.release, None)]
+
+
+def visit(wire: Wire, part: str = READING) -> list[Done | Failed]:
+    """All services of a part once; a failure ends it, and each answer before it is right."""
     found: list[Done | Failed] = []
-    for step in steps:
+    for step, right in steps_of(wire, part):
         found.append(step())
+        check(found[-1], right)
         if isinstance(found[-1], Failed):
             break
     return found
 
 
-def check(found: list[Done | Failed]) -> None:
-    """Each is the right value or a named error."""
-    wanted = (
-        None,
-        tuple(VALUES[each] for each in NAMES[:3]),
-        None,
-        (*(VALUES[each] for each in NAMES), AccessResult.OBJECT_UNDEFINED),
-        None,
-        VALUES[LONG],
-        LONG_TEXT,
-        None,
-    )
-    for each, right in zip(found, wanted, strict=False):
-        if isinstance(each, Failed):
-            assert isinstance(each.error, MeterError)
-        elif isinstance(right, tuple) and not isinstance(right, Data):
-            assert each.results == right
-        elif right is not None:
-            assert each.data == right
+def check(found: Done | Failed, right: object) -> None:
+    """It is the right value or a named error."""
+    if isinstance(found, Failed):
+        assert isinstance(found.error, MeterError)
+    elif isinstance(right, tuple) and not isinstance(right, Data):
+        assert found.results == right
+    else:
+        assert found.data == right
+
+
+def check_shelf(shelf: Shelf) -> None:
+    """What was set and done is what was meant, in its order and each once."""
+    assert shelf.values[TEXT] in {axdr.octet_string(b"before"), axdr.octet_string(b"after"), SHORT, LONG_TEXT}
+    assert shelf.values.get(OTHER, LONG_TEXT) == LONG_TEXT
+    assert shelf.acted == [None, LONG_TEXT, SHORT, LONG_TEXT][: len(shelf.acted)]
 
 
 GENERAL = [Conformance.GENERAL_BLOCK_TRANSFER, Conformance(0)]
@@ -88,39 +114,46 @@ def offered(general: Conformance) -> Conformance:
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
 def test_every_service_answers(framing: Framing, general: Conformance) -> None:
-    """Lists short and in blocks, with a refused attribute among them; a value set at once and in blocks."""
-    wire = Wire(framing, offered=offered(general))
-    found = visit(wire)
-    assert [type(each) for each in found] == [Done] * 8
-    check(found)
-    assert wire.session.foreign == wire.session.retries == 0
-    assert wire.shelf.times_set == 2
-    carried = b"".join(wire.heard)
-    assert (b"\xe0" in carried) or not general
-    assert bytes((get.RESPONSE, get.WITH_BLOCK)) in carried or general
+    """Lists short and in blocks, with a refused attribute among them; a value set at once and in blocks; actions."""
+    for part in PARTS:
+        wire = Wire(framing, offered=offered(general))
+        found = visit(wire, part)
+        assert [type(each) for each in found] == [Done] * STEPS
+        check_shelf(wire.shelf)
+        assert wire.session.foreign == wire.session.retries == 0
+        assert wire.shelf.times_set == (2 if part == READING else 3)
+        assert len(wire.shelf.acted) == (0 if part == READING else 4)
+        carried, asked = b"".join(wire.heard), b"".join(wire.sent)
+        assert (b"\xe0" in carried) or not general
+        service = bytes((get.RESPONSE if part == READING else action.RESPONSE, get.WITH_BLOCK))
+        assert service in carried or general
+        forms = (b"\xc1\x05", b"\xc1\x03", b"\xc3\x04", b"\xc3\x06") if part == DOING else (b"\xc1\x02", b"\xc1\x03")
+        assert all(each in asked for each in forms)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
-def test_byte_by_byte_is_the_same(framing: Framing, general: Conformance) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_byte_by_byte_is_the_same(framing: Framing, general: Conformance, part: str) -> None:
     """In both directions."""
 
     def single(_: int, octets: bytes) -> list[bytes]:
         return [octets[at : at + 1] for at in range(len(octets))]
 
-    whole = visit(Wire(framing, offered=offered(general)))
-    assert visit(Wire(framing, single, single, offered(general))) == whole
+    whole = visit(Wire(framing, offered=offered(general)), part)
+    assert visit(Wire(framing, single, single, offered(general)), part) == whole
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("general", GENERAL)
 @pytest.mark.parametrize("fault", ["twice", "lost", "late", "first again"])
+@pytest.mark.parametrize("part", PARTS)
 def test_each_answer_in_turn_twice_lost_or_late_becomes_no_wrong_value(
-    framing: Framing, general: Conformance, fault: str
+    framing: Framing, general: Conformance, fault: str, part: str
 ) -> None:
-    """Whichever it is: the right value, or a named error; what is set is what was meant."""
+    """Whichever it is: the right value, or a named error; what is set and done is what was meant."""
     plain = Wire(framing, offered=offered(general))
-    visit(plain)
+    visit(plain, part)
     recovered = 0
     for turn in range(len(plain.heard)):
         held: list[bytes] = []
@@ -134,20 +167,19 @@ def test_each_answer_in_turn_twice_lost_or_late_becomes_no_wrong_value(
             return {"twice": [out + out], "lost": [], "late": []}[fault]
 
         wire = Wire(framing, change, offered=offered(general))
-        found = visit(wire)
-        check(found)
-        recovered += len(found) == 8
-        assert wire.shelf.values[TEXT] in {axdr.octet_string(b"before"), axdr.octet_string(b"after"), LONG_TEXT}
+        recovered += len(visit(wire, part)) == STEPS
+        check_shelf(wire.shelf)
     if fault != "first again" and (framing is Framing.HDLC or fault == "twice"):
         assert recovered == len(plain.heard)
 
 
 @pytest.mark.parametrize("upward", [False, True])
 @pytest.mark.parametrize("general", GENERAL)
-def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance, part: str) -> None:
     """The check sequences see each of them."""
     plain = Wire(Framing.HDLC, offered=offered(general))
-    visit(plain)
+    visit(plain, part)
     turns = plain.sent if upward else plain.heard
     for turn, octets in enumerate(turns):
         for bit in range(turn % 5, 8 * len(octets), 5):
@@ -159,7 +191,7 @@ def test_every_bit_flipped_in_turn_over_hdlc(upward: bool, general: Conformance)
                 return [bytes(damaged)]
 
             changes: tuple[Change, Change] = (unchanged, flip) if upward else (flip, unchanged)
-            check(visit(Wire(Framing.HDLC, *changes, offered(general))))
+            visit(Wire(Framing.HDLC, *changes, offered(general)), part)
 
 
 def associated(conformance: Conformance = OURS & ~Conformance.GENERAL_BLOCK_TRANSFER) -> Wire:
@@ -258,7 +290,7 @@ def test_a_lost_general_block_is_asked_for_again() -> None:
         if missing:  # without the first nothing is known to be on its way, and the question is not answered
             assert isinstance(found, Done), (missing, found)
             assert found.data == VALUES[LONG]
-        check([Done(), wire.get_list(*NAMES[:3])])
+        check(wire.get_list(*NAMES[:3]), tuple(VALUES[each] for each in NAMES[:3]))
 
 
 def test_a_general_block_of_another_answer_is_never_joined() -> None:
@@ -309,8 +341,8 @@ def test_general_blocks_that_stop_coming_end_the_session() -> None:
 def test_a_meter_without_lists_says_so() -> None:
     """What both sides can is known, so that nobody asks for more."""
     wire = associated(Conformance.GET)
-    assert wire.session.conformance == Conformance.GET
-    assert associated().session.conformance == OURS & ~Conformance.GENERAL_BLOCK_TRANSFER
+    assert wire.session.conformance == Conformance.GET | ACTING
+    assert associated().session.conformance == OURS & ~Conformance.GENERAL_BLOCK_TRANSFER | ACTING
 
 
 def test_requests_and_answers_have_the_standards_bytes() -> None:
@@ -324,8 +356,19 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
     assert answer_from_bytes(answered.to_bytes()) == answered
     for request, octets in (
         (SetNormal(1, ENERGY, Data(Tag.UNSIGNED, 5)), "c10141" + "00030100010800ff0200" + "1105"),
-        (SetBlock(1, 1, False, b"\x09\x02", ENERGY), "c10241" + "00030100010800ff0200" + "0000000001" + "020902"),
-        (SetBlock(1, 2, True, b"ab"), "c10341" + "0100000002" + "026162"),
+        (
+            SetBlock(1, DataBlock(1, False, b"\x09\x02"), ENERGY),
+            "c10241" + "00030100010800ff0200" + "0000000001" + "020902",
+        ),
+        (SetBlock(1, DataBlock(2, True, b"ab")), "c10341" + "0100000002" + "026162"),
+        (
+            SetList(1, (ENERGY, clock), (Data(Tag.UNSIGNED, 5), axdr.NULL)),
+            "c1044102" + "00030100010800ff0200" + "00080000010000ff0200" + "02" + "1105" + "00",
+        ),
+        (
+            SetBlock(1, DataBlock(1, False, b"\x02\x11"), (ENERGY, clock)),
+            "c1054102" + "00030100010800ff0200" + "00080000010000ff0200" + "0000000001" + "020211",
+        ),
     ):
         assert request.to_bytes().hex() == octets
         assert setting.request_from_bytes(bytes.fromhex(octets)) == request
@@ -333,6 +376,8 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
         (Set(1, 0), "c5014100"),
         (BlockTaken(1, 7), "c5024100000007"),
         (Set(1, 3, 8), "c503410300000008"),
+        (SetResults(1, (0, 3)), "c50541020003"),
+        (SetResults(1, (0, 3), 8), "c5044102000300000008"),
     ):
         assert answer.to_bytes().hex() == octets
         assert answer_from_bytes(bytes.fromhex(octets)) == answer
@@ -347,6 +392,10 @@ def test_requests_and_answers_have_the_standards_bytes() -> None:
         "c502410000",
         "c503410000000000",
         "c5044100",
+        "c50441010000000000",
+        "c5054184ffffffff",
+        "c505410100ff",
+        "c506410100",
         "c40341",
         "c403410101",
         "c40341ff",
@@ -384,3 +433,99 @@ def test_an_exception_to_a_list_is_its_answer() -> None:
     wire.session.received(wrapped(bytes.fromhex("d80202")))
     assert isinstance(error_of(wire.run()), ExceptionAnswer)
     assert isinstance(wire.get(TEXT), Done)
+
+
+BEGUN = Conformance.GET | Conformance.SET | Conformance.MULTIPLE_REFERENCES | Conformance.BLOCK_TRANSFER_WITH_SET
+
+
+def begin_doing(service: str) -> Wire:
+    """A long SET with list, or a long action, of which one block is on its way; its invoke-id is 0 or 1."""
+    wire = associated(BEGUN)
+    if service == "set":
+        wire.session.set_list((TEXT, OTHER), (LONG_TEXT, LONG_TEXT))
+    else:
+        wire.session.act(ECHO, LONG_TEXT)
+    wire.session.next()
+    return wire
+
+
+DONE = DataBlock(1, True, b"\x11\x09")
+TOO_EARLY = {
+    "set": (SetResults(1, (0, 0), 3), SetResults(1, (0, 0)), Set(1, 0, 1), BlockTaken(1, 2), BlockTaken(2, 1)),
+    "act": (
+        *(Acted(1), ActedBlock(1, DONE), ActionTaken(1, 0), ActionTaken(1, 2), ActionTaken(2, 1)),
+        *(BlockTaken(1, 1), get.Got(1, SHORT), get.Block(1, 1, True, b"\x11\x09")),
+    ),
+}
+
+
+@pytest.mark.parametrize("service", TOO_EARLY)
+def test_what_comes_too_early_for_blocks_of_ours_is_none_of_them(service: str) -> None:
+    """An answer to all before all was sent, another block, another question, another service: none sends the next."""
+    for answer in TOO_EARLY[service]:
+        wire = begin_doing(service)
+        wire.session.received(wrapped(answer.to_bytes()))
+        assert (wire.session.foreign, type(wire.session.next())) == (1, Wait), answer
+    taken = BlockTaken(1, 1) if service == "set" else ActionTaken(1, 1)
+    wire = begin_doing(service)
+    wire.session.received(wrapped(taken.to_bytes()) * 2)
+    assert wire.session.foreign == 1
+    step = wire.session.next()
+    assert isinstance(step, Send)
+    assert isinstance(wire.session.next(), Wait)
+
+
+def test_a_meter_that_wants_no_more_blocks_ends_the_question_and_nothing_else() -> None:
+    """Refused in the middle, of a list and of an action; the association goes on."""
+    for service, answer in (("set", SetResults(1, (0, 3), 1)), ("set", Set(1, 17, 1)), ("act", ActionRefused(1, 15))):
+        wire = begin_doing(service)
+        wire.session.received(wrapped(answer.to_bytes()))
+        assert isinstance(error_of(wire.session.next()), AccessRefused)  # type: ignore[arg-type]
+        assert isinstance(wire.get(TEXT), Done)
+
+
+def test_a_list_that_was_set_with_another_number_of_results_is_an_error() -> None:
+    """No result is given to the wrong attribute; one that is for a single SET is none."""
+    wire = associated()
+    wire.session.set_list((TEXT, OTHER), (SHORT, SHORT))
+    wire.session.next()
+    wire.session.received(wrapped(Set(1, 0).to_bytes()))
+    assert wire.session.foreign == 1
+    wire.session.received(wrapped(SetResults(1, (0,)).to_bytes()))
+    assert isinstance(error_of(wire.run()), Malformed)
+
+
+def test_endless_or_empty_blocks_of_an_action_end() -> None:
+    """By their number, their bytes, and where they bring nothing."""
+    for octets in (b"", bytes(60_000)):
+        wire = associated()
+        wire.session.act(ECHO, SHORT)
+        for number in range(1, 100):
+            step = wire.session.next()
+            if isinstance(step, Failed):
+                assert isinstance(step.error, TooMuch)
+                break
+            wire.session.received(wrapped(ActedBlock(1, DataBlock(number, False, octets)).to_bytes()))
+        else:
+            raise AssertionError("no end")
+
+
+def test_blocks_that_the_server_did_not_ask_for_are_refused_by_name() -> None:
+    """A next one where nothing is on its way, out of order, of another question, of values that are none."""
+    server = Server(Shelf(), (ACCESS,), 64, settable=Shelf(), acting=Shelf())
+    server.answer(AssociationRequest(InitiateRequest(OURS | ACTING), 1, b"12345678").to_bytes(), 32)
+    no_set = Set(1, AccessResult.NO_LONG_SET_IN_PROGRESS, 2)
+    for request, answer in (
+        (ActionNext(1, 1), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(2, True, b"\x11\x09")), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(1, False, b"\x11"), ECHO), ActionTaken(1, 1)),
+        (ActionBlock(2, DataBlock(2, True, b"\x09")), ActionRefused(2, 16)),
+        (ActionBlock(1, DataBlock(3, True, b"\x09")), ActionRefused(1, 15)),
+        (ActionBlock(1, DataBlock(2, True, b"\x09")), ActionRefused(1, 16)),
+        (ActionBlock(1, DataBlock(1, True, b"\x11"), ECHO), ActionRefused(1, 12)),
+        (SetBlock(1, DataBlock(2, True, b"\x01\x00")), no_set),
+        (SetBlock(1, DataBlock(1, False, b"\x02"), (TEXT, OTHER)), BlockTaken(1, 1)),
+        (SetBlock(1, DataBlock(2, True, b"\x00")), Set(1, AccessResult.TYPE_UNMATCHED, 2)),
+        (SetBlock(1, DataBlock(1, True, b"\x01\x00"), (TEXT, OTHER)), Set(1, AccessResult.TYPE_UNMATCHED, 1)),
+    ):
+        assert answer_from_bytes(server.answer(request.to_bytes(), 32)) == answer, request

@@ -57,6 +57,8 @@ BEFORE_DATA = [
     ("dlms-services-answer", bytes.fromhex("c403c10100")),
     ("dlms-request", bytes.fromhex("c001c1") + OBJECT + b"\x01\x01"),
     ("dlms-services-request", bytes.fromhex("c101c1") + OBJECT + b"\x00"),
+    ("dlms-services-request", bytes.fromhex("c104c101") + OBJECT + b"\x00\x01"),
+    *(("dlms-joined", bytes.fromhex(lead)) for lead in ("", "00", "000100")),
     ("dlms-action", bytes.fromhex("c301c1") + OBJECT + b"\x01"),
     ("dlms-action", bytes.fromhex("c701c1000100")),
     ("dlms-notification", bytes.fromhex("0f0000000100")),

@@ -273,3 +273,20 @@ async def test_rows_of_a_compressed_buffer_have_their_times(tmp_path: Path) -> N
     assert [row["time"] for row in rows] == [row.time for row in rows_of(tmp_path, "50012345")[-4:]]
     assert any(row["repeated"] for row in rows)
     assert "its time is reckoned" in table.stdout
+
+
+async def test_nulls_are_undone_where_the_meter_is_known_to_compress(tmp_path: Path) -> None:
+    """As polling undoes them: by the option, or by the file; without either they are null."""
+    file = tmp_path / "gateway.toml"
+    async with meters(tmp_path, changed=compressed) as found:
+        way = hdlc(found, tmp_path)
+        file.write_text(FILE.replace("URL", str(way[1])) + "compressed = true\n")
+        plain = await run("profile", *way, "--last", 4, "--json")
+        asked = await run("profile", *way, "--last", 4, "--json", "--compressed")
+        named = await run("profile", "main", "--config", file, "--last", 4, "--json")
+        table = await run("profile", *way, "--last", 4, "--compressed")
+    first, *rest = json.loads(plain.stdout)["rows"]
+    assert {row["status"] for row in rest} == {None}
+    assert [row["status"] for row in json.loads(asked.stdout)["rows"]] == [first["status"]] * 4
+    assert json.loads(named.stdout)["rows"] == json.loads(asked.stdout)["rows"]
+    assert "what was null in it is as in the row above" in table.stdout

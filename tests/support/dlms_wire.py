@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from protocols.dlms import data as axdr
 from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.action import ActionResult, Method
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.get import AccessResult, Selection
 from protocols.dlms.initiate import OURS, Conformance
@@ -22,6 +23,9 @@ NAMES = tuple(Attribute.of(3, f"1-0:{number}.8.0") for number in range(1, 13))
 LONG = Attribute.of(7, "1-0:99.1.0")
 MISSING = Attribute.of(3, "1-0:99.8.0")
 TEXT = Attribute.of(1, "0-0:96.2.0")
+OTHER = Attribute.of(1, "0-0:96.4.0")  # can be set as TEXT can
+ECHO = Method(64, bytes((0, 0, 43, 0, 0, 255)), 7)  # gives back what it is given
+QUIET = Method(64, bytes((0, 0, 43, 0, 0, 255)), 6)  # takes what it is given
 DENIED = Attribute.of(1, "0-0:96.3.0")
 Change = Callable[[int, bytes], list[bytes]]
 
@@ -39,6 +43,7 @@ class Shelf:
         self.values: dict[Attribute, Data] = {LONG: axdr.array(*rows), TEXT: axdr.octet_string(b"before")}
         self.values |= {name: Data(Tag.DOUBLE_LONG_UNSIGNED, 1_000 + n) for n, name in enumerate(NAMES)}
         self.times_set = 0
+        self.acted: list[Data | None] = []
 
     def associated(self, client: int) -> None:
         """Nothing is latched."""
@@ -48,12 +53,19 @@ class Shelf:
         return self.values.get(attribute, AccessResult.OBJECT_UNDEFINED)
 
     def set(self, attribute: Attribute, value: Data, client: int) -> AccessResult:
-        """Only one thing may be set."""
-        if attribute != TEXT:
+        """Two things may be set."""
+        if attribute not in {TEXT, OTHER}:
             return AccessResult.READ_WRITE_DENIED
         self.values[attribute] = value
         self.times_set += 1
         return AccessResult.SUCCESS
+
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult | Data:
+        """Give back what comes, or be quiet about it."""
+        if method not in {ECHO, QUIET}:
+            return ActionResult.OBJECT_UNDEFINED
+        self.acted.append(parameter)
+        return ActionResult.SUCCESS if method == QUIET or parameter is None else parameter
 
 
 def half_of(server: Server, framing: Framing, window: int = 1) -> WrapperServer | HdlcServer:
@@ -129,8 +141,9 @@ class Wire(Conversation):
         self.shelf = Shelf()
         sender = BlockSender(BLOCK_SIZE, 2, framing is Framing.WRAPPER)
         blocks = sender if offered & Conformance.GENERAL_BLOCK_TRANSFER else None
-        server = Server(self.shelf, (ACCESS,), max_pdu, settable=self.shelf, offered=offered, sender=blocks)
-        session = Session(replace(ACCESS, window=window), framing)
+        shelf = self.shelf
+        server = Server(shelf, (ACCESS,), max_pdu, settable=shelf, offered=offered, sender=blocks, acting=shelf)
+        session = Session(replace(ACCESS, window=window, acts=True), framing)
         super().__init__(session, half_of(server, framing, window), down, up)
 
     def get_list(self, *attributes: Attribute) -> Done | Failed:
@@ -141,4 +154,15 @@ class Wire(Conversation):
     def set(self, attribute: Attribute, value: Data) -> Done | Failed:
         """Set one."""
         self.session.set(attribute, value)
+        return self.run()
+
+    def set_list(self, *values: tuple[Attribute, Data]) -> Done | Failed:
+        """Set several."""
+        names, given = zip(*values, strict=True)
+        self.session.set_list(names, given)
+        return self.run()
+
+    def act(self, method: Method, parameter: Data | None = None) -> Done | Failed:
+        """Do something."""
+        self.session.act(method, parameter)
         return self.run()

@@ -28,6 +28,7 @@ from fuzz_meters import (
 from fuzzing import Target, Work
 
 from protocols.dlms import (
+    action,
     association,
     blocks,
     data,
@@ -42,9 +43,10 @@ from protocols.dlms import (
 )
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
-from protocols.dlms.action import ActionNormal, ActionResult, Method
+from protocols.dlms.action import ActedBlock, ActionNext, ActionNormal, ActionResult, ActionTaken, Method
 from protocols.dlms.apdu import answer_from_bytes
 from protocols.dlms.data import Data
+from protocols.dlms.datablock import blocks_of
 from protocols.dlms.faults import WrongBlock
 from protocols.dlms.get import AccessResult
 from protocols.dlms.heard import Heard
@@ -146,13 +148,23 @@ def dlms_blocks(octets: bytes) -> None:
 def dlms_services_answer(octets: bytes) -> None:
     """An answer to a list or to SET, encoded again; the other readers of it agree."""
     found = answer_from_bytes(octets)
-    if not isinstance(found, get.GotList | setting.Set | setting.BlockTaken | get.Got):
+    if isinstance(found, action.ActedBlock):
+        action.joined(found.block.octets, found.invoke)
+    if not isinstance(found, get.GotList | setting.Set | setting.SetResults | setting.BlockTaken | get.Got):
         return
     assert answer_from_bytes(found.to_bytes()) == found
     if isinstance(found, get.GotList):
         assert get.results_from_bytes(get.results_bytes(found.results)) == found.results
     elif isinstance(found, setting.Set):
         raise found.error("answer")
+
+
+def dlms_joined(octets: bytes) -> None:
+    """What blocks hold: of an ACTION response in any way, of SET with list."""
+    with suppress(MeterError):
+        values = setting.values_from_bytes(octets)
+        assert setting.values_from_bytes(setting.values_bytes(values)) == values
+    action.joined(octets, 1)
 
 
 def dlms_services_request(octets: bytes) -> None:
@@ -163,6 +175,10 @@ def dlms_services_request(octets: bytes) -> None:
         if isinstance(asked, setting.SetNormal) and asked.selection is None:
             pieces_of = setting.split(asked.attribute, asked.value, asked.invoke, 64)
             assert all(setting.request_from_bytes(each) for each in pieces_of)
+        if isinstance(asked, setting.SetList):
+            pieces_of = setting.split_list(asked.attributes, asked.values, asked.invoke, 64)
+            assert all(setting.request_from_bytes(each) for each in pieces_of)
+            assert setting.values_from_bytes(setting.values_bytes(asked.values)) == asked.values
         return
     found = get.request_from_bytes(octets)
     again = get.request_from_bytes(found.to_bytes())
@@ -170,7 +186,7 @@ def dlms_services_request(octets: bytes) -> None:
 
 
 def dlms_services_session(octets: bytes) -> None:
-    """Each piece is an APDU in a right wrapper: behind an association a list, then a SET, then a GET."""
+    """Each piece is an APDU in a right wrapper: behind an association list, SET, GET; or SET with list, and actions."""
     replies = (Message(1, 16, each).to_bytes() for each in pieces(octets))
     session = Session(ACCESS, Framing.WRAPPER)
     session.associate()
@@ -181,6 +197,10 @@ def dlms_services_session(octets: bytes) -> None:
         session.set(TEXT, data.octet_string(bytes(200)))
         answered(session, replies)
         session.get(ENERGY)
+        answered(session, replies)
+        session.set_list((TEXT, TIME), (data.octet_string(bytes(100)), TIMES[0]))
+        answered(session, replies)
+        session.act(SHIFT, data.octet_string(bytes(100)))
         answered(session, replies)
     finally:
         session.release()
@@ -206,9 +226,9 @@ class _Shown:
         """Whatever it is."""
         return AccessResult.SUCCESS
 
-    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult:
-        """Where it has a parameter."""
-        return ActionResult.SUCCESS if parameter is not None else ActionResult.OBJECT_UNAVAILABLE
+    def act(self, method: Method, parameter: Data | None, client: int) -> ActionResult | Data:
+        """Where it has a parameter: it is given back, with what makes it long."""
+        return ActionResult.OBJECT_UNAVAILABLE if parameter is None else data.array(parameter, *[ROWS] * 8)
 
 
 def dlms_services_server(octets: bytes) -> None:
@@ -234,7 +254,18 @@ LIST = get.GotList(1, (NUMBERS[0], 4, ROWS))
 SETTING = setting.split(TEXT, data.octet_string(bytes(200)), 2, 64)
 TAKEN = [setting.BlockTaken(2, n).to_bytes() for n in range(1, len(SETTING))]
 TWO = get.GotList(1, (NUMBERS[0], TIMES[0])).to_bytes()
-SMALL_AARE = association.AssociationResponse(initiate=initiate.InitiateResponse(initiate.OURS, 64)).to_bytes()
+SETTING_LIST = setting.split_list((TEXT, TIME), (data.octet_string(bytes(100)), TIMES[0]), 4, 64)
+ACTING_LONG = action.split(SHIFT, data.octet_string(bytes(100)), 5, 64)
+RETURNED = (ActedBlock(5, each).to_bytes() for each in blocks_of(data.to_bytes(ROWS), 40, 0))
+LISTED_AND_ACTED = (
+    *(setting.BlockTaken(4, n).to_bytes() for n in range(1, len(SETTING_LIST))),
+    setting.SetResults(4, (0, 3), len(SETTING_LIST)).to_bytes(),
+    *(ActionTaken(5, n).to_bytes() for n in range(1, len(ACTING_LONG))),
+    *RETURNED,
+)
+SMALL_AARE = association.AssociationResponse(
+    initiate=initiate.InitiateResponse(initiate.OURS | initiate.ACTING, 64)
+).to_bytes()
 
 UNIFORM = tuple(
     data.to_bytes(data.array(*(data.structure(time, data.Data(data.Tag.UNSIGNED, 8), NUMBERS[0]) for time in times)))
@@ -243,13 +274,33 @@ UNIFORM = tuple(
 
 TARGETS = (
     Target(
+        "dlms-joined",
+        (
+            *(lead + data.to_bytes(ROWS) for lead in (b"", b"\x00", b"\x00\x01\x00")),
+            setting.values_bytes((ROWS, TIMES[0])),
+        ),
+        dlms_joined,
+        work=Work(4_000, 80),
+        errors=MeterError,
+    ),
+    Target(
         "dlms-services-answer",
-        (LIST.to_bytes(), setting.Set(1, 0).to_bytes(), setting.Set(1, 3, 4).to_bytes(), TAKEN[0], CLIENT_SIDE[1]),
+        (
+            *(LIST.to_bytes(), setting.Set(1, 0).to_bytes(), setting.Set(1, 3, 4).to_bytes(), TAKEN[0], CLIENT_SIDE[1]),
+            *(
+                LISTED_AND_ACTED[-1],
+                setting.SetResults(1, (0, 3)).to_bytes(),
+                setting.SetResults(1, (0, 3), 2).to_bytes(),
+            ),
+        ),
         dlms_services_answer,
     ),
     Target(
         "dlms-services-request",
-        (get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING[:2], setting.SetNormal(1, TEXT, ROWS).to_bytes()),
+        (
+            *(get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING[:2], setting.SetNormal(1, TEXT, ROWS).to_bytes()),
+            *(SETTING_LIST[0], setting.SetList(1, (TEXT, TIME), (ROWS, TIMES[0])).to_bytes()),
+        ),
         dlms_services_request,
         work=Work(4_000, 80),
     ),
@@ -257,6 +308,10 @@ TARGETS = (
         "dlms-services-session",
         (
             joined(SMALL_AARE, TWO, *TAKEN, setting.Set(2, 0, len(SETTING)).to_bytes(), get.Got(3, ROWS).to_bytes()),
+            joined(
+                *(SMALL_AARE, TWO, *TAKEN, setting.Set(2, 0, len(SETTING)).to_bytes(), get.Got(3, ROWS).to_bytes()),
+                *LISTED_AND_ACTED,
+            ),
             joined(
                 SMALL_AARE,
                 TWO,
@@ -274,6 +329,9 @@ TARGETS = (
         (
             joined(SERVER_SIDE[0], get.GetList(1, (ENERGY, TIME)).to_bytes(), *SETTING, SERVER_SIDE[3]),
             joined(SERVER_SIDE[0], *(ActionNormal(1, SHIFT, each).to_bytes() for each in (None, ROWS))),
+            joined(
+                SERVER_SIDE[0], *SETTING_LIST, *ACTING_LONG, ActionNext(5, 1).to_bytes(), ActionNext(5, 2).to_bytes()
+            ),
             joined(
                 SERVER_SIDE[0],
                 get.GetNormal(1, ENERGY).to_bytes(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from fuzz_meters import ENERGY, NUMBERS, ROWS, SHOWN_TIMES
 from fuzz_security import KEYS
 from fuzzing import Target, Work
@@ -9,10 +10,11 @@ from fuzzing import Target, Work
 from gateway.attribute import From, Senders
 from gateway.config import DlmsDevice
 from protocols.dlms import data as axdr
-from protocols.dlms import pushed, unasked
+from protocols.dlms import layout, pushed, unasked
 from protocols.dlms.arrival import Arrivals, datagram
 from protocols.dlms.carrier import LLC_COMMAND
 from protocols.dlms.ciphering import BOTH
+from protocols.dlms.decipher import Opener
 from protocols.dlms.hdlc import UI, Frame
 from protocols.dlms.notification import DataNotification, EventNotification
 from protocols.dlms.objects import CLOCK_TIME, LOGICAL_DEVICE_NAME, ScalerUnit
@@ -35,6 +37,9 @@ BODIES = (
 )
 PLAIN = tuple(DataNotification(0x4000_0001, b"", each).to_bytes() for each in BODIES)
 METER = DlmsDevice(name="main", cadence_s=900, push=True, push_from=HERE, meter_title=TITLE.hex(), serial="50012345")
+MASTER = bytes(range(0x40, 0x40 + len(KEYS.encryption)))
+GENERAL = unasked.general(PLAIN[0], KEYS, BOTH, 7, TITLE, b"")
+WRAPPED = b"\x01\x01\x00\x18" + aes_key_wrap(MASTER, KEYS.encryption)  # in the place of the identified key
 SENDERS = Senders((METER,), {})
 
 
@@ -63,6 +68,15 @@ def dlms_push_sealed(octets: bytes) -> None:
     unasked.read(octets).opened(KEYS, BOTH, TITLE)
 
 
+def dlms_deciphered(octets: bytes) -> None:
+    """Explained with keys: general-ciphering under a wrapped key among it; what does not open is named."""
+    found = layout.explained(octets)
+    Opener(KEYS, (TITLE,), KEYS.encryption, MASTER).open(found)
+    assert layout.lines(found)
+    if found.error is not None:
+        raise found.error
+
+
 def _said(octets: bytes) -> None:
     push = unasked.read(octets)
     if push.ciphered is not None:
@@ -85,6 +99,13 @@ def _said(octets: bytes) -> None:
 
 TARGETS: tuple[Target, ...] = (
     Target(
+        "dlms-deciphered",
+        (GENERAL, GENERAL.replace(b"\0\0\x01\0\0", b"\0\0" + WRAPPED)),
+        dlms_deciphered,
+        work=Work(40_000, 800),
+        errors=MeterError,
+    ),
+    Target(
         "dlms-push-line",
         (
             Message(1, 1, PLAIN[0]).to_bytes(),
@@ -104,7 +125,7 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target(
         "dlms-push-sealed",
-        (unasked.general(PLAIN[0], KEYS, BOTH, 7, TITLE, b""),),
+        (GENERAL,),
         dlms_push_sealed,
         work=Work(4_000, 80),
         errors=MeterError,

@@ -167,7 +167,7 @@ def dlms_action(octets: bytes) -> None:
     assert action.response_from_bytes(found.to_bytes()) == found
     if isinstance(found, action.ActionRefused):
         raise found.error("method")
-    if found.returned is None:
+    if isinstance(found, action.Acted) and found.returned is None:
         raise action.no_data(found, "method")
 
 

@@ -63,6 +63,7 @@ EXCEPTIONS = {
     "protocols/transports/exchange.py Line.write": LINE,
     "protocols/transports/exchange.py Told.received": "an interface: sessions and searches are reached",
     "protocols/transports/dlms.py Association.set": OURS,
+    "protocols/transports/dlms.py Association.set_many": OURS,
     "protocols/transports/listen.py Taker.refused": "an interface: who judges pushes keeps such bytes as they are",
     "gateway/push.py Pushes.refused": "keeps them as they are, in an event",
     "protocols/transports/mqtt.py Pipe.publish": LINE,
