@@ -15,6 +15,7 @@ from gateway.cli_buffer import buffer
 from gateway.cli_dlms import objects, probe, profile
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
+from gateway.cli_tools import doctor, support_bundle, time
 from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
 from protocols.settings.problems import ReportedError, coloured
@@ -329,7 +330,7 @@ def shown_time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-for command in (buffer, mbus, objects, probe, profile):
+for command in (buffer, doctor, mbus, objects, probe, profile, support_bundle, time):
     main.add_command(command)
 
 
