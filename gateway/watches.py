@@ -34,7 +34,7 @@ RESOLUTION_MS = {Precision.SECOND: 1_000, Precision.MINUTE: 60_000, Precision.DA
 class Watch:
     """A meter's clock at our `at_ms` (UTC): what it showed, and its drift in ms, where it has one, or why not.
 
-    Positive: it is ahead of ours. The drift is known to `uncertainty_ms`: half its resolution, half the round trip, and
+    Positive: it is ahead of ours. The drift is known to `uncertainty_ms`: half its resolution, half the exchange, and
     what was known of our own clock.
     """
 
@@ -115,7 +115,7 @@ def watch_of(reading: SealedReading, shown: MeterTime) -> Watch:
         why = "our own clock was not synchronised"
         return Watch(reading.device, str(shown), reading.at_ms, None, None, why)
     resolution_ms = RESOLUTION_MS[shown.precision]
-    uncertainty_ms = (reading.round_trip_ms + resolution_ms + 1) // 2 + quality.uncertainty_ms
+    uncertainty_ms = (resolution_ms + 1) // 2 + quality.uncertainty_ms  # which holds half the exchange already
     drift_ms = instant_ms + resolution_ms // 2 - reading.at_ms
     return Watch(reading.device, str(shown), reading.at_ms, drift_ms, uncertainty_ms)
 
