@@ -3,7 +3,8 @@
 python tools/manual.py FOLDER      FOLDER/man/man1/*.1.gz, FOLDER/completions/{bash,zsh,fish}/*
 
 The pages are made from the commands themselves, one for each command, and are not kept in the repository: a build makes
-them from what it packs. They are written here and not by click-man, which would be one more dependency of a build. The same sources give the same bytes.
+them from what it packs. They are written here and not by click-man, which would be one more dependency of a build. The
+same sources give the same bytes.
 """
 
 from __future__ import annotations
