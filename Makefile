@@ -1,7 +1,7 @@
 # Plomba's commands. Each one sets up what it needs: a fresh clone and an environment with PATH and HOME are enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock services generate demo test check demo-check torture picture proof soak contest bench clean
+.PHONY: help setup lock services manual generate demo test check demo-check torture picture proof soak contest bench clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -36,6 +36,9 @@ lock: .venv/.ready ## write requirements/*.txt anew (ARGS=--upgrade for newer ve
 
 services: ## install the tests' Mosquitto, PostgreSQL and Chromium where they are missing (Debian, as root); starts neither
 	@tools/services.sh
+
+manual: .venv/.ready ## write man pages and shell completions to dist/manual, for a package to take
+	@$(BIN)/python tools/manual.py dist/manual
 
 generate: .venv/.ready ## write what is made from the classes: error catalogue, configuration examples and schemas
 	@$(BIN)/python tools/generate.py

@@ -33,6 +33,7 @@ _COMMANDS = {
     "erased": ("collector.cli_act", "erased"),
     "keys-file": ("collector.cli_act", "keys_file"),
     "fingerprint": ("collector.cli_act", "fingerprint"),
+    "completion": ("collector.cli_check", "completion"),
     "verify": ("collector.cli_verify", "verify"),
 }
 

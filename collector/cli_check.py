@@ -13,6 +13,7 @@ from collector import keys as names
 from collector.cli import FAILED, config_option, json_option
 from collector.config import File, read_file
 from collector.faults import ConfigFileError
+from protocols import shell
 from protocols.catalogue import read_catalogue
 from protocols.settings import shown
 from protocols.settings.problems import coloured
@@ -56,6 +57,9 @@ def check(config_file: Path, as_json: bool) -> None:
             )
         click.echo("\nall is well" if not missing else f"\nusable, {len(missing)} files are not there yet")
     sys.exit(PARTIAL if missing else 0)
+
+
+completion = shell.completion("plomba-collector")
 
 
 @click.command()

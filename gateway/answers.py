@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.about import ABOUT, TIME, About, Ticking
 from gateway.buffer import Buffer
 from gateway.carry import summary
+from gateway.clock import GatewayClock
 from gateway.faults import NotEnrolled
 from gateway.link import Link
 from gateway.local import Verb
@@ -18,13 +20,13 @@ from protocols.uplink.pack import Fields, Wire
 class Answers:
     """The daemon's side; `link` is None until the gateway is enrolled."""
 
-    def __init__(self, buffer: Buffer, writer: Writer) -> None:
-        self._buffer, self._writer = buffer, writer
+    def __init__(self, buffer: Buffer, writer: Writer, clock: GatewayClock, about: About) -> None:
+        self._buffer, self._writer, self._clock, self._me = buffer, writer, clock, about
         self.link: Link | None = None
 
     def verbs(self) -> Mapping[str, Verb]:
         """By name."""
-        return {"settle": self._settle, "hear": self._hear}
+        return {"settle": self._settle, "hear": self._hear, ABOUT: self._about, TIME: self._time}
 
     async def _settle(self, arguments: list[Wire]) -> Wire:
         """Make durable what is visible in the buffer's file: only then may it be carried away."""
@@ -39,3 +41,11 @@ class Answers:
         if isinstance(heard, PlombaError):
             raise heard
         return summary(*heard)
+
+    async def _about(self, arguments: list[Wire]) -> Wire:
+        """Which program runs, with which configuration."""
+        return self._me.to_wire()
+
+    async def _time(self, arguments: list[Wire]) -> Wire:
+        """The clock that readings are stamped with, and its latest jumps."""
+        return Ticking.of(self._clock).to_wire()

@@ -15,9 +15,11 @@ from gateway.cli_buffer import buffer
 from gateway.cli_dlms import objects, probe, profile
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
+from gateway.cli_tools import doctor, support_bundle, time
 from protocols.catalogue import read_catalogue
 from protocols.errors import PlombaError
 from protocols.settings.problems import ReportedError, coloured
+from protocols.shell import completion
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
@@ -332,7 +334,7 @@ def shown_time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-for command in (buffer, mbus, objects, probe, profile):
+for command in (buffer, completion("plomba-gateway"), doctor, mbus, objects, probe, profile, support_bundle, time):
     main.add_command(command)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,7 @@ STEP_MS = 1_000  # a wall clock that moved further than this against the monoton
 APART_MS = 9_000  # between our clock and the collector's: an event; which of the two is wrong is not known here
 DRIFT_PPM = 100  # of a crystal without calibration: 8.6 s a day
 SYNCHRONISED_MS = 9_000  # an uncertainty above this is not synchronised: 1 % of a quarter of an hour
+STEPS = 16  # the latest are kept for who asks; each is an event besides
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 TIME_ERROR = 5  # adjtimex: the clock is not synchronised
 TIMEX_BYTES = 208  # of `struct timex` on 64-bit Linux; `maxerror` (us) is the long at offset 24
@@ -92,6 +94,7 @@ class GatewayClock:
         self._since_ms: int | None = None
         self._anchor_ms = max(self.floor_ms, sealed_ms)
         self._rtt_ms: int | None = None
+        self.steps: deque[Step] = deque(maxlen=STEPS)  # the latest, oldest first
         wall = sources.wall_ms()
         self._wall_less_mono = wall - self._anchor_mono
         self.source = ClockSource.SYSTEM if wall >= self.floor_ms else ClockSource.NONE
@@ -115,6 +118,9 @@ class GatewayClock:
 
     def check(self) -> Step | None:
         """Look for a step of the system's clock since the last look; an unset clock is set by a plausible one."""
+        return self._kept(self._changed())
+
+    def _changed(self) -> Step | None:
         wall, mono = self._sources.wall_ms(), self.mono_ms()
         before = self._wall_less_mono
         self._wall_less_mono = wall - mono
@@ -151,7 +157,7 @@ class GatewayClock:
         self.source, self._rtt_ms = ClockSource.COLLECTOR, round_trip_ms
         self._anchor_ms, self._anchor_mono = time_ms + round_trip_ms // 2, mono
         self._since_ms, self._since_mono = self._anchor_ms, mono
-        return step
+        return self._kept(step)
 
     def quality(self) -> TimeQuality:
         """How good `utc_ms` is now."""
@@ -181,6 +187,11 @@ class GatewayClock:
     def boot(self) -> bytes:
         """The machine's boot id, 16 bytes."""
         return self._sources.boot
+
+    def _kept(self, step: Step | None) -> Step | None:
+        if step is not None:
+            self.steps.append(step)
+        return step
 
     def _to_system(self, wall: int, mono: int) -> Step:
         step = Step(wall - self.utc_ms(), self._since_mono, mono, corrects=self.unset)

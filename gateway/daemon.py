@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from gateway import enrol, events
+from gateway.about import About
 from gateway.answers import Answers
 from gateway.buses import device_names, pollers, pushing
 from gateway.clock import GatewayClock
-from gateway.config import Configuration, configuration_content
+from gateway.config import Configuration, configuration_content, configuration_hash
 from gateway.core import core_of_this_program
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, Party
@@ -92,7 +94,8 @@ class _Daemon:
             self._writer,
             None if self._pushing is None else self._pushing.acquaint,
         )
-        self._answers = Answers(opened.buffer, self._writer)
+        about = About(self._core, configuration_hash(configuration), os.getpid())
+        self._answers = Answers(opened.buffer, self._writer, self._clock, about)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -12,11 +12,12 @@ OK, FAILED, PARTIAL = 0, 1, 3  # exit codes
 
 
 class Mark(StrEnum):
-    """How it is: well, worth a look, or not usable."""
+    """How it is: well, worth a look, not usable, or not looked at."""
 
     OK = "ok"
     HINT = "hint"
     FAIL = "FAIL"
+    SKIP = "skip"  # not looked at: the text says why
 
 
 @dataclass(frozen=True, slots=True)

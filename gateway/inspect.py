@@ -27,9 +27,9 @@ def inspect(configuration: Configuration, now: datetime.datetime) -> list[Findin
     """Every file that is read, and whether it is there and usable."""
     return [
         *_folders(configuration),
-        *_keys(configuration.keys_folder),
-        *_enrolment(configuration, now),
-        *_passwords(configuration),
+        *keys(configuration.keys_folder),
+        *enrolment(configuration.keys_folder, now),
+        *passwords(configuration),
     ]
 
 
@@ -75,7 +75,8 @@ def _folders(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(Mark.OK, "state folder", f"{folder}: not there yet, the first start makes it")
 
 
-def _keys(folder: Path) -> Iterator[Finding]:
+def keys(folder: Path) -> Iterator[Finding]:
+    """The gateway's own keys in their folder."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("sealing key", enrol.SEALING, read_signing),
         ("box key", enrol.BOX, read_box),
@@ -101,8 +102,9 @@ def _private(path: Path) -> object:
     return load_tls_key(path)
 
 
-def _enrolment(configuration: Configuration, now: datetime.datetime) -> Iterator[Finding]:
-    folder, do = configuration.keys_folder, "send the 'request' to the operator, and 'accept' what comes back"
+def enrolment(folder: Path, now: datetime.datetime) -> Iterator[Finding]:
+    """What the collector's authority signed: trust document and certificates in the folder of keys."""
+    do = "send the 'request' to the operator, and 'accept' what comes back"
     path = folder / enrol.TRUST
     if not path.exists():
         yield Finding(Mark.HINT, "trust document", f"{path}: not there yet", do=do)
@@ -139,7 +141,8 @@ def dated(what: str, before: str, found: x509.Certificate, now: datetime.datetim
     return Finding(mark, what, f"{text} ({days} days)", do="" if mark is Mark.OK else "renew it soon")
 
 
-def _passwords(configuration: Configuration) -> Iterator[Finding]:
+def passwords(configuration: Configuration) -> Iterator[Finding]:
+    """Each meter's password and keys, as they are used."""
     for bus in configuration.bus:
         for device in bus.device:
             if not isinstance(device, DlmsDevice):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.lock import LOCK_FILE
@@ -11,6 +12,11 @@ from gateway.lock import LOCK_FILE
 
 def holder(path: str) -> str:
     """The process that has a port open, as "process 123 (name)"; empty where none is seen."""
+    return next(holders(path), "")
+
+
+def holders(path: str) -> Iterator[str]:
+    """Every process that has a port open, but this one; those of other users are seen by root alone."""
     wanted = os.path.realpath(path)
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
@@ -18,10 +24,10 @@ def holder(path: str) -> str:
         try:
             for each in (process / "fd").iterdir():
                 if str(each.readlink()) == wanted:
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+                    yield f"process {process.name} ({(process / 'comm').read_text().strip()})"
+                    break
         except OSError:  # of another user, or gone meanwhile
             continue
-    return ""
 
 
 def daemon_of(state_folder: Path) -> str:

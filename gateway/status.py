@@ -12,6 +12,7 @@ from gateway import pushshown, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
+from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.envelope import Content
@@ -187,6 +188,25 @@ def content(folder: Path, batch: bytes) -> Content | None:
         query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
         row = database.execute(query, (batch,)).fetchone()
         return None if row is None else content_of(row)
+
+
+def bodies(folder: Path, most: int) -> Iterator[bytes]:
+    """The bodies of the batches in the buffer whose seals hold, newest first, of at most so many batches.
+
+    Raises:
+        BufferMissing, BufferDamaged: as for `read_status`.
+    """
+    with _reading(folder) as database:
+        rows = database.execute("SELECT id, algorithm, octets FROM own_key")
+        keys = {name: PublicKey(Algorithm(algorithm), octets) for name, algorithm, octets in rows}
+        query = "SELECT header, signature, codec, body FROM content ORDER BY n DESC LIMIT ?"
+        for row in database.execute(query, (most,)):
+            try:
+                batch = batches.parse(content_of(row))
+                octets = batches.verify(batch, keys[batch.header.key])
+            except (PlombaError, KeyError):  # `buffer verify` names it
+                continue
+            yield octets
 
 
 @contextmanager

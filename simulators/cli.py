@@ -16,6 +16,7 @@ import click
 
 from protocols.dlms.ciphering import Keys
 from protocols.errors import PlombaError
+from protocols.shell import completion
 from simulators.cli_dlms import dlms_line
 from simulators.cli_modbus import modbus
 from simulators.cli_push import dlms
@@ -42,6 +43,7 @@ def main() -> None:
     """Simulated meters on real terminals, with their own record of what they answered."""
 
 
+main.add_command(completion("plomba-simulator"))
 main.add_command(dlms)
 main.add_command(dlms_line)
 main.add_command(lines)

@@ -27,7 +27,11 @@ ESCAPE = "\\2"  # mode E
 @click.option("--record", type=click.Path(path_type=Path), required=True, help="File that records every answer.")
 @click.option("--meters", "count", type=click.IntRange(1, 32), default=2, show_default=True, help="How many.")
 @click.option(
-    "--baud", type=click.Choice([str(each) for each in SPEEDS.values()]), default=str(BAUD), show_default=True
+    "--baud",
+    type=click.Choice([str(each) for each in SPEEDS.values()]),
+    default=str(BAUD),
+    show_default=True,
+    help="Speed of the line.",
 )
 @click.option("--mode-e", is_flag=True, help="Optical ports: opened at 300 baud, then HDLC at --baud.")
 @click.option("--mode-c", is_flag=True, help="Optical ports that know no HDLC.")

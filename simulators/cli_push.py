@@ -36,8 +36,20 @@ FRAMINGS = (Framing.WRAPPER, Framing.HDLC)
 @click.option("--push-every", type=click.FloatRange(0.05), default=60.0, show_default=True, help="Seconds.")
 @click.option("--push-udp", is_flag=True, help="Over UDP instead of TCP.")
 @click.option("--push-confirmed", is_flag=True, help="Want an answer, and push again where none comes.")
-@click.option("--push-protect", type=click.Choice([each.value for each in Protect]), default="none", show_default=True)
-@click.option("--push-form", type=click.Choice([each.value for each in Form]), default="listed", show_default=True)
+@click.option(
+    "--push-protect",
+    type=click.Choice([each.value for each in Protect]),
+    default="none",
+    show_default=True,
+    help="How a push is ciphered.",
+)
+@click.option(
+    "--push-form",
+    type=click.Choice([each.value for each in Form]),
+    default="listed",
+    show_default=True,
+    help="How a push says what it holds.",
+)
 @click.option(
     "--push-faults", "faults", default="", help=f"Of one push in four: {', '.join(each.value for each in PushFault)}."
 )

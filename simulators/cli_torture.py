@@ -47,7 +47,13 @@ def lines(*, folder: Path, record: Path, house: int, meters: int, seed: int) -> 
 @click.option("--seconds", type=click.FloatRange(5, 86_400), default=60, show_default=True, help="Of faults.")
 @click.option("--gateways", type=click.IntRange(1, HOUSES), default=2, show_default=True, help="How many gateways.")
 @click.option("--meters", type=click.IntRange(1, 1_000), default=6, show_default=True, help="Of each gateway.")
-@click.option("--broker", type=click.Choice(["mosquitto", "nats"]), default="mosquitto", show_default=True)
+@click.option(
+    "--broker",
+    type=click.Choice(["mosquitto", "nats"]),
+    default="mosquitto",
+    show_default=True,
+    help="The broker between them.",
+)
 @click.option("--run-folder", type=click.Path(path_type=Path), help="Keep everything here; without it nothing stays.")
 @click.option("--program", "programs", multiple=True, metavar="NAME=COMMAND", help="Start this in place of a daemon.")
 def torture(

@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,17 +29,21 @@ from collector.store.gateways import ACTIVE, GatewayKey, Registered
 from collector.store.sqlite import SqliteStore
 from collector.verify import Checker, Message, Refused
 from gateway import local
+from gateway.about import About, Jump, Ticking
 from gateway.answers import Answers
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, LivePipe, Party
 from gateway.marks import NO_ORDER
+from gateway.redact import Sieve, secrets_of
 from gateway.writer import InlineWriter
 from protocols.errors import PlombaError
 from protocols.transports.pipe import PipeSettings
 from protocols.uplink import body, envelope, limits, topics
 from protocols.uplink.envelope import Codec, Content
-from protocols.uplink.pack import Wire, pack
+from protocols.uplink.header import ClockShown, ClockSource, ClockState, Core
+from protocols.uplink.pack import Wire, pack, unpack
 
+LONGEST_OUT = 8  # bytes: a shorter secret may come to stand where another one was taken out
 RENEWED = 2_000  # inputs to one store or buffer: they grow
 Held = TypeVar("Held")
 
@@ -179,7 +183,8 @@ class Listening:
             random.Random(4).randbytes,
             uniform,
         )
-        self.answers = Answers(rig.buffer, InlineWriter())
+        about = About(Core("test", bytes(32)), bytes(32), 1)
+        self.answers = Answers(rig.buffer, InlineWriter(), rig.clock, about)
         self.answers.link = self.link
         self.link._count = self._count  # type: ignore[method-assign]
 
@@ -247,6 +252,23 @@ def to_socket(octets: bytes) -> None:
     listening().ask(octets)
 
 
+def of_a_daemon(octets: bytes) -> None:
+    """What a command hears at a socket: it may be another program's."""
+    said = unpack(octets, local.MOST, "answer")
+    with suppress(PlombaError):
+        About.from_wire(said)
+    Ticking.from_wire(said)
+
+
+def support_text(octets: bytes) -> None:
+    """A secret's file, a configuration and a log, whatever is in them: nothing of the secret is shown."""
+    secrets = secrets_of(octets)
+    sieve, text = Sieve.of(secrets), octets.decode("utf-8", "replace")
+    shown = sieve.text(text)
+    assert sieve.known is None or not any(each in shown.encode() for each in secrets if len(each) >= LONGEST_OUT)
+    assert sieve.toml(text, {"name"}, ()).count("\n") == text.count("\n")
+
+
 def shown_devices(octets: bytes) -> None:
     """The content of a configuration that a gateway sealed; one that is not understood names no device."""
     for bus, device in devices_of(octets):
@@ -264,6 +286,11 @@ def _word() -> bytes:
 
 
 _CONTENT = pack([1, s.GATEWAY, [["riser", [["heat-1", 1, 5, [None, "60300001", None, None], "1"]]]]])
+_TEXT = b'[broker] # x\nname = "a"\nlist = ["1", 2]\nurl = "tcp://u:p@h:1"\npassword=geheim\n'
+_PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIGZ1enpmdXp6ZnV6emZ1enpmdXp6ZnV6emZ1enpmdXp6\n-----END"
+_ABOUT = pack(About(Core("1.0", bytes(32)), bytes(32), 7).to_wire())
+_SHOWN = ClockShown(ClockState.SET, ClockSource.SYSTEM, 0, None, 1, bytes(16), 1)
+_TICKING = pack(Ticking(1, _SHOWN, (Jump(1, -1),)).to_wire())
 TARGETS = (
     Target("collector-packet", (*PACKETS.values(), TRUST_FILE, REQUEST_FILE), any_message),
     Target(
@@ -272,6 +299,17 @@ TARGETS = (
     Target("collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), cost=9),
     Target("collector-devices", (_CONTENT,), shown_devices, mutators.trees, only_values=True),
     Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway),
+    Target("gateway-answer", (_TICKING, _ABOUT), of_a_daemon, mutators.trees, work=Work(5_000, 60)),
+    Target(
+        "gateway-support",
+        (_TEXT, _PEM, b"00112233445566778899AABBCCDDEEFF\n"),
+        support_text,
+        work=Work(100_000, 5_000),
+        inputs=2_000,
+        soak_inputs=20_000,
+        why="each compiles a pattern of its own",
+        only_values=True,
+    ),
     Target("gateway-question", (pack(["settle"]), _question()), to_socket, mutators.trees, work=Work(20_000, 60)),
     Target(
         "gateway-signed",

@@ -81,6 +81,8 @@ EXCEPTIONS = {
     "gateway/counters.py CounterStore": OURS,
     "gateway/link.py LivePipe.publish": LINE,
     "gateway/quarantine.py seal_quarantined": OURS,
+    "gateway/bundle.py write": OURS,
+    "gateway/bundle.py packed": OURS,
     "gateway/status.py content": KEPT,
     "gateway/status.py export": "the id of an epoch, from a technician",
     "collector/brokercheck.py connect_packet": OURS,
