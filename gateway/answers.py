@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from gateway.buffer import Buffer
 from gateway.carry import summary
-from gateway.faults import NotEnrolled
+from gateway.faults import NotEnrolled, NotOfDaemon
+from gateway.guests import Guests
+from gateway.handed import ANSWERED, VERB, fault
 from gateway.link import Link
 from gateway.local import Verb
 from gateway.writer import Writer
@@ -16,15 +18,15 @@ from protocols.uplink.pack import Fields, Wire
 
 
 class Answers:
-    """The daemon's side; `link` is None until the gateway is enrolled."""
+    """The daemon's side; `guests` are the questions of each device's bus; `link` is None until it is enrolled."""
 
-    def __init__(self, buffer: Buffer, writer: Writer) -> None:
-        self._buffer, self._writer = buffer, writer
+    def __init__(self, buffer: Buffer, writer: Writer, guests: Mapping[str, Guests]) -> None:
+        self._buffer, self._writer, self._guests = buffer, writer, guests
         self.link: Link | None = None
 
     def verbs(self) -> Mapping[str, Verb]:
         """By name."""
-        return {"settle": self._settle, "hear": self._hear}
+        return {"settle": self._settle, "hear": self._hear, VERB: self._meter}
 
     async def _settle(self, arguments: list[Wire]) -> Wire:
         """Make durable what is visible in the buffer's file: only then may it be carried away."""
@@ -39,3 +41,15 @@ class Answers:
         if isinstance(heard, PlombaError):
             raise heard
         return summary(*heard)
+
+    async def _meter(self, arguments: list[Wire]) -> Wire:
+        """What a meter answers to a command, or the fault that it met."""
+        device = Fields(arguments, "question", 1).text("meter")
+        try:
+            if device not in self._guests:
+                raise NotOfDaemon(
+                    "a meter that the daemon reads", f"{device!r}, which it does not", "its configuration"
+                )
+            return [ANSWERED, await self._guests[device].ask(device, arguments[1:])]
+        except PlombaError as error:
+            return fault(error)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
+from gateway.guests import Guests, Hosting
 from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader, Tending
@@ -64,8 +65,15 @@ def pollers(
     for bus in configuration.bus:
         mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
         tend = mine.tend if isinstance(mine, Tending) else None
-        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend))
+        guests = Guests(mine) if isinstance(mine, Hosting) else None
+        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests))
     return found
+
+
+def guests(configuration: Configuration, polling: Iterable[BusPoller]) -> dict[str, Guests]:
+    """Where commands ask for a device, by its name; `polling` are the pollers of that configuration."""
+    pairs = zip(configuration.bus, polling, strict=True)
+    return {device.name: each.guests for bus, each in pairs if each.guests is not None for device in bus.device}
 
 
 def pushing(configuration: Configuration, clock: GatewayClock, sink: PushSink, writer: Writer) -> Pushing | None:

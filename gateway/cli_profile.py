@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from gateway import excerpt
-from gateway.desk import Asked, Desk
+from gateway.desk import Asked, desk_of
 from gateway.excerpt import Profile, Wish
 from gateway.lines import MACHINE, Lines
 from gateway.online import against
@@ -42,7 +42,7 @@ def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MAC
 
 async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines) -> None:
     count = 0
-    with closing(Desk(asked, lines)) as desk:
+    with closing(desk_of(asked, lines)) as desk:
         async with desk.associated() as association:
             found = await excerpt.begun(association, name)
             pieces = excerpt.rows(association, found, wish)

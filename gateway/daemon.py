@@ -10,7 +10,7 @@ import structlog
 
 from gateway import enrol, events
 from gateway.answers import Answers
-from gateway.buses import device_names, pollers, pushing
+from gateway.buses import device_names, guests, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
 from gateway.core import core_of_this_program
@@ -92,7 +92,7 @@ class _Daemon:
             self._writer,
             None if self._pushing is None else self._pushing.acquaint,
         )
-        self._answers = Answers(opened.buffer, self._writer)
+        self._answers = Answers(opened.buffer, self._writer, guests(configuration, self._pollers))
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

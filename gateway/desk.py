@@ -17,6 +17,8 @@ from pathlib import Path
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_lines import way
+from gateway.handed import Through
+from gateway.handed_dlms import ThroughDesk
 from gateway.lines import Lines, Opened, Place, opened
 from protocols.dlms import data as axdr
 from protocols.dlms import objects
@@ -26,7 +28,7 @@ from protocols.dlms.faults import AccessRefused, StreamEnded
 from protocols.dlms.objects import Attribute
 from protocols.dlms.states import State
 from protocols.errors import LinkError, MeterError
-from protocols.transports.dlms import Association
+from protocols.transports.dlms import Asking, Association
 from protocols.transports.exchange import Clock
 
 PUBLIC = 16  # the client that may read the invocation counters of others (0-0:43.1.x)
@@ -42,7 +44,7 @@ LINKING = State.LINKING.name.lower()  # where a session fails before any login
 class Asked:
     """Which meter a command means; `state` is the folder of the invocation counters.
 
-    `name` is that of a configured meter, empty where the meter is named by options.
+    `name` is that of a configured meter, empty where the meter is named by options; `through`: a daemon reads it.
     """
 
     bus: DlmsBus
@@ -50,6 +52,7 @@ class Asked:
     access: Access
     state: Path
     name: str = ""
+    through: Through | None = None
 
     @property
     def place(self) -> Place:
@@ -155,7 +158,12 @@ async def last_heard(association: Association, client: int) -> int:
     return axdr.whole(found.data, "invocation counter")
 
 
-async def names_of(association: Association) -> tuple[str | None, str | None]:
+def desk_of(asked: Asked, lines: Lines) -> Desk | ThroughDesk:
+    """The meter that is meant: on our own line, or behind the daemon that reads it."""
+    return Desk(asked, lines) if asked.through is None else ThroughDesk(asked.through)
+
+
+async def names_of(association: Asking) -> tuple[str | None, str | None]:
     """The logical device name and the device number, each None where the meter does not say it.
 
     Raises:

@@ -6,7 +6,8 @@ and the capture period are read in every visit: a meter whose firmware was chang
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from gateway.clock import GatewayClock
@@ -21,6 +22,7 @@ from gateway.dlms_rows import row_reading as _row_reading
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
+from gateway.handed_dlms import DlmsHost
 from gateway.lines import OpenTcp
 from gateway.schedule import Due
 from gateway.settled import Positions
@@ -38,7 +40,7 @@ from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
-from protocols.transports.dlms import Association, Got
+from protocols.transports.dlms import Asking, Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
@@ -124,18 +126,15 @@ class DlmsReader:
             MeterError: the meter refuses, is another one, or does not answer.
         """
         meter = self._meters[due.device.name]
-        values: list[Value] = []
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await identity_of(association, meter.device)
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
             found = await _many(association, meter, asked)
             if self._acquaint is not None and meter.device.push:
                 await self._acquaint(association, meter.device, identity)
         shown = dict(zip(asked, found, strict=True))
-        for attribute in meter.registers:
-            scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
-            values.append(objects.value(attribute, shown[attribute].data, scaler))
+        values = present(meter.registers, shown)
         values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
         if meter.keeper is not None and values[-1].state is State.OK:
             meter.keeper.saw(found[-1])
@@ -185,7 +184,7 @@ class DlmsReader:
         last = self._positions.last(f"{meter.device.name}/{further.shown}")
         further.trouble = None
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await identity_of(association, meter.device)
             found, got, over = await next_rows(association, further, last, now, meter.compressed)
         hand_on(further, found)
         if over:
@@ -213,7 +212,7 @@ class DlmsReader:
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
             return _none(meter)
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await identity_of(association, meter.device)
             columns, scalers = await self._columns(association, meter, meter.buffer)
             first = _start(meter, last, now)
             while True:
@@ -241,7 +240,7 @@ class DlmsReader:
                 continue
             try:
                 async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
-                    await _identity(association, meter.device)
+                    await identity_of(association, meter.device)
                     await meter.keeper.adjust(association, meter.period_s)
             except MeterError as error:
                 meter.keeper.failed(error)
@@ -251,6 +250,13 @@ class DlmsReader:
     def doubtful(self, device: str) -> Doubtful | None:
         """Nothing: a second read confirms no value here."""
         return None
+
+    @asynccontextmanager
+    async def received(self, device: str) -> AsyncIterator[DlmsHost]:
+        """A meter for a command, in an association: what it answers is handed on, and not judged."""
+        meter = self._meters[device]
+        async with self._entrance.associated(meter.device) as association:
+            yield DlmsHost(association, meter.lists)
 
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""
@@ -349,7 +355,20 @@ def _none(meter: _Meter) -> list[Reading]:
     return []
 
 
-async def _identity(association: Association, device: DlmsDevice) -> Identity:
+def present(registers: Sequence[Attribute], shown: Mapping[Attribute, Got]) -> list[Value]:
+    """The values of registers, of which (and of whose scalers) these are the answers.
+
+    Raises:
+        MeterError: a scaler is none.
+    """
+    values = []
+    for attribute in registers:
+        scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
+        values.append(objects.value(attribute, shown[attribute].data, scaler))
+    return values
+
+
+async def identity_of(association: Asking, device: DlmsDevice) -> Identity:
     """Who the meter says it is.
 
     Raises:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.clock import GatewayClock
 from gateway.config import ModbusBus, ModbusDevice
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
+from gateway.handed_modbus import Line, ModbusHost
 from gateway.schedule import Due
 from protocols.errors import ConfigurationError
 from protocols.modbus import blocks, values
@@ -55,7 +58,7 @@ class ModbusReader:
 
     def __init__(self, bus: ModbusBus, clock: GatewayClock, open_line: Open = ModbusLine.open) -> None:
         self._clock, self._open = clock, open_line
-        self._host, self._port = _address(bus)
+        self._host, self._port = address_of(bus)
         self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
         self._line: ModbusLine | None = None
 
@@ -67,18 +70,11 @@ class ModbusReader:
             MeterError: no usable answer came, or from another meter.
         """
         meter = self._meters[due.device.name]
-        line = await self._opened()
-        identity = await self._identity(line, meter)
-        found: list[Block] = []
-        shown: list[Value] = []
-        for span in meter.spans:
-            block = await line.read(meter.unit, span.table, span.address, span.count, self._times())
-            found.append(block)
-            shown += values.values(span, block.words, meter.unit)
-        octets = b"".join(block.octets for block in found)  # only its hash is sealed
-        quality = self._clock.quality_since(found[0].mono_ms - found[0].round_trip_ms)
-        made = spanning(found[0], found[-1], octets, quality, keep=False)
-        return readings(identity, meter.name, due.slot_ms, made, shown)
+        found = await visited(await self._opened(), meter, self._times())
+        octets = b"".join(block.octets for block in found.blocks)  # only its hash is sealed
+        first, last = found.blocks[0], found.blocks[-1]
+        made = spanning(first, last, octets, self._clock.quality_since(first.mono_ms - first.round_trip_ms), keep=False)
+        return readings(found.identity, meter.name, due.slot_ms, made, found.values)
 
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: what a Modbus meter shows is all that it has."""
@@ -87,6 +83,12 @@ class ModbusReader:
     def doubtful(self, device: str) -> Doubtful | None:
         """Nothing: a second read confirms no value here."""
         return None
+
+    @asynccontextmanager
+    async def received(self, device: str) -> AsyncIterator[ModbusHost]:
+        """A meter for a command: what it answers is handed on, and not judged."""
+        unit, line = self._meters[device].unit, await self._opened()
+        yield ModbusHost(lambda table, address, count: line.read(unit, table, address, count, self._times()))
 
     def let_go(self) -> None:
         """Close the line."""
@@ -98,20 +100,6 @@ class ModbusReader:
         if self._line is None or self._line.closed:
             self._line = await self._open(self._host, self._port)
         return self._line
-
-    async def _identity(self, line: ModbusLine, meter: Meter) -> Identity:
-        serial = await self._maybe_octets(line, meter, meter.model.serial)
-        code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
-        found = values.identity(meter.model, serial, code)
-        values.check_identity(found, meter.expected, meter.name)
-        return found
-
-    async def _maybe_octets(self, line: ModbusLine, meter: Meter, register: Register | None) -> bytes | None:
-        """The bytes of an identity register, in a question of its own; None where the model has none."""
-        if register is None:
-            return None
-        block = await line.read(meter.unit, register.table, register.address, register.words, self._times())
-        return block.words
 
     def _times(self) -> exchange.Clock:
         return exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
@@ -132,6 +120,42 @@ class Meter:
         self.spans = blocks.plan(model.registers, model.largest_block, model.largest_gap)
 
 
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """Who the device says it is, the answers with its registers (without those of its identity), and their values."""
+
+    identity: Identity
+    blocks: tuple[Block, ...]
+    values: tuple[Value, ...]
+
+
+async def visited(line: Line, meter: Meter, times: exchange.Clock, *, check: bool = True) -> Visited:
+    """Ask a device who it is, which is to be `check`ed at once or later, and for its registers.
+
+    Raises:
+        LinkError: the line is gone.
+        MeterError: no usable answer came, or from another meter.
+    """
+
+    async def octets(register: Register | None) -> bytes | None:
+        """Of an identity register, in a question of its own; None where the model has none."""
+        if register is None:
+            return None
+        return (await line.read(meter.unit, register.table, register.address, register.words, times)).words
+
+    model, code = meter.model, meter.model.code
+    identity = values.identity(model, await octets(model.serial), await octets(code.register if code else None))
+    if check:
+        values.check_identity(identity, meter.expected, meter.name)
+    found: list[Block] = []
+    shown: list[Value] = []
+    for span in meter.spans:
+        block = await line.read(meter.unit, span.table, span.address, span.count, times)
+        found.append(block)
+        shown += values.values(span, block.words, meter.unit)
+    return Visited(identity, tuple(found), tuple(shown))
+
+
 def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, shown: Sequence[Value]) -> list[Reading]:
     """The reading of one device, in parts of at most 64 values; the meter itself shows no time and no status."""
     parts = [tuple(shown[at : at + limits.REGISTERS]) for at in range(0, len(shown), limits.REGISTERS)]
@@ -141,7 +165,12 @@ def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, show
     ]
 
 
-def _address(bus: ModbusBus) -> tuple[str, int]:
+def address_of(bus: ModbusBus) -> tuple[str, int]:
+    """Host and port of a bus.
+
+    Raises:
+        BadAddress: the port is none.
+    """
     host, _, port = urlsplit(bus.url).netloc.rpartition(":")
     if not 1 <= int(port) <= MAX_PORT:
         raise BadAddress(f"a port from 1 to {MAX_PORT}", port, bus.name)

@@ -179,7 +179,7 @@ class Listening:
             random.Random(4).randbytes,
             uniform,
         )
-        self.answers = Answers(rig.buffer, InlineWriter())
+        self.answers = Answers(rig.buffer, InlineWriter(), {})
         self.answers.link = self.link
         self.link._count = self._count  # type: ignore[method-assign]
 
