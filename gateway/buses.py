@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.dlms import Acquaint
     from gateway.push import Sink as PushSink
     from gateway.pushing import Pushing
+    from gateway.scales import ScaleStore
 
 
 class Counting:
@@ -61,9 +62,17 @@ def pollers(
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
+
+    @cache
+    def scales() -> ScaleStore:
+        """The one store of all buses; made when a DLMS bus is there."""
+        from gateway.scales import ScaleStore  # noqa: PLC0415
+
+        return ScaleStore(configuration.state_folder, writer)
+
     found = []
     for bus in configuration.bus:
-        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
+        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint, scales)
         tend = mine.tend if isinstance(mine, Tending) else None
         guests = Guests(mine) if isinstance(mine, Hosting) else None
         found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests))
@@ -94,13 +103,17 @@ def reader(
     counting: Counting | None = None,
     note: Callable[[Event], None] | None = None,
     acquaint: Acquaint | None = None,
+    scales: Callable[[], ScaleStore] | None = None,
 ) -> Reader:
-    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks."""
+    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks.
+
+    `scales` keep what DLMS meters say of their registers; without them it is asked for anew by each reader.
+    """
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting, note, acquaint)
+            return _dlms(bus, positions, clock, lines, counting, note, acquaint, scales)
         case ModbusBus():
             return _modbus(bus, clock)
 
@@ -119,12 +132,23 @@ def _dlms(
     counting: Counting | None,
     note: Callable[[Event], None] | None,
     acquaint: Acquaint | None,
+    scales: Callable[[], ScaleStore] | None,
 ) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note, acquaint=acquaint)
+    return DlmsReader(
+        bus,
+        positions,
+        clock,
+        lines.tcp,
+        counters,
+        open_serial=on_line,
+        note=note,
+        acquaint=acquaint,
+        scales=None if scales is None else scales(),
+    )
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
