@@ -9,6 +9,7 @@ import click
 
 from gateway.config import Configuration, MbusBus, MbusDevice, read_configuration
 from gateway.faults import LineOwned, UnknownBus, UnknownMeter
+from gateway.handed import Through
 from gateway.lines import Place
 from gateway.mbus import way
 from gateway.owners import daemon_of, holder, port_step
@@ -70,16 +71,24 @@ def selection(digits: str) -> Secondary:
         raise click.BadParameter(str(error), param_hint="--secondary") from error
 
 
-def configured(file: Path, name: str, baud: int | None, mode: str | None) -> Visit:
-    """A configured meter, as the daemon reads it.
+def configured(file: Path, found: Configuration, name: str, baud: int | None, mode: str | None) -> Visit:
+    """A configured M-Bus meter of a `file` with what was `found` in it, or that meter behind the daemon that reads it.
 
     Raises:
         UnknownMeter: there is none of this name, or it is not of M-Bus.
-        LineOwned: the daemon owns its line.
+        LineOwned: the daemon has the line open at another speed.
     """
-    bus, device = meter(file, name)
+    bus, device = _mbus_meter(file, found, name)
+    if baud or mode:
+        refuse_owned(found, bus.name)
     at = spoken(Place.of(bus), baud, mode)
-    return Visit(at, way(device), device.identity, device.secondary is not None)
+    return Visit(at, way(device), device.identity, device.secondary is not None, through=through(found, name))
+
+
+def through(found: Configuration, name: str) -> Through | None:
+    """The daemon of this configuration, where it runs and so owns the meter's line."""
+    running = daemon_of(found.state_folder)
+    return Through(found.state_folder, running, name) if running else None
 
 
 def spoken(at: Place, baud: int | None, mode: str | None) -> Place:
@@ -110,10 +119,15 @@ def meter(file: Path, name: str) -> tuple[MbusBus, MbusDevice]:
         LineOwned: the daemon owns its line.
     """
     found = read_configuration(file)
+    bus, device = _mbus_meter(file, found, name)
+    refuse_owned(found, bus.name)
+    return bus, device
+
+
+def _mbus_meter(file: Path, found: Configuration, name: str) -> tuple[MbusBus, MbusDevice]:
     meters = {each.name: (bus, each) for bus in found.bus if isinstance(bus, MbusBus) for each in bus.device}
     if name not in meters:
         raise UnknownMeter(f"an M-Bus meter: {listed(meters)}", name, str(file))
-    refuse_owned(found, meters[name][0].name)
     return meters[name]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
+from gateway.guests import Guests, Hosting
 from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader, Tending
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.dlms import Acquaint
     from gateway.push import Sink as PushSink
     from gateway.pushing import Pushing
+    from gateway.scales import ScaleStore
 
 
 class Counting:
@@ -60,12 +62,27 @@ def pollers(
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
+
+    @cache
+    def scales() -> ScaleStore:
+        """The one store of all buses; made when a DLMS bus is there."""
+        from gateway.scales import ScaleStore  # noqa: PLC0415
+
+        return ScaleStore(configuration.state_folder, writer)
+
     found = []
     for bus in configuration.bus:
-        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
+        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint, scales)
         tend = mine.tend if isinstance(mine, Tending) else None
-        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend))
+        guests = Guests(mine) if isinstance(mine, Hosting) else None
+        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests))
     return found
+
+
+def guests(configuration: Configuration, polling: Iterable[BusPoller]) -> dict[str, Guests]:
+    """Where commands ask for a device, by its name; `polling` are the pollers of that configuration."""
+    pairs = zip(configuration.bus, polling, strict=True)
+    return {device.name: each.guests for bus, each in pairs if each.guests is not None for device in bus.device}
 
 
 def pushing(configuration: Configuration, clock: GatewayClock, sink: PushSink, writer: Writer) -> Pushing | None:
@@ -86,13 +103,17 @@ def reader(
     counting: Counting | None = None,
     note: Callable[[Event], None] | None = None,
     acquaint: Acquaint | None = None,
+    scales: Callable[[], ScaleStore] | None = None,
 ) -> Reader:
-    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks."""
+    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks.
+
+    `scales` keep what DLMS meters say of their registers; without them it is asked for anew by each reader.
+    """
     match bus:
         case MbusBus():
             return _mbus(bus, clock, keep, lines)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting, note, acquaint)
+            return _dlms(bus, positions, clock, lines, counting, note, acquaint, scales)
         case ModbusBus():
             return _modbus(bus, clock, lines)
 
@@ -111,18 +132,29 @@ def _dlms(
     counting: Counting | None,
     note: Callable[[Event], None] | None,
     acquaint: Acquaint | None,
+    scales: Callable[[], ScaleStore] | None,
 ) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note, acquaint=acquaint)
+    return DlmsReader(
+        bus,
+        positions,
+        clock,
+        lines.tcp,
+        counters,
+        open_serial=on_line,
+        note=note,
+        acquaint=acquaint,
+        scales=None if scales is None else scales(),
+    )
 
 
 def _modbus(bus: ModbusBus, clock: GatewayClock, lines: Lines) -> Reader:
     from gateway import modbus  # noqa: PLC0415
 
-    return modbus.ModbusReader(bus, clock, modbus.on_line(bus, lines) if bus.rtu else modbus.over_tcp(bus))
+    return modbus.ModbusReader(bus, clock, modbus.opening(bus, lines))
 
 
 def device_names(configuration: Configuration) -> frozenset[str]:

@@ -163,7 +163,8 @@ def scan(
 @click.option("--address", type=click.IntRange(0, 254), help="The meter's primary address; 254: whoever is alone.")
 @click.option("--secondary", metavar="NUMBER", help="Its 8 digits, F for any, or all 16 of its secondary address.")
 @_json
-@click.option("--raw", is_flag=True, help="Print the telegrams in hex, one a line.")
+@click.option("--raw", is_flag=True, help="Print what came in hex, one answer a line.")
+@click.option("--all", "every", is_flag=True, help="Read every meter of --config FILE, a line for each.")
 @click.pass_context
 def read(
     ctx: click.Context,
@@ -173,23 +174,30 @@ def read(
     secondary: str | None,
     as_json: bool,
     raw: bool,
+    every: bool,
 ) -> None:
-    """Read one M-Bus meter now and show what it answers; nothing is sealed or stored.
+    """Read a meter now and show what it answers; nothing is sealed or stored.
 
-    The meter is METER of --config FILE, or --address or --secondary on the line of --port or --url.
+    The meter is METER of --config FILE, of M-Bus, DLMS or Modbus; or an M-Bus meter by --address or --secondary on the
+    line of --port or --url. While the daemon of that FILE runs, it is the one that reads, when nothing else is due.
+    With --all: 0 every meter was read, 3 some were, 1 none.
     """
     from gateway import adhoc, cli_read  # noqa: PLC0415
 
     if as_json and raw:
-        raise click.UsageError("--json or --raw: --json has the telegrams, too")
+        raise click.UsageError("--json or --raw: --json has what came, too")
+    form = cli_read.Form(as_json, raw)
+    by_option = address is not None or secondary is not None
+    if every:
+        if meter is not None or by_option or line.baud or line.mode:
+            raise click.UsageError("--all reads every meter of --config FILE as it is configured: leave the rest out")
+        ctx.exit(cli_read.read_all(line.configured("--all"), form))
     if meter is None:
         place = adhoc.place(line.path, line.port, line.url, line.baud, line.mode)
-        asked = adhoc.named(place, address, secondary)
-    elif address is not None or secondary is not None:
+        ctx.exit(cli_read.read(cli_read.by_options(adhoc.named(place, address, secondary)), form))
+    if by_option:
         raise click.UsageError("the file says how METER is reached: leave --address and --secondary out")
-    else:
-        asked = adhoc.configured(line.configured(meter), meter, line.baud, line.mode)
-    ctx.exit(cli_read.read(asked, as_json, raw))
+    ctx.exit(cli_read.read(cli_read.one(line.configured(meter), meter, line.baud, line.mode), form))
 
 
 @main.command()

@@ -41,7 +41,7 @@ def probe(ctx: click.Context, where: MeterOptions, as_json: bool) -> None:
     """
     from gateway import cli_probe  # noqa: PLC0415
 
-    ctx.exit(cli_probe.probe(where.asked(), as_json))
+    ctx.exit(cli_probe.probe(where.alone(), as_json))
 
 
 @click.command(
@@ -119,6 +119,8 @@ def _told(ctx: click.Context, asked: Asked) -> Iterator[None]:
     from protocols.dlms.faults import AccessRefused  # noqa: PLC0415
     from protocols.errors import LinkError, MeterError  # noqa: PLC0415
 
+    if asked.through is not None:
+        click.echo(asked.through.told, err=True)
     try:
         yield
     except AccessRefused as error:

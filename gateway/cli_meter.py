@@ -68,6 +68,7 @@ class MeterOptions:
             PlombaError: its file, password or keys cannot be used.
         """
         from gateway import dlms_adhoc  # noqa: PLC0415
+        from gateway.config import read_configuration  # noqa: PLC0415
 
         if self.name is None:
             if self.path is not None:
@@ -78,7 +79,22 @@ class MeterOptions:
         if self.given:
             wrong = ", ".join(f"--{each.replace('_', '-')}" for each in self.given)
             raise click.UsageError(f"the file says how {self.name} is reached: leave {wrong} out")
-        return dlms_adhoc.configured(self.path, self.name)
+        return dlms_adhoc.configured(self.path, read_configuration(self.path), self.name)
+
+    def alone(self) -> Asked:
+        """The meter that is meant, which no daemon reads.
+
+        Raises:
+            LineOwned: one does.
+            click.UsageError, PlombaError: as for `asked`.
+        """
+        from gateway.faults import LineOwned  # noqa: PLC0415
+
+        asked = self.asked()
+        if asked.through is not None:
+            got = f"one that the daemon, process {asked.through.process}, reads"
+            raise LineOwned("a line that nobody reads", got, asked.bus.name)
+        return asked
 
 
 def meter_options(command: Callable[..., None]) -> Callable[..., None]:

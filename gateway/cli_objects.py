@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gateway.desk import Asked, Desk, names_of
+from gateway.desk import Asked, desk_of, names_of
 from gateway.lines import MACHINE, Lines
 from protocols import obis
 from protocols.dlms import listing, naming, rights, words
@@ -18,7 +18,7 @@ from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused
 from protocols.dlms.listing import ASSOCIATION, CURRENT, Listed
 from protocols.dlms.objects import VALUE, Attribute
-from protocols.transports.dlms import Association
+from protocols.transports.dlms import Asking
 
 OTHERS = 8  # names of associations that are tried where the meter does not know that of the current one
 
@@ -38,13 +38,13 @@ def objects(asked: Asked, as_json: bool, lines: Lines = MACHINE) -> None:
 
 
 async def _read(asked: Asked, lines: Lines) -> tuple[str, tuple[Listed, ...]]:
-    with closing(Desk(asked, lines)) as desk:
+    with closing(desk_of(asked, lines)) as desk:
         async with desk.associated() as association:
             name, serial = await names_of(association)
             return name or serial or "a meter that does not say who it is", listing.objects(await _listed(association))
 
 
-async def _listed(association: Association) -> Data:
+async def _listed(association: Asking) -> Data:
     """The list of the association that asks; some meters know it by its own number alone."""
     for number in range(OTHERS):
         name = CURRENT[:4] + bytes((number,)) + CURRENT[5:]

@@ -14,7 +14,8 @@ from dataclasses import asdict
 
 import click
 
-from gateway.desk import PUBLIC, Asked
+from gateway.desk import Asked
+from gateway.dlms_entrance import PUBLIC
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.lines import MACHINE, Lines
 from gateway.online import against

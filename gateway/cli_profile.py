@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from gateway import excerpt
-from gateway.desk import Asked, Desk
+from gateway.desk import Asked, desk_of
 from gateway.dlms_further import is_compressed
 from gateway.excerpt import Profile, Wish
 from gateway.lines import MACHINE, Lines
@@ -46,7 +46,7 @@ def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MAC
 
 async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines, compressed: bool) -> None:
     count = 0
-    with closing(Desk(asked, lines)) as desk:
+    with closing(desk_of(asked, lines)) as desk:
         async with desk.associated() as association:
             found = await excerpt.begun(association, name, compressed)
             pieces = excerpt.rows(association, found, wish)

@@ -1,115 +1,141 @@
-"""What the command `read` does: one meter read now and shown; what it shows goes to stdout, talk to stderr.
+"""What the command `read` does: a meter, or all of them, read now and shown; values go to stdout, talk to stderr.
 
-`--json` prints what `decode --json` prints of a telegram, with the records of all telegrams of the answer, and beside
-it when the exchange was and each telegram in hex.
+Where the daemon runs it is the one that reads: the same is printed, and it is said.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
-from itertools import chain
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.adhoc import said
-from gateway.exchanges import spanning
+from gateway import adhoc
+from gateway.adhoc import listed, said, through
+from gateway.config import Configuration, DlmsBus, MbusBus, ModbusBus, read_configuration
+from gateway.faults import UnknownMeter
 from gateway.lines import MACHINE, Lines
-from gateway.visit import Visit, Visited, decoded, step, visit
-from protocols.errors import LinkError, MeterError
-from protocols.mbus import dif, explain
-from protocols.mbus.explain import ShownRecord, ShownTelegram
-from protocols.reading import TimeQuality
+from gateway.readout import Readable
+from gateway.readout_mbus import MbusMeter
+from gateway.visit import Visit
+from protocols.errors import LinkError, MeterError, PlombaError
 
-OK, FAILED = 0, 1
-UNKNOWN = TimeQuality(synchronised=False, uncertainty_ms=None)
+OK, FAILED, PARTIAL = 0, 1, 3
 
 
-def read(asked: Visit, as_json: bool, raw: bool, lines: Lines = MACHINE) -> int:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How it is printed; not both."""
+
+    as_json: bool = False
+    raw: bool = False
+
+
+def one(file: Path, name: str, baud: int | None, mode: str | None) -> Readable:
+    """A configured meter, of whatever protocol.
+
+    Raises:
+        UnknownMeter: there is none of this name.
+        LineOwned: a speed is given, and the daemon has the line open.
+        PlombaError: the file, or the meter's secrets, cannot be used.
+    """
+    found = read_configuration(file)
+    known = {device.name: bus.protocol for bus in found.bus for device in bus.device}
+    if name not in known:
+        raise UnknownMeter(f"a meter: {listed(known)}", name, str(file))
+    if (baud or mode) and known[name] != "mbus":
+        raise click.UsageError(f"--baud and --mode are of M-Bus lines: leave them out for {name}")
+    return _readable(file, found, name, baud, mode)
+
+
+def by_options(asked: Visit) -> Readable:
+    """An M-Bus meter that the options name."""
+    return MbusMeter(asked)
+
+
+def read(meter: Readable, form: Form, lines: Lines = MACHINE) -> int:
     """Read the meter, print what it shows, and give the exit code."""
+    if meter.through is not None:
+        click.echo(meter.through.told, err=True)
     try:
-        found = asyncio.run(visit(asked, lines))
-        if raw:
-            click.echo("\n".join(each.frame.octets.hex() for each in found.answers))
-        _tell(found)
-        decoded(asked, found)
-    except MeterError as error:
-        click.echo(said(error, asked.place, step(asked, error)), err=True)
+        found = asyncio.run(meter.heard(lines))
+        if form.raw:
+            click.echo("\n".join(each.hex() for each in found.raw))
+        if found.told:
+            click.echo(found.told, err=True)
+        shown = found.readout()
+    except (MeterError, LinkError) as error:
+        click.echo(_said(meter, error), err=True)
         return FAILED
-    except LinkError as error:
-        click.echo(said(error, asked.place), err=True)
-        return FAILED
-    if not raw:
-        parts = [explain.explain(each.frame) for each in found.answers]
-        for_programs = [explain.in_seconds(each) for each in parts]
-        click.echo(json.dumps(_row(found, for_programs)) if as_json else "\n".join(_rows(found, parts)))
+    if not form.raw:
+        click.echo(json.dumps(shown.row) if form.as_json else "\n".join(shown.lines))
     return OK
 
 
-def _tell(found: Visited) -> None:
-    """What happened on the way, where it was not all well."""
-    counts = (
-        ("questions repeated", found.repeated),
-        ("damaged answers", found.damaged),
-        ("answers of other meters, none of them taken", found.foreign),
-    )
-    told = "; ".join(f"{words}: {count}" for words, count in counts if count)
-    if told:
-        click.echo(told, err=True)
+def read_all(file: Path, form: Form, lines: Lines = MACHINE) -> int:
+    """Read each configured meter, a line for each; 0: all were read, 3: some, 1: none."""
+    found = read_configuration(file)
+    names = [device.name for bus in found.bus for device in bus.device]
+    width = max(map(len, names), default=0)
+    behind = through(found, "")
+    if behind is not None:
+        click.echo(behind.told, err=True)
+    rows = []
+    for name in names:
+        rows.append(_row_of(file, found, name, lines))
+        if not form.as_json:
+            click.echo("\n".join(_line(rows[-1], width, form.raw)))
+    if form.as_json:
+        click.echo(json.dumps(rows))
+    failed = sum(not row["ok"] for row in rows)
+    click.echo(f"{len(rows) - failed} of {len(rows)} meters read", err=True)
+    return OK if not failed else PARTIAL if failed < len(rows) else FAILED
 
 
-def _row(found: Visited, parts: list[ShownTelegram]) -> dict[str, Any]:
-    """One object for the whole answer."""
-    made = spanning(found.answers[0], found.answers[-1], b"", UNKNOWN, keep=False)
-    joined = {
-        "status": list(dict.fromkeys(chain.from_iterable(each.status for each in parts))),
-        "more": parts[-1].more,
-        "partial": any(each.partial for each in parts),
-        "manufacturer_data": "".join(each.manufacturer_data for each in parts),
-        "records": [asdict(record) for each in parts for record in each.records],
-    }
-    telegrams = [
-        {"raw": each.frame.octets.hex(), "at": _instant(each.at_ms), "round_trip_ms": each.round_trip_ms}
-        for each in found.answers
-    ]
-    return {
-        **asdict(parts[0]),
-        **joined,
-        "at": _instant(made.at_ms),
-        "round_trip_ms": made.round_trip_ms,
-        "telegrams": telegrams,
-    }
+def _row_of(file: Path, found: Configuration, name: str, lines: Lines) -> dict[str, Any]:
+    """A meter's readout, or what went wrong."""
+    raw: list[str] = []
+    try:
+        meter = _readable(file, found, name)
+        try:
+            heard = asyncio.run(meter.heard(lines))
+            raw = [each.hex() for each in heard.raw]
+            shown = heard.readout()
+        except (MeterError, LinkError) as error:
+            return {"name": name, "ok": False, "code": error.code, "error": _said(meter, error), "raw": raw}
+    except PlombaError as error:
+        return {"name": name, "ok": False, "code": error.code, "error": str(error), "raw": raw}
+    return {"name": name, "ok": True, "who": shown.who, "first": shown.first, "reading": shown.row, "raw": raw}
 
 
-def _rows(found: Visited, parts: list[ShownTelegram]) -> Iterator[str]:
-    """Who answered and when, and a line for each record."""
-    first, row = parts[0], _row(found, parts)
-    who = f"{first.manufacturer or '-'} {first.id or '-'}, version {first.version}, medium {first.medium}"
-    yield f"{who} ({first.medium_name or 'not said'}), address {first.address}"
-    status = ", ".join(row["status"]) or "nothing to report"
-    yield f"read {row['at']}, {row['round_trip_ms']} ms, {len(parts)} telegram(s); status: {status}"
-    if row["partial"] or row["more"]:
-        yield "the answer broke off: not all that the meter has is here"
-    records = [record for each in parts for record in each.records]
-    width = max((len(_place(each)) for each in records), default=0)
-    for each in records:
-        value = "-" if each.value is None else each.value
-        notes = [note for note in (*each.qualifiers, each.state) if note not in (each.function, "ok")]
-        yield f"  {_place(each):{width}}  {value} {each.unit}".rstrip() + (f"  ({', '.join(notes)})" if notes else "")
+def _line(row: dict[str, Any], width: int, raw: bool) -> Iterable[str]:
+    if raw and row["raw"]:
+        return [f"{row['name']:{width}}  {each}" for each in row["raw"]]
+    said_of = f"{row['who']}: {row['first']}" if row["ok"] else row["error"]
+    return [f"{row['name']:{width}}  {said_of}"]
 
 
-def _place(record: ShownRecord) -> str:
-    """Which register it is: its quantity, and where it stands if that is not the present value."""
-    numbers = (("storage", record.storage), ("tariff", record.tariff), ("subunit", record.subunit))
-    parts = [f"{name} {number}" for name, number in numbers if number]
-    function = [] if record.function == dif.FUNCTIONS[0] else [record.function]
-    return ", ".join([record.quantity, *function, *parts])
+def _readable(
+    file: Path, found: Configuration, name: str, baud: int | None = None, mode: str | None = None
+) -> Readable:
+    match next(bus for bus in found.bus for device in bus.device if device.name == name):
+        case MbusBus():
+            return MbusMeter(adhoc.configured(file, found, name, baud, mode))
+        case DlmsBus():
+            from gateway import dlms_adhoc  # noqa: PLC0415
+            from gateway.readout_dlms import DlmsMeter  # noqa: PLC0415
+
+            return DlmsMeter(dlms_adhoc.configured(file, found, name))
+        case ModbusBus() as bus:
+            from gateway.readout_modbus import ModbusMeter  # noqa: PLC0415
+
+            device = next(each for each in bus.device if each.name == name)
+            return ModbusMeter(bus, device, through(found, name))
 
 
-def _instant(at_ms: int) -> str:
-    instant = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _said(meter: Readable, error: MeterError | LinkError) -> str:
+    return said(error, meter.place, meter.step(error) if isinstance(error, MeterError) else "")

@@ -36,6 +36,7 @@ SEALING_FILES = (
     "push.py",
     "pushstore.py",
     "quarantine.py",
+    "scales.py",
     "schedule.py",
     "seal.py",
     "settled.py",

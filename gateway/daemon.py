@@ -12,7 +12,7 @@ import structlog
 from gateway import enrol, events
 from gateway.about import About
 from gateway.answers import Answers
-from gateway.buses import device_names, pollers, pushing
+from gateway.buses import device_names, guests, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content, configuration_hash
 from gateway.core import core_of_this_program
@@ -95,7 +95,8 @@ class _Daemon:
             None if self._pushing is None else self._pushing.acquaint,
         )
         about = About(self._core, configuration_hash(configuration), os.getpid())
-        self._answers = Answers(opened.buffer, self._writer, self._clock, about)
+        asked = guests(configuration, self._pollers)
+        self._answers = Answers(opened.buffer, self._writer, self._clock, about, asked)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -16,22 +16,20 @@ from pathlib import Path
 
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
+from gateway.dlms_entrance import last_heard, public_of
 from gateway.dlms_lines import way
+from gateway.handed import Through
+from gateway.handed_dlms import ThroughDesk
 from gateway.lines import Lines, Opened, Place, opened
-from protocols.dlms import data as axdr
 from protocols.dlms import objects
 from protocols.dlms.access import Access, Auth
 from protocols.dlms.breaches import CounterRefused
 from protocols.dlms.faults import AccessRefused, StreamEnded
-from protocols.dlms.objects import Attribute
 from protocols.dlms.states import State
-from protocols.errors import LinkError, MeterError
-from protocols.transports.dlms import Association
+from protocols.errors import MeterError
+from protocols.transports.dlms import Asking, Association
 from protocols.transports.exchange import Clock
 
-PUBLIC = 16  # the client that may read the invocation counters of others (0-0:43.1.x)
-# Nobody seals the public client's answer: one beyond this would use up what is left of the numbers.
-MOST_HEARD = 0xF000_0000
 # A meter that closes the connection at once is mostly one that has not forgotten the last one yet: seconds until a
 # further try, and 0 behind the last one.
 PAUSES_S = (0.5, 1.5, 0.0)
@@ -42,7 +40,7 @@ LINKING = State.LINKING.name.lower()  # where a session fails before any login
 class Asked:
     """Which meter a command means; `state` is the folder of the invocation counters.
 
-    `name` is that of a configured meter, empty where the meter is named by options.
+    `name` is that of a configured meter, empty where the meter is named by options; `through`: a daemon reads it.
     """
 
     bus: DlmsBus
@@ -50,6 +48,7 @@ class Asked:
     access: Access
     state: Path
     name: str = ""
+    through: Through | None = None
 
     @property
     def place(self) -> Place:
@@ -60,8 +59,7 @@ class Asked:
     @property
     def public(self) -> Access:
         """The way in of the meter's public client."""
-        ours = self.access
-        return Access(PUBLIC, ours.server, ours.physical, address_bytes=ours.address_bytes)
+        return public_of(self.access)
 
 
 class Desk:
@@ -121,12 +119,8 @@ class Desk:
         """Whether the public client says which of our counters the meter heard last: the next try begins above it."""
         if access.security is None:
             return False
-        try:
-            async with self.once(self.asked.public) as association:
-                heard = await last_heard(association, access.client)
-        except (MeterError, LinkError):
-            return False
-        if not 0 <= heard <= MOST_HEARD:
+        heard = await last_heard(self.once(self.asked.public), access.client)
+        if heard is None:
             return False
         await self._store.raise_to(access.title, access.security.keys, heard)
         return True
@@ -144,18 +138,12 @@ def _may_lock(access: Access, error: MeterError) -> bool:
     return (access.auth is not Auth.NONE or access.security is not None) and error.where != LINKING
 
 
-async def last_heard(association: Association, client: int) -> int:
-    """The highest invocation counter that the meter heard of a client.
-
-    Raises:
-        MeterError: it does not say.
-    """
-    name = bytes((0, 0, 43, 1, client & 0xFF, 255))
-    found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
-    return axdr.whole(found.data, "invocation counter")
+def desk_of(asked: Asked, lines: Lines) -> Desk | ThroughDesk:
+    """The meter that is meant: on our own line, or behind the daemon that reads it."""
+    return Desk(asked, lines) if asked.through is None else ThroughDesk(asked.through)
 
 
-async def names_of(association: Association) -> tuple[str | None, str | None]:
+async def names_of(association: Asking) -> tuple[str | None, str | None]:
     """The logical device name and the device number, each None where the meter does not say it.
 
     Raises:

@@ -1,12 +1,15 @@
 """Reads DLMS/COSEM meters: what they show now, and the rows of their profiles from where the last ended.
 
-One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers, columns
-and the capture period are read in every visit: a meter whose firmware was changed must not be read with the old ones.
+One association for each visit, released in the end whatever happens: many meters allow one at a time. Scalers are read
+once and kept (`gateway.scales`); a meter whose firmware was changed must not be read with the old ones, so each visit
+asks for that, and for columns and capture period of a profile, together with what it came for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from gateway.clock import GatewayClock
@@ -21,7 +24,9 @@ from gateway.dlms_rows import row_reading as _row_reading
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
+from gateway.handed_dlms import DlmsHost
 from gateway.lines import OpenTcp
+from gateway.scales import Scales, ScaleStore
 from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols import obis
@@ -32,13 +37,14 @@ from protocols.dlms.faults import (
     ColumnsDiffer,
     ExceptionAnswer,
     Malformed,
+    ServiceError,
     TooMuch,
 )
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
-from protocols.transports.dlms import Association, Got
+from protocols.transports.dlms import Asking, Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
@@ -63,6 +69,7 @@ class _Meter:
     period_s: int = 0
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
     newest: Row | None = None  # the last row that was handed on
+    tells: bool = True  # it may be asked for its firmware
     lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
     told: bool = False  # ... and was raised already: it holds up no further rows
@@ -95,6 +102,7 @@ class DlmsReader:
         open_serial: opens the line of a bus that is one, or raises LinkError.
         note: takes events of the meters' clocks; without it no clock is watched or adjusted.
         acquaint: is told of meters that push, while they are associated.
+        scales: where what meters say of their registers is kept; without it as long as this reader is.
     """
 
     def __init__(
@@ -108,7 +116,9 @@ class DlmsReader:
         open_serial: OpenLine | None = None,
         note: Note | None = None,
         acquaint: Acquaint | None = None,
+        scales: ScaleStore | None = None,
     ) -> None:
+        self._scales = scales or ScaleStore()
         self._positions, self._clock, self._acquaint = positions, clock, acquaint
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
@@ -124,24 +134,21 @@ class DlmsReader:
             MeterError: the meter refuses, is another one, or does not answer.
         """
         meter = self._meters[due.device.name]
-        values: list[Value] = []
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
-            scalers = [each.scaler for each in meter.registers if each.scaler is not None]
-            asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
-            found = await _many(association, meter, asked)
+            identity = await identity_of(association, meter.device)
+            wanted = (*meter.registers, objects.CLOCK_TIME)
+            scales, found = await self._asked(association, meter, identity, wanted, meter.registers)
             if self._acquaint is not None and meter.device.push:
                 await self._acquaint(association, meter.device, identity)
-        shown = dict(zip(asked, found, strict=True))
-        for attribute in meter.registers:
-            scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
-            values.append(objects.value(attribute, shown[attribute].data, scaler))
-        values.append(objects.clock_value(objects.CLOCK_TIME, found[-1].data))
+        await self._scales.keep(meter.device.name, scales)
+        values = [objects.value(each, found[each].data, scales.of(each)) for each in meter.registers]
+        clock = found[objects.CLOCK_TIME]
+        values.append(objects.clock_value(objects.CLOCK_TIME, clock.data))
         if meter.keeper is not None and values[-1].state is State.OK:
-            meter.keeper.saw(found[-1])
-        meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), found[-1].mono_ms
+            meter.keeper.saw(clock)
+        meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), clock.mono_ms
         time = meter.clock if values[-1].state is State.OK else None
-        made, name = self._exchange(found), meter.device.name
+        made, name = self._exchange(list(found.values())), meter.device.name
         return [Reading(identity, name, None, How.READ, due.slot_ms, time, made, None, Status.NONE, tuple(values))]
 
     async def rows(self, device: str) -> list[Reading]:
@@ -185,8 +192,10 @@ class DlmsReader:
         last = self._positions.last(f"{meter.device.name}/{further.shown}")
         further.trouble = None
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
-            found, got, over = await next_rows(association, further, last, now, meter.compressed)
+            identity = await identity_of(association, meter.device)
+            scales, _ = await self._asked(association, meter, identity)
+            found, got, over = await next_rows(association, further, last, now, meter.compressed, scales)
+        await self._scales.keep(meter.device.name, scales)
         hand_on(further, found)
         if over:
             further.done(self._clock.utc_ms())
@@ -213,8 +222,9 @@ class DlmsReader:
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
             return _none(meter)
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
-            columns, scalers = await self._columns(association, meter, meter.buffer)
+            identity = await identity_of(association, meter.device)
+            columns, scales = await self._columns(association, meter, identity, meter.buffer)
+            scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
             first = _start(meter, last, now)
             while True:
                 end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
@@ -225,6 +235,7 @@ class DlmsReader:
                 if timed or instant(end) >= instant(now):
                     break
                 meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+        await self._scales.keep(meter.device.name, scales)
         if not timed:
             meter.searched = now if fresh else meter.searched
             return _none(meter)
@@ -241,7 +252,7 @@ class DlmsReader:
                 continue
             try:
                 async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
-                    await _identity(association, meter.device)
+                    await identity_of(association, meter.device)
                     await meter.keeper.adjust(association, meter.period_s)
             except MeterError as error:
                 meter.keeper.failed(error)
@@ -252,22 +263,64 @@ class DlmsReader:
         """Nothing: a second read confirms no value here."""
         return None
 
+    @asynccontextmanager
+    async def received(self, device: str) -> AsyncIterator[DlmsHost]:
+        """A meter for a command, in an association: what it answers is handed on, and not judged."""
+        meter = self._meters[device]
+        async with self._entrance.associated(meter.device) as association:
+            yield DlmsHost(association, meter.lists)
+
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""
         self._entrance.let_go()
 
     async def _columns(
-        self, association: Association, meter: _Meter, name: bytes
-    ) -> tuple[tuple[Column, ...], dict[Attribute, ScalerUnit]]:
+        self, association: Association, meter: _Meter, identity: Identity, name: bytes
+    ) -> tuple[tuple[Column, ...], Scales]:
         """What a row has, and the scalers of its values; the capture period is noted on the way."""
-        captured = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_OBJECTS))
-        period = await association.get(Attribute(objects.PROFILE, name, profile.CAPTURE_PERIOD))
-        meter.period_s = axdr.whole(period.data, "capture period")
-        columns = profile.columns(captured.data)
-        scaled = {each.attribute: each.attribute.scaler for each in columns if each.attribute.scaler is not None}
-        found = await _many(association, meter, list(scaled.values()))
-        scalers = {each: ScalerUnit.from_data(got.data) for each, got in zip(scaled, found, strict=True)}
-        return columns, scalers
+        captured, period = (
+            Attribute(objects.PROFILE, name, number) for number in (profile.CAPTURE_OBJECTS, profile.CAPTURE_PERIOD)
+        )
+        scales, found = await self._asked(association, meter, identity, (captured, period))
+        meter.period_s = axdr.whole(found[period].data, "capture period")
+        columns = profile.columns(found[captured].data)
+        scales.captures(name, found[captured].data)
+        missing = scales.missing(each.attribute for each in columns)
+        for scaler, got in zip(missing, await _many(association, meter, missing), strict=True):
+            scales.learn(scaler, got.data)
+        return columns, scales
+
+    async def _asked(
+        self,
+        association: Association,
+        meter: _Meter,
+        identity: Identity,
+        wanted: Sequence[Attribute] = (),
+        scaled: Sequence[Attribute] = (),
+    ) -> tuple[Scales, dict[Attribute, Got]]:
+        """What is wanted, and beside it the scalers of what is `scaled` where they are not known; what is known."""
+        scales = await self._scales.of(meter.device.name, identity, self._clock.utc_ms())
+        if scales is None:
+            scales = Scales(identity, await _firmware(association, meter), self._clock.utc_ms())
+            told: tuple[Attribute, ...] = ()
+        else:
+            told = () if scales.firmware is None else (objects.FIRMWARE,)
+        missing = scales.missing(scaled)
+        asked = (*told, *missing, *wanted)
+        try:
+            found = dict(zip(asked, await _many(association, meter, asked), strict=True))
+        except AccessRefused:
+            if not told:
+                raise
+            self._scales.forget(meter.device.name)  # it may be the firmware that it does not say any more
+            return await self._asked(association, meter, identity, wanted, scaled)
+        if told and hashed(found[objects.FIRMWARE]) != scales.firmware:
+            scales = Scales(identity, hashed(found[objects.FIRMWARE]), self._clock.utc_ms())
+            missing = scales.missing(scaled)
+            found |= zip(missing, await _many(association, meter, missing), strict=True)
+        for scaler in missing:
+            scales.learn(scaler, found[scaler].data)
+        return scales, found
 
     def _handed_on(
         self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange, captured: tuple[Column, ...] = ()
@@ -349,7 +402,20 @@ def _none(meter: _Meter) -> list[Reading]:
     return []
 
 
-async def _identity(association: Association, device: DlmsDevice) -> Identity:
+def present(registers: Sequence[Attribute], shown: Mapping[Attribute, Got]) -> list[Value]:
+    """The values of registers, of which (and of whose scalers) these are the answers.
+
+    Raises:
+        MeterError: a scaler is none.
+    """
+    values = []
+    for attribute in registers:
+        scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
+        values.append(objects.value(attribute, shown[attribute].data, scaler))
+    return values
+
+
+async def identity_of(association: Asking, device: DlmsDevice) -> Identity:
     """Who the meter says it is.
 
     Raises:
@@ -364,6 +430,27 @@ async def _identity(association: Association, device: DlmsDevice) -> Identity:
         raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
+
+
+async def _firmware(association: Association, meter: _Meter) -> bytes | None:
+    """What the meter says of its firmware, hashed; None where it says nothing.
+
+    A meter that falls silent at this question is not asked it again.
+    """
+    if not meter.tells:
+        return None
+    try:
+        return hashed(await association.get(objects.FIRMWARE))
+    except (AccessRefused, ExceptionAnswer, ServiceError):
+        return None
+    except MeterError:
+        meter.tells = False
+        raise
+
+
+def hashed(got: Got) -> bytes:
+    """A value's hash."""
+    return hashlib.sha256(axdr.to_bytes(got.data)).digest()
 
 
 async def _many(association: Association, meter: _Meter, attributes: Sequence[Attribute]) -> list[Got]:

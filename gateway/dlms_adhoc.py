@@ -10,8 +10,8 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from gateway.adhoc import listed, refuse_owned
-from gateway.config import DlmsBus, DlmsDevice, read_configuration
+from gateway.adhoc import listed, through
+from gateway.config import Configuration, DlmsBus, DlmsDevice
 from gateway.desk import Asked
 from gateway.dlms_access import AUTHS, CIPHERINGS, access_of
 from gateway.faults import CountersUnusable, UnknownMeter
@@ -30,21 +30,21 @@ DEVICE = ("client", "server", "physical", "address_bytes", "opening_address", "c
 KEYED = ("suite", "ciphering", "meter_title", "dedicated", "general_ciphering")
 
 
-def configured(file: Path, name: str) -> Asked:
-    """A configured meter on a line that nobody reads now.
+def configured(file: Path, found: Configuration, name: str) -> Asked:
+    """A configured meter of a `file` with what was `found` in it, or that meter behind the daemon that reads it.
 
     Raises:
         UnknownMeter: there is none of this name, or it is not of DLMS.
-        LineOwned: the daemon reads it.
         PlombaError: its secrets cannot be used.
     """
-    found = read_configuration(file)
     meters = {each.name: (bus, each) for bus in found.bus if isinstance(bus, DlmsBus) for each in bus.device}
     if name not in meters:
         raise UnknownMeter(f"a DLMS meter: {listed(meters)}", name, str(file))
     bus, device = meters[name]
-    refuse_owned(found, bus.name)
-    return Asked(bus, device, access_of(device), found.state_folder, name)
+    behind = through(found, name)
+    # Its secrets stay with the daemon: who may ask it need not be able to read them.
+    access = access_of(device) if behind is None else Access(device.client, device.server, device.physical)
+    return Asked(bus, device, access, found.state_folder, name, behind)
 
 
 def named(given: dict[str, Any]) -> Asked:

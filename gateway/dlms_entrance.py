@@ -119,15 +119,37 @@ class Entrance:
         """Whether the public client says which counter the meter heard last: the next visit begins above it."""
         if access.security is None:
             return False
-        public = Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
-        name = bytes((0, 0, 43, 1, access.client & 0xFF, 255))
-        try:
-            async with self._opened(device, public, None) as association:
-                found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
-            heard = axdr.whole(found.data, "invocation counter")
-        except (MeterError, LinkError):
-            return False
-        if not 0 <= heard <= MOST_HEARD:
+        heard = await last_heard(self._opened(device, public_of(access), None), access.client)
+        if heard is None:
             return False
         await self._store().raise_to(access.title, access.security.keys, heard)
         return True
+
+
+def public_of(access: Access) -> Access:
+    """The way in of the public client of the meter that is entered so."""
+    return Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
+
+
+async def last_heard(public: AbstractAsyncContextManager[Association], client: int) -> int | None:
+    """The highest invocation counter that the meter heard of a client, as its `public` client says.
+
+    None where it does not say, or says one that would use up what is left of the numbers.
+    """
+    try:
+        async with public as association:
+            heard = await counter_heard(association, client)
+    except (MeterError, LinkError):
+        return None
+    return heard if 0 <= heard <= MOST_HEARD else None
+
+
+async def counter_heard(association: Association, client: int) -> int:
+    """The highest invocation counter that the meter says it heard of a client.
+
+    Raises:
+        MeterError, LinkError: it does not say.
+    """
+    name = bytes((0, 0, 43, 1, client & 0xFF, 255))
+    found = await association.get(Attribute(objects.DATA, name, objects.VALUE))
+    return axdr.whole(found.data, "invocation counter")

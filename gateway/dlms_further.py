@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gateway.config import DlmsDevice
 from gateway.dlms_rows import Numbered, instant, later, numbered
 from gateway.faults import RowWithoutTime
+from gateway.scales import Scales
 from protocols import obis
 from protocols.dlms import data as axdr
 from protocols.dlms import profile
@@ -40,6 +41,7 @@ class Layout:
     columns: tuple[Column, ...]
     scalers: dict[Attribute, ScalerUnit]
     newest_first: bool
+    known: Scales  # by which it was made: another one is of another firmware
 
 
 @dataclass(slots=True)
@@ -108,18 +110,21 @@ def further_of(device: DlmsDevice) -> tuple[Further, ...]:
     )
 
 
-async def layout_of(association: Association, further: Further) -> Layout:
+async def layout_of(association: Association, further: Further, scales: Scales) -> Layout:
     """Its columns and their scalers; those that are known are asked for again where the columns have changed."""
     captured = (await association.get(Attribute(PROFILE, further.name, profile.CAPTURE_OBJECTS))).data
-    if further.layout is not None and further.layout.captured == captured:
+    scales.captures(further.name, captured)
+    if further.layout is not None and further.layout.captured == captured and further.layout.known is scales:
         return further.layout
     columns = profile.columns(captured)
-    scaled = [each.attribute for each in columns if each.attribute.scaler is not None]
-    scalers = {}
-    for each in scaled:
-        if each.scaler is not None:
-            scalers[each] = ScalerUnit.from_data((await association.get(each.scaler)).data)
-    further.layout = Layout(captured, columns, scalers, await _newest_first(association, further.name))
+    for scaler in scales.missing(each.attribute for each in columns):
+        scales.learn(scaler, (await association.get(scaler)).data)
+    newest_first = scales.newest_first(further.name)
+    if newest_first is None:
+        newest_first = await _newest_first(association, further.name)
+        scales.sorts(further.name, newest_first)
+    scalers = {each.attribute: found for each in columns if (found := scales.of(each.attribute))}
+    further.layout = Layout(captured, columns, scalers, newest_first, scales)
     return further.layout
 
 
@@ -129,6 +134,7 @@ async def next_rows(
     last: MeterTime | None,
     now: MeterTime,
     compressed: bool,
+    scales: Scales,
 ) -> tuple[list[Numbered], list[Got], bool]:
     """The next rows, oldest first, and their answer; and whether there are no more.
 
@@ -136,7 +142,7 @@ async def next_rows(
         LinkError, MeterError: they could not be read.
         RowWithoutTime: there are rows whose time the meter does not know, and no others.
     """
-    layout = await layout_of(association, further)
+    layout = await layout_of(association, further, scales)
     if last != further.newest:  # another process read on, or what was handed on was refused
         further.handed.clear()
     first, step_s = _start(further, last, now), STEP_S

@@ -18,7 +18,7 @@ from protocols.dlms.get import Selection
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.reading import MeterTime
-from protocols.transports.dlms import Association
+from protocols.transports.dlms import Asking
 
 DAY_S, HOUR_S = 86_400, 3_600
 PIECE_ROWS = 96
@@ -59,7 +59,7 @@ class Profile:
         return tuple(each for each in self.columns if not each.is_clock and not each.is_status)
 
 
-async def begun(association: Association, name: bytes, compressed: bool = False) -> Profile:
+async def begun(association: Asking, name: bytes, compressed: bool = False) -> Profile:
     """What the profile captures; `compressed` says that the meter writes null for what is as in the row above.
 
     Raises:
@@ -81,7 +81,7 @@ async def begun(association: Association, name: bytes, compressed: bool = False)
     return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms, compressed)
 
 
-async def rows(association: Association, found: Profile, wish: Wish) -> AsyncIterator[tuple[Row, ...]]:
+async def rows(association: Asking, found: Profile, wish: Wish) -> AsyncIterator[tuple[Row, ...]]:
     """The rows that are wished for, in pieces, oldest first.
 
     Raises:
@@ -101,7 +101,7 @@ async def rows(association: Association, found: Profile, wish: Wish) -> AsyncIte
         at = replace(last, seconds=last.seconds + 1)
 
 
-async def _last(association: Association, found: Profile, count: int) -> tuple[Row, ...]:
+async def _last(association: Asking, found: Profile, count: int) -> tuple[Row, ...]:
     """The last rows: by their time where they come regularly, else by their place."""
     if not found.period_s or found.clock is None:
         return await _last_places(association, found, count)
@@ -115,7 +115,7 @@ async def _last(association: Association, found: Profile, count: int) -> tuple[R
     return tuple(shown[-count:])
 
 
-async def _last_places(association: Association, found: Profile, count: int) -> tuple[Row, ...]:
+async def _last_places(association: Asking, found: Profile, count: int) -> tuple[Row, ...]:
     buffer = profile.buffer_of(found.name)
     in_use = await _number(association, _of(found.name, profile.ENTRIES_IN_USE))
     newest_first = await _number(association, _of(found.name, SORT_METHOD)) == LIFO
@@ -131,7 +131,7 @@ async def _last_places(association: Association, found: Profile, count: int) -> 
     return shown[-count:]
 
 
-async def _between(association: Association, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
+async def _between(association: Asking, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
     buffer = profile.buffer_of(found.name)
     offset = None if found.clock is None else found.clock.deviation_min
     if not found.with_offset:
@@ -176,7 +176,7 @@ def _of(name: bytes, number: int) -> Attribute:
     return Attribute(objects.PROFILE, name, number)
 
 
-async def _number(association: Association, attribute: Attribute) -> int:
+async def _number(association: Asking, attribute: Attribute) -> int:
     """A whole number that a meter may keep to itself: 0 then."""
     try:
         return axdr.whole((await association.get(attribute)).data, str(attribute))

@@ -93,8 +93,8 @@ class UnknownMeter(ConfigurationError):  # noqa: N818
 
     code = "PLB-C226"
     do = (
-        "name one of these, or the line and the meter: --port or --url, and of M-Bus --address or --secondary; 'read'"
-        " is for M-Bus meters, 'probe', 'objects' and 'profile' are for DLMS meters"
+        "name one of these, or the line and the meter: --port or --url, and of M-Bus --address or --secondary; 'probe',"
+        " 'objects' and 'profile' are for DLMS meters"
     )
 
 
@@ -103,6 +103,20 @@ class LineOwned(LinkError):  # noqa: N818
 
     code = "PLB-L105"
     do = "stop the daemon first (systemctl stop plomba-gateway), and start it again afterwards"
+
+
+class BusBusy(LinkError):  # noqa: N818
+    """The daemon found no time for a command's question: scheduled reads of the bus go before it."""
+
+    code = "PLB-L109"
+    do = "try again, see with 'check' how busy the bus is, or stop the daemon first (systemctl stop plomba-gateway)"
+
+
+class NotOfDaemon(ConfigurationError):  # noqa: N818
+    """The daemon that runs does not read this meter: it was started with another configuration."""
+
+    code = "PLB-C232"
+    do = "restart the daemon (systemctl restart plomba-gateway): it reads its file when it starts"
 
 
 class SpeedFixed(LinkError):  # noqa: N818

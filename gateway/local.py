@@ -88,8 +88,8 @@ async def answer(verbs: Mapping[str, Verb], octets: bytes) -> list[Wire]:
         return [False, str(error)]
 
 
-def ask(folder: Path, verb: str, *arguments: Wire) -> Wire:
-    """What the daemon that runs in `folder` answers.
+def ask(folder: Path, verb: str, *arguments: Wire, answer_s: float = ANSWER_S) -> Wire:
+    """What the daemon that runs in `folder` answers, within `answer_s`.
 
     Raises:
         DaemonRefused: it says no, and why.
@@ -99,7 +99,7 @@ def ask(folder: Path, verb: str, *arguments: Wire) -> Wire:
     octets = pack([verb, *arguments])
     try:
         with _reached(folder / SOCKET_FILE) as path, socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(ANSWER_S)
+            line.settimeout(answer_s)
             line.connect(path)
             line.sendall(len(octets).to_bytes(LENGTH, "big") + octets)
             size = int.from_bytes(_exactly(line, LENGTH), "big")

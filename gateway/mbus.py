@@ -6,14 +6,17 @@ A meter is reached by its primary address, or selected by its number and what el
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway.clock import GatewayClock
 from gateway.config import MbusBus, MbusDevice
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.forecast import BUSY_PERMILLE, forecast
+from gateway.handed_mbus import MbusHost, Visited
 from gateway.lines import Opened
 from gateway.plausible import Plausible
 from gateway.schedule import Due
@@ -71,7 +74,7 @@ class MbusReader:
         meter = self._meters[due.device.name]
         device = meter.device
         asked_mono_ms = self._clock.mono_ms()
-        answers = await self._ask(meter)
+        answers = (await self._visited(meter)).answers
         quality = self._clock.quality_since(asked_mono_ms)
         try:
             return readings(answers, device.name, device.identity, due.slot_ms, quality, self._keep)
@@ -89,13 +92,18 @@ class MbusReader:
         """What is hard to believe and was not read a second time."""
         return self._plausible.doubtful(device)
 
+    @asynccontextmanager
+    async def received(self, device: str) -> AsyncIterator[MbusHost]:
+        """A meter for a command: what it answers is handed on, and not judged."""
+        yield MbusHost(partial(self._visited, self._meters[device]))
+
     def let_go(self) -> None:
         """Close the line."""
         if self._opened is not None:
             self._opened.line.close()
             self._opened = None
 
-    async def _ask(self, meter: _Meter) -> tuple[Answer, ...]:
+    async def _visited(self, meter: _Meter) -> Visited:
         if self._opened is None:
             self._opened = await self._open()
             for each in self._meters.values():
@@ -103,10 +111,11 @@ class MbusReader:
         session = ReadSession(meter.way, meter.slave, Timing(self._baud, self._opened.slack_ms))
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
         try:
-            return await exchange.run(session, self._opened.line, times)
+            answers = await exchange.run(session, self._opened.line, times)
         except asyncio.CancelledError:
             meter.slave.reset_due = True
             raise
+        return Visited(answers, session.retries, session.damaged, session.foreign)
 
 
 def way(device: MbusDevice) -> Route:

@@ -6,13 +6,16 @@ twice: `protocols.modbus.torn` says when the two are believed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.clock import GatewayClock
 from gateway.config import ModbusBus, ModbusDevice
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
+from gateway.handed_modbus import ModbusHost
 from gateway.lines import Lines, Place, opened
 from gateway.schedule import Due
 from protocols.errors import ConfigurationError
@@ -26,7 +29,7 @@ from protocols.models import modbus as models
 from protocols.models.modbus import ModbusModel
 from protocols.reading import Exchange, How, Identity, Reading, Status, Value
 from protocols.transports import exchange
-from protocols.transports.block import Block, RegisterLine
+from protocols.transports.block import Asked, Block, RegisterLine
 from protocols.transports.rtu import RtuLine
 from protocols.uplink import limits
 
@@ -76,18 +79,11 @@ class ModbusReader:
             MeterError: no usable answer came, or from another meter.
         """
         meter = self._meters[due.device.name]
-        line = await self._opened()
-        identity = await self._identity(line, meter)
-        found: list[Block] = []
-        shown: list[Value] = []
-        for span in meter.spans:
-            block = await self._block(line, meter, span)
-            found.append(block)
-            shown += values.values(span, block.words, meter.unit)
-        octets = b"".join(block.octets for block in found)  # only its hash is sealed
-        quality = self._clock.quality_since(found[0].mono_ms - found[0].round_trip_ms)
-        made = spanning(found[0], found[-1], octets, quality, keep=False)
-        return readings(identity, meter.name, due.slot_ms, made, shown)
+        found = await visited(await self._opened(), meter, self._times())
+        octets = b"".join(block.octets for block in found.blocks)  # only its hash is sealed
+        first, last = found.blocks[0], found.blocks[-1]
+        made = spanning(first, last, octets, self._clock.quality_since(first.mono_ms - first.round_trip_ms), keep=False)
+        return readings(found.identity, meter.name, due.slot_ms, made, found.values)
 
     async def rows(self, device: str) -> list[Reading]:
         """Nothing: what a Modbus meter shows is all that it has."""
@@ -96,6 +92,12 @@ class ModbusReader:
     def doubtful(self, device: str) -> Doubtful | None:
         """Nothing: a second read confirms no value here."""
         return None
+
+    @asynccontextmanager
+    async def received(self, device: str) -> AsyncIterator[ModbusHost]:
+        """A meter for a command: what it answers is handed on, and not judged."""
+        unit, line = self._meters[device].unit, await self._opened()
+        yield ModbusHost(lambda table, address, count: line.read(unit, table, address, count, self._times()))
 
     def let_go(self) -> None:
         """Close the line."""
@@ -107,38 +109,6 @@ class ModbusReader:
         if self._line is None or self._line.closed:
             self._line = await self._open()
         return self._line
-
-    async def _block(self, line: RegisterLine, meter: Meter, span: Span) -> Block:
-        """One block; read until two answers agree where its counters may be torn."""
-        block = await self._asked(line, meter, span)
-        if not torn.may_be(span):
-            return block
-        wrong: Register | None = None
-        for _ in range(torn.READS - 1):
-            before, block = block, await self._asked(line, meter, span)
-            wrong = torn.doubtful(span, before.words, block.words)
-            if wrong is None:
-                return block
-        label = "a counter" if wrong is None else wrong.label
-        got = f"{torn.READS} answers that contradict each other about {label}"
-        raise TornValue("a counter that rises between two questions", got, meter.name)
-
-    async def _asked(self, line: RegisterLine, meter: Meter, span: Span) -> Block:
-        return await line.read(meter.unit, span.table, span.address, span.count, self._times())
-
-    async def _identity(self, line: RegisterLine, meter: Meter) -> Identity:
-        serial = await self._maybe_octets(line, meter, meter.model.serial)
-        code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
-        found = values.identity(meter.model, serial, code)
-        values.check_identity(found, meter.expected, meter.name)
-        return found
-
-    async def _maybe_octets(self, line: RegisterLine, meter: Meter, register: Register | None) -> bytes | None:
-        """The bytes of an identity register, in a question of its own; None where the model has none."""
-        if register is None:
-            return None
-        block = await line.read(meter.unit, register.table, register.address, register.words, self._times())
-        return block.words
 
     def _times(self) -> exchange.Clock:
         return exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
@@ -159,6 +129,58 @@ class Meter:
         self.spans = blocks.plan(model.registers, model.largest_block, model.largest_gap)
 
 
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """Who the device says it is, the answers with its registers (without those of its identity), and their values."""
+
+    identity: Identity
+    blocks: tuple[Block, ...]
+    values: tuple[Value, ...]
+
+
+async def visited(line: Asked, meter: Meter, times: exchange.Clock, *, check: bool = True) -> Visited:
+    """Ask a device who it is, which is to be `check`ed at once or later, and for its registers.
+
+    Raises:
+        LinkError: the line is gone.
+        MeterError: no usable answer came, or from another meter.
+    """
+
+    async def octets(register: Register | None) -> bytes | None:
+        """Of an identity register, in a question of its own; None where the model has none."""
+        if register is None:
+            return None
+        return (await line.read(meter.unit, register.table, register.address, register.words, times)).words
+
+    model, code = meter.model, meter.model.code
+    identity = values.identity(model, await octets(model.serial), await octets(code.register if code else None))
+    if check:
+        values.check_identity(identity, meter.expected, meter.name)
+    found: list[Block] = []
+    shown: list[Value] = []
+    for span in meter.spans:
+        block = await _block(line, meter, span, times)
+        found.append(block)
+        shown += values.values(span, block.words, meter.unit)
+    return Visited(identity, tuple(found), tuple(shown))
+
+
+async def _block(line: Asked, meter: Meter, span: Span, times: exchange.Clock) -> Block:
+    """One block; read until two answers agree where its counters may be torn."""
+    block = await line.read(meter.unit, span.table, span.address, span.count, times)
+    if not torn.may_be(span):
+        return block
+    wrong: Register | None = None
+    for _ in range(torn.READS - 1):
+        before, block = block, await line.read(meter.unit, span.table, span.address, span.count, times)
+        wrong = torn.doubtful(span, before.words, block.words)
+        if wrong is None:
+            return block
+    label = "a counter" if wrong is None else wrong.label
+    got = f"{torn.READS} answers that contradict each other about {label}"
+    raise TornValue("a counter that rises between two questions", got, meter.name)
+
+
 def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, shown: Sequence[Value]) -> list[Reading]:
     """The reading of one device, in parts of at most 64 values; the meter itself shows no time and no status."""
     parts = [tuple(shown[at : at + limits.REGISTERS]) for at in range(0, len(shown), limits.REGISTERS)]
@@ -168,12 +190,16 @@ def readings(identity: Identity, device: str, slot_ms: int, made: Exchange, show
     ]
 
 
-def over_tcp(bus: ModbusBus) -> Open:
-    """Opens the connection of a bus with Modbus TCP.
+def opening(bus: ModbusBus, lines: Lines) -> Open:
+    """What opens the way of a bus: a connection with Modbus TCP, or a line with Modbus RTU.
 
     Raises:
         BadAddress: its url has no usable port.
     """
+    return _on_line(bus, lines) if bus.rtu else _over_tcp(bus)
+
+
+def _over_tcp(bus: ModbusBus) -> Open:
     host, port = _address(bus)
 
     async def open_line() -> RegisterLine:
@@ -184,12 +210,8 @@ def over_tcp(bus: ModbusBus) -> Open:
     return open_line
 
 
-def on_line(bus: ModbusBus, lines: Lines) -> Open:
-    """Opens the line of a bus with Modbus RTU; what its units owe outlives the line.
-
-    Raises:
-        BadAddress: its url has no usable port.
-    """
+def _on_line(bus: ModbusBus, lines: Lines) -> Open:
+    """What its units owe outlives the line."""
     if bus.url is not None:
         _address(bus)
     place, debts = Place.of(bus), Debts()

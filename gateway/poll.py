@@ -4,6 +4,7 @@ A round reads what is due, looks again after each poll, and ends with the seal w
 had its turn. A meter that is silent or talks rubbish is asked again, with growing pauses, while its slot is open:
 behind the others, and no longer than until one of them is due, but for the time that one good answer takes. A line
 that vanished is opened again by its stable path. Events tell of changes only: the first failure, the recovery.
+What commands ask of the meters of this bus is answered behind all that, while nothing is due.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gateway import events
 from gateway.clock import GatewayClock
 from gateway.doubtful import Held
 from gateway.faults import LateAnswer, PollTooLong
+from gateway.guests import Guests
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
 from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
@@ -75,16 +77,20 @@ class BusPoller:
         clock: GatewayClock,
         sink: Sink,
         tend: Callable[[], Awaitable[bool]] | None = None,
+        guests: Guests | None = None,
     ) -> None:
         self._name, self._reader, self._tending = name, reader, tend
         self._schedule, self._clock, self._sink = schedule, clock, sink
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
         self._held = Held()
         self._stopping = asyncio.Event()
+        self.guests = guests
 
     def stop(self) -> None:
         """End after the poll in hand."""
         self._stopping.set()
+        if self.guests is not None:
+            self.guests.close()
 
     async def run(self) -> None:
         """Poll until `stop`."""
@@ -92,6 +98,7 @@ class BusPoller:
             while not self._stopping.is_set():
                 await self._round()
                 await self._tend()
+                await self._serve()
                 await self._pause()
             if self._take_left(everything=True):
                 await self._sink.round_over()
@@ -236,14 +243,22 @@ class BusPoller:
         if done:
             await self._sink.round_over()
 
-    async def _pause(self) -> None:
-        wait_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
-        await self._sleep(min(wait_ms / 1000, LONGEST_SLEEP_S))
+    async def _serve(self) -> None:
+        """What commands ask, while nothing is due."""
+        if self.guests is not None:
+            rest_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
+            await self.guests.served(rest_ms, lambda: not self._due())
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _pause(self) -> None:
+        """Until something is due, or somebody asks."""
+        wait_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
+        woken = self._stopping if self.guests is None else self.guests.arrived
+        await self._sleep(min(wait_ms / 1000, LONGEST_SLEEP_S), woken)
+
+    async def _sleep(self, seconds: float, woken: asyncio.Event | None = None) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+                await (woken or self._stopping).wait()
         except TimeoutError:
             return
 

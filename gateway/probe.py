@@ -11,7 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gateway.desk import Asked, Desk, last_heard
+from gateway.desk import Asked, Desk
+from gateway.dlms_entrance import counter_heard
 from gateway.lines import Lines
 from gateway.tap import Log, tapped
 from protocols.dlms import objects
@@ -131,7 +132,7 @@ async def _ask(found: Trial, association: Association, asked: Asked) -> None:
     found.clock, found.at_ms = objects.clock_value(objects.CLOCK_TIME, got.data), got.at_ms
     if asked.access.security is not None and found.access == asked.public:
         try:
-            found.counter = await last_heard(association, asked.access.client)
+            found.counter = await counter_heard(association, asked.access.client)
         except MeterError:
             found.counter = None  # not every meter tells it
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.desk import PUBLIC, Asked
+from gateway.desk import Asked
+from gateway.dlms_entrance import PUBLIC
 from gateway.owners import holder, port_step
 from gateway.probe import Step, Trial, framing
 from protocols.dlms import breaches, faults

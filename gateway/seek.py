@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 
-from gateway.desk import PUBLIC, Asked
+from gateway.desk import Asked
+from gateway.dlms_entrance import PUBLIC
 from gateway.lines import Lines, Opened, opened
 from gateway.probe import framing
 from gateway.remedy import Remedy

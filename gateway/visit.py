@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from gateway.handed import Through
+from gateway.handed_mbus import Visited, visited
 from gateway.lines import Lines, Place, opened
 from gateway.mbus import telegrams
 from protocols.errors import AnotherMeter, MeterError
@@ -15,7 +17,6 @@ from protocols.mbus.telegram import Telegram
 from protocols.mbus.timing import Timing
 from protocols.reading import Identity, Protocol
 from protocols.transports import exchange
-from protocols.transports.exchange import Answer
 
 ANYONE = Identity(Protocol.MBUS)
 # What a frame looks like when several meters talk at once; a disturbed line damages frames in the same way.
@@ -34,7 +35,8 @@ DAMAGED = (
 class Visit:
     """Where the line is, the way to the meter, and who it must be.
 
-    `selected`: the way is a selection by its number; `wide`: it is open to several meters.
+    `selected`: the way is a selection by its number; `wide`: it is open to several meters; `through`: the daemon that
+    reads it.
     """
 
     place: Place
@@ -42,16 +44,7 @@ class Visit:
     expected: Identity = ANYONE
     selected: bool = False
     wide: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Visited:
-    """What the meter answered, and what happened on the way."""
-
-    answers: tuple[Answer, ...]
-    repeated: int
-    damaged: int
-    foreign: int
+    through: Through | None = None
 
 
 async def visit(asked: Visit, lines: Lines) -> Visited:
@@ -60,7 +53,10 @@ async def visit(asked: Visit, lines: Lines) -> Visited:
     Raises:
         LinkError: the line cannot be opened, or is gone.
         MeterError: no usable answer came.
+        PlombaError: the daemon that reads it says something else, or nothing.
     """
+    if asked.through is not None:
+        return visited(asked.through)
     clock = exchange.Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
     found = await opened(asked.place, lines)
     try:

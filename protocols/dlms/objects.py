@@ -60,6 +60,7 @@ class Attribute:
 CLOCK_TIME = Attribute(CLOCK, bytes((0, 0, 1, 0, 0, 255)), VALUE)
 LOGICAL_DEVICE_NAME = Attribute(DATA, bytes((0, 0, 42, 0, 0, 255)), VALUE)
 DEVICE_ID = Attribute(DATA, bytes((0, 0, 96, 1, 0, 255)), VALUE)
+FIRMWARE = Attribute(DATA, bytes((1, 0, 0, 2, 0, 255)), VALUE)  # active firmware identifier (Blue Book 6.2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,20 @@ class Block:
     round_trip_ms: int
 
 
-class RegisterLine(Protocol):
-    """An open way to Modbus meters, for one question at a time."""
+class Asked(Protocol):
+    """What is asked for the registers of a unit, one question at a time."""
 
     async def read(self, unit: int, table: Table, address: int, count: int, clock: Clock) -> Block:
-        """The `count` registers of `table` from `address` on, or MeterError, or LinkError where the line is gone."""
+        """The `count` registers of `table` from `address` on.
+
+        Raises:
+            MeterError: no usable answer came.
+            LinkError: the line is gone.
+        """
+
+
+class RegisterLine(Asked, Protocol):
+    """An open way to Modbus meters."""
 
     @property
     def closed(self) -> bool:

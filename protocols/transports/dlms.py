@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.action import Method
@@ -49,6 +50,25 @@ class Got:
     def data(self) -> Data:
         """The value as data."""
         return self.value.data() if isinstance(self.value, Table) else self.value
+
+
+class Asking(Protocol):
+    """A meter that can be asked for attributes: an association, or who has one."""
+
+    async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
+        """Read one attribute, or the part of it that `selection` names.
+
+        Raises:
+            MeterError: no usable answer came, and why.
+            LinkError: the line is gone.
+        """
+
+    async def get_many(self, attributes: Sequence[Attribute], together: bool = True) -> list[Got]:
+        """Read several attributes, in as few questions as the meter takes where they may be asked `together`.
+
+        Raises:
+            MeterError, LinkError: as for `get`; or one of them is refused.
+        """
 
 
 class Association:

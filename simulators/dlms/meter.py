@@ -24,6 +24,7 @@ from protocols.dlms.objects import (
     CLOCK_TIME,
     DATA,
     DEVICE_ID,
+    FIRMWARE,
     LOGICAL_DEVICE_NAME,
     PROFILE,
     REGISTER,
@@ -279,7 +280,8 @@ class Meter:
 
     def _objects(self) -> tuple[Attribute, ...]:
         registers = (each.attribute for each in self.plate.registers)
-        return (CLOCK_TIME, LOGICAL_DEVICE_NAME, DEVICE_ID, OWNER_ID, *registers)
+        told = (FIRMWARE,) if self.plate.firmware else ()
+        return (CLOCK_TIME, LOGICAL_DEVICE_NAME, DEVICE_ID, OWNER_ID, *told, *registers)
 
     def _fixed(self) -> dict[Attribute, Data]:
         """What never changes."""
@@ -288,6 +290,8 @@ class Meter:
             DEVICE_ID: axdr.octet_string(self.plate.serial.encode()),
             OBJECT_LIST: axdr.array(*(each.to_data() for each in self._listed())),
         }
+        if self.plate.firmware:
+            fixed[FIRMWARE] = axdr.octet_string(self.plate.firmware.encode())
         for each in self.plate.registers:
             scaler_unit = axdr.structure(Data(Tag.INTEGER, each.exponent), Data(Tag.ENUM, each.code))
             fixed[Attribute(each.attribute.class_id, each.attribute.name, 3)] = scaler_unit

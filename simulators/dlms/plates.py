@@ -79,6 +79,7 @@ class Plate:
     lifo: bool = False  # event logs give the newest row first
     shifts: bool = True  # its clock can be shifted; else set alone
     adjustable: bool = True  # its clock can be adjusted at all
+    firmware: str = ""  # what it says of its firmware; empty: nothing
 
     @property
     def energies(self) -> tuple[Register, ...]:

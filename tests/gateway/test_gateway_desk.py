@@ -200,7 +200,7 @@ async def test_a_counter_that_the_meter_heard_before_is_stepped_over(tmp_path: P
     assert str(OBJECTS) in result.stderr
 
 
-async def test_a_configured_meter_is_named_alone_and_not_while_the_daemon_reads_it(tmp_path: Path) -> None:
+async def test_a_configured_meter_is_named_alone_and_not_probed_while_the_daemon_reads_it(tmp_path: Path) -> None:
     """Its line has one owner."""
     secret(tmp_path, "password", PASSWORD)
     (tmp_path / "state").mkdir()
@@ -212,7 +212,7 @@ async def test_a_configured_meter_is_named_alone_and_not_while_the_daemon_reads_
         other = await run("profile", "mian", "--config", file)
         with (tmp_path / "state" / "lock").open("w+") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            owned = await run("profile", "main", "--config", file)
+            owned = await run("probe", "main", "--config", file)
     assert result.exit_code == 0, result.output
     assert (twice.exit_code, "leave --client out" in twice.output) == (2, True)
     assert (other.exit_code, "PLB-C226: expected a DLMS meter: main, got mian" in other.output) == (1, True)

@@ -6,6 +6,7 @@ In virtual time, over a line on which every byte takes its time, with meters tha
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -19,11 +20,15 @@ from virtual import run
 from gateway import buses
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.config import MbusBus, MbusDevice
+from gateway.faults import BusBusy
 from gateway.forecast import BUSY_PERMILLE, forecast
+from gateway.guests import Guests, Hosting
+from gateway.handed import PATIENCE_S
 from gateway.lines import MACHINE
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
 from gateway.settled import Positions
+from protocols.errors import MeterError
 from protocols.reading import Reading
 from protocols.uplink.records import Event
 from simulators.mbus.bus import Bus
@@ -99,7 +104,10 @@ class Site:
         clock = GatewayClock(sources)
         reader = buses.reader(config, Positions({}), clock, True, replace(MACHINE, serial=lambda *_: self.line))
         self.forecast = forecast(config)
-        self.poller = BusPoller("full", reader, Schedule(config.device, sealed), clock, self.kept)
+        assert isinstance(reader, Hosting)
+        self.guests = Guests(reader)
+        schedule = Schedule(config.device, sealed)
+        self.poller = BusPoller("full", reader, schedule, clock, self.kept, guests=self.guests)
 
     def now_ms(self) -> int:
         """True time (UTC)."""
@@ -238,5 +246,57 @@ def test_on_a_bus_that_never_rests_a_meter_that_failed_has_its_turn_all_the_same
         site.poller.stop()
         await polling
         assert read["meter-1"] >= 3
+
+    run(story(), 1)
+
+
+async def asking(site: Site, addresses: Collection[int]) -> list[str]:
+    """A command that asks one meter after the other without an end; how each question went is noted."""
+    went: list[str] = []
+    for address in itertools.cycle(addresses):
+        try:
+            await site.guests.ask(f"meter-{address}", [])
+            went.append("answered")
+        except (BusBusy, MeterError) as error:
+            went.append(error.code)
+            if "stops" in error.got:
+                break
+    return went
+
+
+@pytest.mark.parametrize("silent", [(), (3, 25)])
+def test_commands_that_never_stop_asking_cost_no_meter_a_slot(tmp_path: Path, silent: tuple[int, ...]) -> None:
+    """On a bus that is nearly full; they are answered all the same, in what is left of each cadence."""
+
+    async def story() -> None:
+        site = Site(tmp_path, [device(n) for n in range(1, METERS + 1)], 1)
+        site.bus.silent = silent
+        polling = asyncio.create_task(site.poller.run())
+        commands = [asyncio.create_task(asking(site, each)) for each in ((1, 3), (50, 49), (25,))]
+        found = await site.pass_slots(1, SLOTS)
+        site.poller.stop()
+        await polling
+        went = Counter(itertools.chain.from_iterable(await asyncio.gather(*commands)))
+        healthy = [f"meter-{n}" for n in range(1, METERS + 1) if n not in silent]
+        assert found == dict.fromkeys(healthy, SLOTS)
+        assert went["answered"] >= SLOTS
+        assert set(went) <= {"answered", "PLB-L109", "PLB-M101"}
+        assert ("PLB-M101" in went) == bool(silent)
+
+    run(story(), 1)
+
+
+def test_a_bus_that_never_rests_says_so_to_who_asks(tmp_path: Path) -> None:
+    """After a while, with what to do; the schedule goes on."""
+
+    async def story() -> None:
+        site = Site(tmp_path, [device(n, 20) for n in range(1, METERS + 1)], 1)
+        polling = asyncio.create_task(site.poller.run())
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(BusBusy, match=r"PLB-L109.*stop the daemon"):
+            await site.guests.ask("meter-1", [])
+        assert asyncio.get_running_loop().time() - began_s == PATIENCE_S
+        site.poller.stop()
+        await polling
 
     run(story(), 1)

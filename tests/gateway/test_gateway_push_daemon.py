@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import sqlite3
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from daemons import KEYS, PASSWORD, daemon, set_up, tells, written
 
 from gateway.buffer import content_of
 from gateway.cli import main
 from protocols.dlms.access import Framing
-from protocols.dlms.ciphering import Keys, Suite
 from protocols.reading import How
 from protocols.uplink import batch as batches
 from protocols.uplink.keys import Algorithm, PublicKey
@@ -28,9 +24,6 @@ from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.push import Aim, Protect, Pusher, PushFault, PushFaults
 from simulators.record import Record
 
-ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = b"canary-password"
-KEYS = Keys(Suite.AES_128, b"canary-enc-key-0", b"canary-auth-key0")
 LIVES, PUSHES = 3, 4
 CONFIGURATION = """
 gateway = "pushed-1"
@@ -69,43 +62,12 @@ class Now:
     ms: int = 1_795_310_000_000
 
 
-def set_up(folder: Path, port: int) -> int:
+def prepared(folder: Path, port: int) -> int:
     """Files of a gateway; where it listens."""
-    keys = {"encryption": KEYS.encryption, "authentication": KEYS.authentication}
-    secrets = {"password": PASSWORD} | {name: key.hex().encode() for name, key in keys.items()}
-    (folder / "secrets").mkdir()
-    for name, content in secrets.items():
-        path = folder / "secrets" / name
-        path.write_bytes(content)
-        path.chmod(0o600)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         push = int(free.getsockname()[1])
-    (folder / "gateway.toml").write_text(CONFIGURATION.format(port=port, push=push))
-    done = CliRunner().invoke(main, ["keys", "--config", str(folder / "gateway.toml")])
-    assert done.exit_code == 0, done.output
+    set_up(folder, CONFIGURATION.format(port=port, push=push))
     return push
-
-
-@asynccontextmanager
-async def daemon(folder: Path, said: list[bytes]) -> AsyncIterator[None]:
-    """A life of it, which ends without a word."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway.cli",
-        "run",
-        "--config",
-        str(folder / "gateway.toml"),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        yield
-    finally:
-        started.send_signal(signal.SIGKILL)
-        said.append((await started.communicate())[0])
 
 
 async def confirmed(pusher: Pusher, wanted: int) -> None:
@@ -137,7 +99,7 @@ async def test_a_killed_daemon_loses_no_push_that_it_confirmed(tmp_path: Path) -
     record = Record(tmp_path / "record.jsonl")
     meters = DlmsMeters(record, lambda: now.ms, password=PASSWORD, keys=KEYS, history_rows=0)
     await meters.start()
-    port = set_up(tmp_path, meters.wrapper_port)
+    port = prepared(tmp_path, meters.wrapper_port)
 
     def later() -> int:
         now.ms += 60_000
@@ -157,13 +119,3 @@ async def test_a_killed_daemon_loses_no_push_that_it_confirmed(tmp_path: Path) -
     assert set(status["last_push"]) == {"main"}
     assert status["counters"]["pushes-sealed"]["main"] >= LIVES * PUSHES
     assert not any(tells(octets) for octets in (*said, *written(tmp_path)))
-
-
-def written(folder: Path) -> list[bytes]:
-    """Every file but those of the secrets."""
-    return [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.parent.name != "secrets"]
-
-
-def tells(octets: bytes) -> bool:
-    secrets = (PASSWORD, KEYS.encryption, KEYS.authentication)
-    return any(each in octets or each.hex().encode() in octets.lower() for each in secrets)

@@ -240,7 +240,7 @@ async def test_a_busy_port_names_who_holds_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("command", [("read", "heat"), ("scan", "riser")])
+@pytest.mark.parametrize("command", [("read", "heat", *FAST), ("scan", "riser")])
 async def test_the_line_of_a_running_daemon_is_left_alone(tmp_path: Path, kind: str, command: tuple[str, str]) -> None:
     """A converter would let both talk: the daemon's lock decides, and no meter is asked."""
     async with site(tmp_path, kind) as line:
@@ -315,13 +315,13 @@ def test_a_command_that_is_not_clear_is_a_usage_error(arguments: tuple[str, ...]
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("read", "nobody"), "an M-Bus meter: heat, other, water, got nobody"),
-        (("read", "lift"), "an M-Bus meter: heat, other, water, got lift"),
+        (("read", "nobody"), "a meter: heat, lift, other, water, got nobody"),
+        (("mbus", "reset", "--meter", "lift"), "an M-Bus meter: heat, other, water, got lift"),
         (("scan", "subs"), "an M-Bus line: riser, got subs"),
     ],
 )
 async def test_a_name_that_is_not_there_is_answered_by_those_that_are(
-    tmp_path: Path, arguments: tuple[str, str], words: str
+    tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     result = await run(*arguments, "--config", configured(tmp_path, "/dev/none"))
     assert result.exit_code == 1

@@ -146,7 +146,7 @@ async def test_a_daemon_that_runs_is_asked_for_its_clock_and_jumps(site: Path) -
     clock.check()
     time.pass_ms(1_000)
     rig = Rig(site / "state")
-    answers = Answers(rig.buffer, InlineWriter(), clock, About(Core("1", bytes(32)), bytes(32), 1))
+    answers = Answers(rig.buffer, InlineWriter(), clock, About(Core("1", bytes(32)), bytes(32), 1), {})
     async with serving(site / "state", answers.verbs()):
         found = await asyncio.to_thread(read_clocks, site / "state", frozenset({"heat"}))
     lock.close()

@@ -16,7 +16,8 @@ from gateway_parts import GOOD
 from gateway.buses import reader
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.config import ModbusBus, ModbusDevice
-from gateway.modbus import BadAddress, Meter, ModbusReader, NoSerial, over_tcp, readings
+from gateway.lines import MACHINE
+from gateway.modbus import BadAddress, Meter, ModbusReader, NoSerial, opening, readings
 from gateway.schedule import Due
 from gateway.settled import Positions
 from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
@@ -216,7 +217,7 @@ def test_what_is_configured_wrongly_is_said_at_the_start() -> None:
     with pytest.raises(UnknownModel, match="PLB-C240"):
         reader(bus(502, device(model="em-340")), Positions({}), clock, keep=True)
     with pytest.raises(BadAddress, match="PLB-C242"):
-        over_tcp(bus(99_999))
+        opening(bus(99_999), MACHINE)
 
 
 def test_a_serial_number_needs_a_model_that_shows_one() -> None:

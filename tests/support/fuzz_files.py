@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 
 import msgpack
@@ -32,8 +33,12 @@ from gateway.faults import BufferDamaged
 from gateway.lines import Place
 from gateway.propose import block
 from gateway.salvage import open_or_salvage
+from gateway.scales import HASH, Scales, from_bytes, to_bytes
 from gateway.schema import BUFFER_FILE
 from gateway.status import read_status
+from protocols.dlms import data as axdr
+from protocols.dlms.data import Data, Tag
+from protocols.dlms.objects import Attribute
 from protocols.errors import ConfigurationError
 from protocols.mbus.search import DECIMALS, SecondarySearch
 from protocols.mbus.session import Failed
@@ -42,6 +47,7 @@ from protocols.mbus.timing import Timing
 from protocols.models import dlms as dlms_models
 from protocols.models import mbus as mbus_models
 from protocols.models import modbus as models
+from protocols.reading import Identity, Protocol
 from protocols.transports.keyfiles import write_private
 from protocols.uplink import batch as batches
 from protocols.uplink import request, trust
@@ -258,6 +264,36 @@ def _file(name: str, corpus: tuple[bytes, ...], decode: Callable[[bytes], object
     )
 
 
+LOAD = bytes((1, 0, 99, 1, 0, 255))
+SCALER = axdr.structure(Data(Tag.INTEGER, -1), Data(Tag.ENUM, 30))
+
+
+def _scales() -> bytes:
+    """What a gateway keeps of a meter."""
+    found = Scales(Identity(Protocol.DLMS, "LGZ", fabrication="80000001"), bytes(32), 1)
+    for name in (bytes((1, 0, 1, 8, 0, 255)), bytes((1, 0, 2, 8, 0, 255))):
+        found.learn(Attribute(3, name, 3), SCALER)
+    found.captures(LOAD, axdr.array())
+    found.sorts(LOAD, newest_first=True)
+    return to_bytes({"main": found})
+
+
+SCALES = _scales()
+
+
+def kept_scales(octets: bytes) -> None:
+    """The content of the file behind its hash."""
+    from_bytes(sha256(octets).digest() + octets)
+
+
+def learnt_scales(octets: bytes) -> None:
+    """What a meter says where its scaler, or what a profile captures, is asked for."""
+    said, found = axdr.from_bytes(octets), Scales(Identity(Protocol.DLMS), None, 1)
+    found.captures(LOAD, said)
+    found.sorts(LOAD, newest_first=not found.newest_first(LOAD))
+    found.learn(Attribute(3, LOAD, 3), said)
+
+
 TARGETS = (
     Target(
         "scan-state",
@@ -270,6 +306,8 @@ TARGETS = (
     ),
     Target("worker-public", (_WORKER,), WorkerPublic.from_bytes, mutators.trees),
     Target("collector-request", (CSR,), asked),
+    Target("gateway-scales", (SCALES[HASH:],), kept_scales, mutators.trees),
+    Target("gateway-scalers", (axdr.to_bytes(SCALER), axdr.to_bytes(axdr.array(SCALER, SCALER))), learnt_scales),
     Target("gateway-enrolment", (enrolment(),), enrolled, mutators.trees),
     _file("gateway-configuration", _TEXT[:1], gateway_configuration, 20),
     _file("collector-configuration", _TEXT[1:], collector_configuration, 8),

@@ -184,7 +184,7 @@ class Listening:
             uniform,
         )
         about = About(Core("test", bytes(32)), bytes(32), 1)
-        self.answers = Answers(rig.buffer, InlineWriter(), rig.clock, about)
+        self.answers = Answers(rig.buffer, InlineWriter(), rig.clock, about, {})
         self.answers.link = self.link
         self.link._count = self._count  # type: ignore[method-assign]
 

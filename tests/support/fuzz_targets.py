@@ -16,6 +16,7 @@ from types import FrameType
 
 import fuzz_dlms
 import fuzz_files
+import fuzz_handed
 import fuzz_meters
 import fuzz_opening
 import fuzz_push
@@ -38,6 +39,7 @@ TARGETS: tuple[Target, ...] = (
     *fuzz_security.TARGETS,
     *fuzz_uplink.TARGETS,
     *fuzz_sides.TARGETS,
+    *fuzz_handed.TARGETS,
     *fuzz_files.TARGETS,
 )
 BY_NAME = {target.name: target for target in TARGETS}
@@ -57,6 +59,8 @@ EXCEPTIONS = {
     "protocols/transports/dlms.py Association.act": OURS,
     "gateway/cli_profile.py profile": "the name of a profile, from a technician",
     "gateway/dlms_rows.py named": OURS,
+    "gateway/guests.py Guests.ask": LINE,
+    "gateway/guests.py Host.answer": "an interface: those of all protocols are reached",
     "gateway/excerpt.py begun": "the name of a profile, from a technician",
     "gateway/tap.py Tap.write": LINE,
     "protocols/settings/document.py parse": "tests/config puts 10^4 inputs into it; the product reads by mend.parse",

@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.clock import Discipline, GatewayClock, Sources
 from gateway.config import ModbusBus, ModbusDevice
 from gateway.lines import MACHINE
-from gateway.modbus import ModbusReader, on_line
+from gateway.modbus import ModbusReader, opening
 from gateway.schedule import Due
 from simulators.mbus.converter import Converter
 from simulators.mbus.line import Hearing, Line, PtyLine, serve
@@ -85,7 +85,7 @@ def reader(bus: ModbusBus) -> ModbusReader:
         lambda: Discipline(synchronised=True, uncertainty_ms=5),
         bytes(16),
     )
-    return ModbusReader(bus, GatewayClock(sources), on_line(bus, MACHINE))
+    return ModbusReader(bus, GatewayClock(sources), opening(bus, MACHINE))
 
 
 def due(configured: ModbusDevice) -> Due:
