@@ -26,7 +26,7 @@ from protocols.settings.words import Wanted
 from protocols.uplink.pack import pack
 
 CONTENT_VERSION = 1  # of the canonical form
-MBUS_DECODER = 1  # raised when the M-Bus decoder gives the same telegram another value
+MBUS_DECODER = 2  # raised when the M-Bus decoder gives the same telegram another value
 DLMS_DECODER = 2  # ... the DLMS one: the time of a maximum is a time, a null time may be that of the row above
 MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space

@@ -69,8 +69,8 @@ def lines(found: Explained) -> list[str]:
 
 
 def as_json(found: Explained) -> Json:
-    """For programs: one object; `error` is null where all of it holds."""
-    return {
+    """For programs: one object; `error` is there only where not all of it holds."""
+    shown: Json = {
         "protocol": "dlms",
         "framing": found.carrier,
         "frames": [
@@ -86,8 +86,8 @@ def as_json(found: Explained) -> Json:
         ],
         "apdus": [_apdu_json(each) for each in found.apdus],
         "notes": found.remarks,
-        "error": None if found.error is None else str(found.error),
     }
+    return shown if found.error is None else {**shown, "error": str(found.error)}
 
 
 def _kind(octets: bytes) -> str | None:

@@ -33,9 +33,9 @@ def hides(word: int, body: bytes, found: Split) -> bool:
     if mode(word) not in MODES:
         return False
     blocks = word >> 4 & 0x0F
-    if not blocks:
+    if not blocks or body.startswith(DECRYPTED):
         return False
-    claimed = blocks * BLOCK <= len(body) and not body.startswith(DECRYPTED)
+    claimed = blocks * BLOCK <= len(body)
     return found.partial or (claimed and not _sounds_plain(body, found))
 
 

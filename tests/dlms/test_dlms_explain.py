@@ -285,7 +285,7 @@ def test_lines_of_both_protocols_are_answered_one_by_one() -> None:
     given = "E5\n0F0000000100020111 05\n7EA0070321930F017E\n7EA00703219300017E\nFE\n"
     done = CliRunner().invoke(main, ["decode", "--json", "-"], input=given)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["error"][:8] if row.get("error") else row["protocol"] for row in rows] == [
+    assert [row["error"][:8] if "error" in row else row["protocol"] for row in rows] == [
         "mbus",
         "dlms",
         "dlms",

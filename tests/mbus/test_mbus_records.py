@@ -359,6 +359,13 @@ def test_where_no_block_is_encrypted_a_record_that_does_not_end_keeps_the_earlie
     assert [record.number for record in answer.records] == [Scaled(22)]
 
 
+def test_what_was_decrypted_before_it_came_keeps_the_earlier_records_too() -> None:
+    """2F2F says so, whatever the configuration word does."""
+    answer = telegram.decode(frame(bytes.fromhex("785634122d2c080455001005 2f2f 025b1600 0413 0102")))
+    assert answer.partial
+    assert [record.number for record in answer.records] == [Scaled(22)]
+
+
 @pytest.mark.parametrize(("blocks", "most"), [(1, 40), (2, 15), (3, 6), (8, 3)])
 def test_encrypted_records_are_refused_also_where_they_seem_to_decode(blocks: int, most: int) -> None:
     """Of 2,000 telegrams of random bytes some 200 do; what looks like a meter's answer nobody can tell."""
