@@ -14,6 +14,8 @@ from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader, Tending
 from gateway.schedule import Schedule
 from gateway.settled import Positions
+from gateway.succession import Succession
+from gateway.successors import Successors
 from gateway.writer import Writer
 from protocols.uplink.records import Event
 
@@ -60,9 +62,11 @@ def pollers(
     keep = configuration.seal.keep_telegrams
     counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
+    store = Successors(configuration.state_folder, writer, configuration)
     found = []
     for bus in configuration.bus:
-        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint)
+        succession = Succession(bus, store, clock, sink.note)
+        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint, succession)
         tend = mine.tend if isinstance(mine, Tending) else None
         found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend))
     return found
@@ -86,21 +90,25 @@ def reader(
     counting: Counting | None = None,
     note: Callable[[Event], None] | None = None,
     acquaint: Acquaint | None = None,
+    succession: Succession | None = None,
 ) -> Reader:
-    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks."""
+    """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks.
+
+    `succession` says who answers; without it only the configured meters do.
+    """
     match bus:
         case MbusBus():
-            return _mbus(bus, clock, keep, lines)
+            return _mbus(bus, clock, keep, lines, succession)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting, note, acquaint)
+            return _dlms(bus, positions, clock, lines, counting, note, acquaint, succession)
         case ModbusBus():
-            return _modbus(bus, clock)
+            return _modbus(bus, clock, succession)
 
 
-def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader:
+def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines, succession: Succession | None) -> Reader:
     from gateway.mbus import MbusReader  # noqa: PLC0415
 
-    return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
+    return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep, succession)
 
 
 def _dlms(
@@ -111,18 +119,29 @@ def _dlms(
     counting: Counting | None,
     note: Callable[[Event], None] | None,
     acquaint: Acquaint | None,
+    succession: Succession | None,
 ) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
     counters = None if counting is None else counting.store(clock)
     on_line = partial(opened, Place.of(bus), lines) if bus.on_line else None
-    return DlmsReader(bus, positions, clock, lines.tcp, counters, open_serial=on_line, note=note, acquaint=acquaint)
+    return DlmsReader(
+        bus,
+        positions,
+        clock,
+        lines.tcp,
+        counters,
+        open_serial=on_line,
+        note=note,
+        acquaint=acquaint,
+        succession=succession,
+    )
 
 
-def _modbus(bus: ModbusBus, clock: GatewayClock) -> Reader:
+def _modbus(bus: ModbusBus, clock: GatewayClock, succession: Succession | None) -> Reader:
     from gateway.modbus import ModbusReader  # noqa: PLC0415
 
-    return ModbusReader(bus, clock)
+    return ModbusReader(bus, clock, succession=succession)
 
 
 def device_names(configuration: Configuration) -> frozenset[str]:

@@ -247,9 +247,10 @@ def run(path: Path) -> None:
 def status(path: Path, as_json: bool) -> None:
     """Show what the buffer holds and what the collector said last."""
     from gateway.status import read_status  # noqa: PLC0415
+    from gateway.successors import standing  # noqa: PLC0415
 
     configuration = _read(path)
-    found = read_status(configuration.state_folder, configuration.buffer.max_bytes)
+    found = read_status(configuration.state_folder, configuration.buffer.max_bytes, standing(configuration))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:
@@ -320,6 +321,10 @@ def _show(found: Status) -> None:
     lines += [(f"refused {each.code}", f"{each.epoch} {each.seq}") for each in found.refused]
     lines += [(f"{name} {code}", count) for name, codes in found.counters.items() for code, count in codes.items()]
     lines += [(f"last push {name}", shown_time(at_ms)) for name, at_ms in sorted(found.last_push.items())]
+    lines += [
+        (f"another meter {each.device}", f"{each.new} in place of {each.old} since {shown_time(each.since_ms)}")
+        for each in found.successors
+    ]
     for name, value in lines:
         click.echo(f"{name + ':':24}{value}")
 

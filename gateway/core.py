@@ -38,6 +38,8 @@ SEALING_FILES = (
     "schedule.py",
     "seal.py",
     "settled.py",
+    "succession.py",
+    "successors.py",
 )
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 

@@ -24,6 +24,7 @@ from gateway.faults import RowWithoutTime
 from gateway.lines import OpenTcp
 from gateway.schedule import Due
 from gateway.settled import Positions
+from gateway.succession import Succession
 from protocols import obis
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
@@ -69,12 +70,20 @@ class _Meter:
     keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
     compressed: bool = False
+    number: str | None = None  # the device id of who answered last
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
         buffer = None if device.profile is None else obis.from_text(device.profile)
         return cls(device, registers, buffer, further=further_of(device), compressed=is_compressed(device))
+
+    def met(self, number: str | None) -> None:
+        """Who answered: what is remembered of the rows of another meter says nothing of this one's."""
+        if number != self.number:
+            self.searched = self.newest = self.trouble = None
+            self.lists, self.told, self.period_s = True, False, 0
+        self.number = number
 
     def now(self, mono_ms: int) -> MeterTime | None:
         """What its clock shows now, if it goes on as it did."""
@@ -95,6 +104,7 @@ class DlmsReader:
         open_serial: opens the line of a bus that is one, or raises LinkError.
         note: takes events of the meters' clocks; without it no clock is watched or adjusted.
         acquaint: is told of meters that push, while they are associated.
+        succession: says who answers; without it only the configured meters do.
     """
 
     def __init__(
@@ -108,8 +118,10 @@ class DlmsReader:
         open_serial: OpenLine | None = None,
         note: Note | None = None,
         acquaint: Acquaint | None = None,
+        succession: Succession | None = None,
     ) -> None:
         self._positions, self._clock, self._acquaint = positions, clock, acquaint
+        self._succession = succession
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
         if note is not None:
@@ -126,7 +138,7 @@ class DlmsReader:
         meter = self._meters[due.device.name]
         values: list[Value] = []
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await self._who(association, meter)
             scalers = [each.scaler for each in meter.registers if each.scaler is not None]
             asked = (*scalers, *meter.registers, objects.CLOCK_TIME)
             found = await _many(association, meter, asked)
@@ -185,7 +197,7 @@ class DlmsReader:
         last = self._positions.last(f"{meter.device.name}/{further.shown}")
         further.trouble = None
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await self._who(association, meter)
             found, got, over = await next_rows(association, further, last, now, meter.compressed)
         hand_on(further, found)
         if over:
@@ -213,7 +225,7 @@ class DlmsReader:
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
             return _none(meter)
         async with self._entrance.associated(meter.device) as association:
-            identity = await _identity(association, meter.device)
+            identity = await self._who(association, meter)
             columns, scalers = await self._columns(association, meter, meter.buffer)
             first = _start(meter, last, now)
             while True:
@@ -237,11 +249,11 @@ class DlmsReader:
             LinkError: nobody answers at this address.
         """
         for meter in self._meters.values():
-            if meter.keeper is None or not meter.keeper.wants(meter.period_s):
+            if meter.keeper is None or not meter.keeper.wants(meter.period_s) or self._is_another(meter):
                 continue
             try:
                 async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
-                    await _identity(association, meter.device)
+                    _check(await _identity(association), meter.device.identity, meter.device.name)
                     await meter.keeper.adjust(association, meter.period_s)
             except MeterError as error:
                 meter.keeper.failed(error)
@@ -255,6 +267,23 @@ class DlmsReader:
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""
         self._entrance.let_go()
+
+    def _is_another(self, meter: _Meter) -> bool:
+        """Whether a meter is read that nobody configured: its clock is left alone."""
+        return self._succession is not None and self._succession.stands(meter.device.name)
+
+    async def _who(self, association: Association, meter: _Meter) -> Identity:
+        """Who answers.
+
+        Raises:
+            AnotherMeter: not who the device is read as.
+        """
+        found, expected = await _identity(association), meter.device.identity
+        if self._succession is not None:
+            expected = await self._succession.expected(meter.device.name, found)
+        _check(found, expected, meter.device.name)
+        meter.met(found.fabrication)
+        return found
 
     async def _columns(
         self, association: Association, meter: _Meter, name: bytes
@@ -349,21 +378,25 @@ def _none(meter: _Meter) -> list[Reading]:
     return []
 
 
-async def _identity(association: Association, device: DlmsDevice) -> Identity:
-    """Who the meter says it is.
-
-    Raises:
-        AnotherMeter: not the configured one.
-    """
+async def _identity(association: Association) -> Identity:
+    """Who the meter says it is."""
     name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
     try:
         serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
     except AccessRefused:
         serial = None
-    if device.serial is not None and device.serial != serial:
-        raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
+
+
+def _check(found: Identity, expected: Identity, device: str) -> None:
+    """Whether it is the one that is expected, by its device id.
+
+    Raises:
+        AnotherMeter: it is not.
+    """
+    if expected.fabrication not in (None, found.fabrication):
+        raise AnotherMeter(f"device id {expected.fabrication}", found.fabrication or "none", device)
 
 
 async def _many(association: Association, meter: _Meter, attributes: Sequence[Attribute]) -> list[Got]:

@@ -10,6 +10,7 @@ from gateway.config import ModbusBus, ModbusDevice
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.schedule import Due
+from gateway.succession import Succession
 from protocols.errors import ConfigurationError
 from protocols.modbus import blocks, values
 from protocols.modbus.registers import Register
@@ -48,13 +49,20 @@ class ModbusReader:
         bus: the address and its devices.
         clock: for stamps.
         open_line: connects, or raises LinkError.
+        succession: says who answers; without it only the configured meters do.
 
     Raises:
         ConfigurationError: a model is not known, or does not have what is configured.
     """
 
-    def __init__(self, bus: ModbusBus, clock: GatewayClock, open_line: Open = ModbusLine.open) -> None:
-        self._clock, self._open = clock, open_line
+    def __init__(
+        self,
+        bus: ModbusBus,
+        clock: GatewayClock,
+        open_line: Open = ModbusLine.open,
+        succession: Succession | None = None,
+    ) -> None:
+        self._clock, self._open, self._succession = clock, open_line, succession
         self._host, self._port = _address(bus)
         self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
         self._line: ModbusLine | None = None
@@ -103,7 +111,10 @@ class ModbusReader:
         serial = await self._maybe_octets(line, meter, meter.model.serial)
         code = await self._maybe_octets(line, meter, meter.model.code.register if meter.model.code else None)
         found = values.identity(meter.model, serial, code)
-        values.check_identity(found, meter.expected, meter.name)
+        expected = meter.expected
+        if self._succession is not None:
+            expected = await self._succession.expected(meter.name, found)
+        values.check_identity(found, expected, meter.name)
         return found
 
     async def _maybe_octets(self, line: ModbusLine, meter: Meter, register: Register | None) -> bytes | None:

@@ -1,0 +1,216 @@
+"""M12: another meter in the place of a configured one is read on under its own identity, and never mixed with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cellar_parts import BusLine, Kept, device
+from dlms_street import PUMP, Street
+from gateway_parts import Time
+
+from gateway import events
+from gateway.clock import GatewayClock
+from gateway.config import DlmsBus, MbusBus, MbusDevice, configuration_from
+from gateway.dlms import DlmsReader
+from gateway.lines import Opened
+from gateway.mbus import MbusReader
+from gateway.poll import BusPoller
+from gateway.schedule import Schedule
+from gateway.succession import Succession
+from gateway.successors import FILE, Successors, standing
+from gateway.writer import InlineWriter
+from protocols.errors import AnotherMeter
+from protocols.reading import Identity
+from protocols.uplink.leaf import identity_from_wire
+from protocols.uplink.pack import unpack
+from simulators.mbus.bus import Bus
+from simulators.mbus.meters import cellar
+from simulators.record import Record
+
+OLD, NEW, THIRD = "60300001", "60300099", "60300077"
+SLOT_MS = 900_000
+DEVICES = (device("one", 1, id=OLD), device("two", 2))
+
+
+class Site:
+    """The simulated line, and a gateway that can be started anew on the same state folder."""
+
+    def __init__(self, folder: Path, *devices: MbusDevice) -> None:
+        self.folder, self.devices, self.time = folder, devices, Time()
+        self.bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1)
+        self.start()
+
+    def start(self) -> None:
+        """A new process."""
+        self.kept, clock = Kept(), GatewayClock(self.time.sources())
+        bus = MbusBus(protocol="mbus", name="riser", port="line", device=self.devices)
+        table = {
+            "gateway": "gateway-1",
+            "state_folder": str(self.folder),
+            "keys_folder": "keys",
+            "broker": {"host": "localhost", "port": 8883},
+            "bus": [bus.model_dump(exclude_unset=True)],
+        }
+        self.configuration = configuration_from(table, self.folder, "test")
+        store = Successors(self.folder, InlineWriter(), self.configuration)
+        self.succession = Succession(bus, store, clock, self.kept.note)
+        reader = MbusReader(bus, self.open, clock, True, self.succession)
+        self.poller = BusPoller("riser", reader, Schedule(self.devices, {}), clock, self.kept)
+
+    async def open(self) -> Opened:
+        """The line."""
+        return Opened(BusLine(self.bus, self.time))
+
+    async def rounds(self, count: int, number: str | None = None) -> list[str | None]:
+        """Whom `one` was read as in so many slots, of meters with this number from now on."""
+        if number is not None:
+            self.bus.swap(1, number)
+        before = len(self.kept.readings)
+        for _ in range(count):
+            self.time.pass_ms(SLOT_MS)
+            await self.poller._round()
+        return [each.meter.id for each in self.kept.readings[before:] if each.device == "one"]
+
+    def codes(self) -> list[str]:
+        """The codes of all events."""
+        return [event.code for event in self.kept.events]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Two meters; of one the number is configured."""
+    return Site(tmp_path, *DEVICES)
+
+
+async def test_a_swapped_meter_is_read_on_under_its_own_number_from_the_second_visit_on(site: Site) -> None:
+    """One answer may be a late one of somebody else; each reading says who showed it."""
+    assert await site.rounds(2) == [OLD, OLD]
+    assert await site.rounds(1, NEW) == []
+    assert await site.rounds(3) == [NEW, NEW, NEW]
+
+
+async def test_the_event_names_device_old_and_new_meter_and_since_when(site: Site) -> None:
+    """With all that the old one said of itself when it was read last: its series is found by that."""
+    await site.rounds(1)
+    (last,) = {each.meter for each in site.kept.readings if each.device == "one"}
+    await site.rounds(1, NEW)
+    began_ms = site.time.wall_ms
+    await site.rounds(1)
+    (event,) = [each for each in site.kept.events if each.code == events.METER_CHANGED]
+    bus, packed, since_ms, words = event.parameters
+    assert (event.device, event.meter, bus) == ("one", last, "riser")
+    assert isinstance(packed, bytes)
+    assert isinstance(since_ms, int)
+    assert began_ms + SLOT_MS <= since_ms <= site.time.wall_ms
+    assert identity_from_wire(unpack(packed, 1024, "test")).id == NEW
+    assert NEW in str(words)
+
+
+async def test_the_number_of_another_configured_meter_is_never_taken(tmp_path: Path) -> None:
+    """It is a late answer of that one, however often it comes."""
+    site = Site(tmp_path, device("one", 1, id=OLD), device("two", 2, id=NEW))
+    site.bus.swap(2, NEW)
+    assert await site.rounds(4, NEW) == []
+    assert events.METER_CHANGED not in site.codes()
+
+
+async def test_who_was_seen_at_another_address_is_never_taken(site: Site) -> None:
+    """The other device has no number in the configuration: what it showed tells."""
+    await site.rounds(1)
+    (two,) = {each.meter for each in site.kept.readings if each.device == "two"}
+    for _ in range(3):
+        assert await site.succession.expected("one", two) == DEVICES[0].identity
+
+
+async def test_two_strangers_in_turn_are_never_confirmed(site: Site) -> None:
+    """Both visits must say the same, one after the other."""
+    for number in (NEW, THIRD) * 3:
+        assert await site.rounds(1, number) == []
+
+
+async def test_the_configured_meter_between_two_answers_of_another_begins_the_count_anew(site: Site) -> None:
+    """In a row means in a row."""
+    for number, read in ((NEW, []), (OLD, [OLD]), (NEW, [])):
+        assert await site.rounds(1, number) == read
+    assert events.METER_CHANGED not in site.codes()
+
+
+async def test_after_a_restart_the_new_meter_is_read_at_once_and_told_again(site: Site) -> None:
+    """It stands in the state folder; the collector forgets at a start what stood before it."""
+    await site.rounds(2, NEW)
+    site.start()
+    assert await site.rounds(2) == [NEW, NEW]
+    assert site.codes() == [events.METER_CHANGED]
+
+
+async def test_a_damaged_file_costs_one_visit(site: Site) -> None:
+    """It is confirmed again."""
+    await site.rounds(2, NEW)
+    (site.folder / FILE).write_bytes(b"\xff" * 20)
+    site.start()
+    assert await site.rounds(2) == [NEW]
+
+
+async def test_the_old_meter_put_back_ends_it_by_itself(site: Site) -> None:
+    """With an event; and after that the new one must be confirmed again."""
+    await site.rounds(2, NEW)
+    assert await site.rounds(2, OLD) == [OLD, OLD]
+    assert site.codes()[-1] == events.METER_RETURNED
+    assert standing(site.configuration) == []
+    assert await site.rounds(1, NEW) == []
+
+
+async def test_a_third_meter_is_confirmed_like_the_second(site: Site) -> None:
+    """And told with the one that is configured: the second one's readings are attributed to nobody."""
+    await site.rounds(2, NEW)
+    assert await site.rounds(2, THIRD) == [THIRD]
+    assert site.codes().count(events.METER_CHANGED) == 2
+
+
+async def test_a_configuration_that_names_the_new_meter_settles_it(site: Site) -> None:
+    """Nothing is in nobody's name any more."""
+    await site.rounds(2, NEW)
+    site.devices = (device("one", 1, id=NEW), DEVICES[1])
+    site.start()
+    assert standing(site.configuration) == []
+    assert await site.rounds(1) == [NEW]
+    assert site.codes() == []
+
+
+async def test_a_meter_that_is_selected_by_its_number_is_never_replaced(tmp_path: Path) -> None:
+    """Who answers under another one was not selected."""
+    site = Site(tmp_path, MbusDevice(name="one", secondary=OLD, cadence_s=900))
+    stranger = Identity(DEVICES[0].identity.protocol, "KAM", NEW, 53, 4)
+    for _ in range(3):
+        assert (await site.succession.expected("one", stranger)).id == OLD
+
+
+@pytest.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Street]:
+    """Two electricity meters on sockets."""
+    found = Street(tmp_path)
+    await found.start()
+    yield found
+    await found.stop()
+
+
+async def test_a_dlms_meter_with_another_device_id_is_read_on_with_its_profile(street: Street, tmp_path: Path) -> None:
+    """Registers and rows under the new identity; the clock of a meter that nobody configured is left alone."""
+    pump = street.device(serial="70000000", history_days=1, adjust_clock=True, model="idis")
+    url = f"tcp+hdlc://127.0.0.1:{street.meters.hdlc_port}"
+    bus, kept = DlmsBus(protocol="dlms", name="street", url=url, device=(pump,)), Kept()
+    table = {"gateway": "gateway-1", "state_folder": str(tmp_path), "keys_folder": "keys"}
+    table |= {"broker": {"host": "localhost", "port": 8883}, "bus": [bus.model_dump(exclude_unset=True)]}
+    store = Successors(tmp_path, InlineWriter(), configuration_from(table, tmp_path, "test"))
+    succession = Succession(bus, store, street.clock, kept.note)
+    reader = DlmsReader(bus, street.positions, street.clock, note=kept.note, succession=succession)
+    with pytest.raises(AnotherMeter):
+        await reader.read(street.due(pump))
+    (found,) = await reader.read(street.due(pump))
+    rows = await reader.rows("pump")
+    assert {each.meter.fabrication for each in (found, *rows)} == {PUMP}
+    assert rows
+    assert not await reader.tend()
+    assert [each.code for each in kept.events] == [events.METER_CHANGED]
