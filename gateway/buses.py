@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,20 @@ class Counting:
         return self._store
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all buses of a process have in common: invocation counters, and who answers in place of whom."""
+
+    counting: Counting
+    successors: Successors
+
+    @classmethod
+    def of(cls, configuration: Configuration, writer: Writer | None) -> Shared:
+        """Those in the state folder; `writer` writes them."""
+        folder = configuration.state_folder
+        return cls(Counting(folder, writer), Successors(folder, writer, configuration))
+
+
 def pollers(
     configuration: Configuration,
     slots: dict[str, tuple[int, ...]],
@@ -53,20 +68,21 @@ def pollers(
     acquaint: Acquaint | None = None,
     *,
     clocks: bool = True,
+    shared: Shared | None = None,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
     `clocks`: meters' clocks are watched, and adjusted where they may be. `writer` writes what must be on the disk
-    before a meter is asked (invocation counters); `acquaint` is told of meters that push.
+    before a meter is asked (invocation counters); `acquaint` is told of meters that push; `shared` is what others use
+    beside the pollers.
     """
     keep = configuration.seal.keep_telegrams
-    counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
-    store = Successors(configuration.state_folder, writer, configuration)
+    shared = shared or Shared.of(configuration, writer)
     found = []
     for bus in configuration.bus:
-        succession = Succession(bus, store, clock, sink.note)
-        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint, succession)
+        succession = Succession(bus, shared.successors, clock, sink.note)
+        mine = reader(bus, positions, clock, keep, lines, shared.counting, note, acquaint, succession)
         tend = mine.tend if isinstance(mine, Tending) else None
         found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend))
     return found

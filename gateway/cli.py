@@ -13,6 +13,7 @@ import click
 
 from gateway.cli_buffer import buffer
 from gateway.cli_dlms import objects, probe, profile
+from gateway.cli_exchange import exchange
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from protocols.catalogue import read_catalogue
@@ -334,7 +335,7 @@ def shown_time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-for command in (buffer, mbus, objects, probe, profile):
+for command in (buffer, exchange, mbus, objects, probe, profile):
     main.add_command(command)
 
 

@@ -28,6 +28,7 @@ SEALING_FILES = (
     "dlms_further.py",
     "dlms_rows.py",
     "exchanges.py",
+    "exchanging.py",
     "mbus.py",
     "modbus.py",
     "plausible.py",

@@ -81,6 +81,18 @@ class BusPoller:
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
         self._held = Held()
         self._stopping = asyncio.Event()
+        self._line = asyncio.Lock()  # whoever holds it talks on the line
+
+    @property
+    def name(self) -> str:
+        """The bus."""
+        return self._name
+
+    async def lend(self, work: Callable[[], Awaitable[list[Reading]]]) -> list[Reading]:
+        """Do `work` with the line between two polls; it opens the line for itself."""
+        async with self._line:
+            self._reader.let_go()
+            return await work()
 
     def stop(self) -> None:
         """End after the poll in hand."""
@@ -103,10 +115,14 @@ class BusPoller:
         tried: set[Turn] = set()
         begun = {_turn(due) for due in self._due()}
         left = self._take_left()
-        while not self._stopping.is_set() and (due := self._next(begun, tried)) is not None:
-            tried.add(_turn(due))
-            if await self._poll(due):
-                polled.append(due)
+        while not self._stopping.is_set():
+            async with self._line:
+                due = self._next(begun, tried)
+                if due is None:
+                    break
+                tried.add(_turn(due))
+                if await self._poll(due):
+                    polled.append(due)
             left = self._take_left() or left
         if polled or left:
             await self._sink.round_over()
@@ -137,7 +153,7 @@ class BusPoller:
         """A piece, or nothing where none is due or the meter fails: the next visit goes on from there."""
         name = f"{due.device.name} profile"
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with self._line, asyncio.timeout(BUDGET_S):
                 piece = await self._reader.rows(due.device.name)
         except TimeoutError:
             late = PollTooLong(f"profile rows within {BUDGET_S:.0f} s", "none yet", due.device.name)
@@ -228,7 +244,7 @@ class BusPoller:
         if self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms()) < LEAST_REST_MS:
             return
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with self._line, asyncio.timeout(BUDGET_S):
                 done = await self._tending()
         except (LinkError, MeterError, ConfigurationError, TimeoutError):  # the next visit tells what is wrong
             self._reader.let_go()

@@ -49,12 +49,12 @@ class Succession:
         self._told: set[str] = set()  # whose successor this process has told of
 
     def stands(self, device: str) -> bool:
-        """Whether another meter is read in place of the configured one."""
-        return self._store.of(device) is not None
+        """Whether another meter is read than the one that was configured at the start."""
+        return self._store.of(device) is not None or device in self._store.settled
 
     async def expected(self, device: str, found: Identity) -> Identity:
         """Who must have answered a visit of `device` in which `found` did: the caller refuses what does not fit it."""
-        wanted, known = self._wanted[device], self._store.of(device)
+        wanted, known = self._of(device), self._store.of(device)
         if fits(found, wanted):
             self._asked.pop(device, None)
             if known is not None:
@@ -71,6 +71,10 @@ class Succession:
             self._seen[device] = found
             self._tell(device, known)
         return known.found
+
+    def _of(self, device: str) -> Identity:
+        """The device's own meter."""
+        return self._store.settled.get(device, self._wanted[device])
 
     async def _begun(self, device: str, wanted: Identity, found: Identity, known: Successor | None) -> Successor | None:
         """Who is read from now on: `found` where it is confirmed, else as before."""
@@ -90,9 +94,10 @@ class Succession:
         """Whether this identity may be that of a meter in this one's place, and not of one that answers too late."""
         if device in self._selected or (found.id is None and found.fabrication is None):
             return False
-        for other, wanted in self._wanted.items():
+        for other in self._wanted:
             if other == device:
                 continue
+            wanted = self._of(other)
             numbered = wanted.id is not None or wanted.fabrication is not None
             standing = self._store.of(other)
             if (numbered and fits(found, wanted)) or self._seen.get(other) == found:

@@ -57,6 +57,7 @@ class Successors:
     def __init__(self, folder: Path, writer: Writer | None, configuration: Configuration) -> None:
         self._path, self._writer = folder / FILE, writer
         self._known = {each.device: each for each in standing(configuration)}
+        self.settled: dict[str, Identity] = {}  # whose exchange this process recorded: who is its device's from then on
 
     def of(self, device: str) -> Successor | None:
         """Who is read in place of the device's configured meter; None: that meter itself."""
@@ -74,6 +75,15 @@ class Successors:
         if self._writer is not None:
             octets = to_bytes(self._known.values())
             await self._writer.do(lambda: write(self._path, octets))
+
+    async def settle(self, device: str, new: Identity) -> None:
+        """An exchange is recorded: the device's meter is `new`, whatever the configuration says until the next start.
+
+        Raises:
+            WriteFailed: as for `put`.
+        """
+        self.settled[device] = new
+        await self.put(device, None)
 
 
 def standing(configuration: Configuration) -> list[Successor]:
@@ -139,9 +149,8 @@ def _row(row: Fields) -> Successor:
 def named(who: Identity) -> str:
     """A meter as a technician reads it on the plate, and as `exchange --to` takes it: manufacturer and number."""
     number = who.id or who.fabrication or who.logical_name or "without a number"
-    more = [
-        f"{name} {value}" for name, value in (("version", who.version), ("medium", who.medium)) if value is not None
-    ]
+    pairs = (("version", who.version), ("medium", who.medium))
+    more = [f"{name} {value:02x}" for name, value in pairs if value is not None]
     return " ".join(filter(None, (who.manufacturer, number, *more)))
 
 

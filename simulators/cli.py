@@ -205,7 +205,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
     if swap is not None:
-        loop.add_signal_handler(signal.SIGUSR2, house.bus.swap, *swap)
+        loop.add_signal_handler(signal.SIGUSR2, _exchange, house, *swap)
     await house.start(ports, password, history_rows, keys, habits)
     if house.converter is not None:
         click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
@@ -217,6 +217,11 @@ def _swap(text: str) -> tuple[int, str]:
     if len(number) != 8 or not number.isdigit():
         raise ValueError(f"expected ADDRESS=NUMBER with 8 digits, got {text!r}")
     return int(address), number
+
+
+def _exchange(house: House, address: int, number: str) -> None:
+    house.bus.swap(address, number)
+    click.echo(f"swapped: the meter at {address} is {number} now", err=True)
 
 
 def _freeze(house: House) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cellar_parts import BusLine, Kept, device
 from dlms_street import PUMP, Street
-from gateway_parts import Time
+from gateway_parts import NOW_MS, Time
 
 from gateway import events
 from gateway.clock import GatewayClock
-from gateway.config import DlmsBus, MbusBus, MbusDevice, configuration_from
+from gateway.config import Bus, Configuration, DlmsBus, MbusBus, MbusDevice, ModbusBus, ModbusDevice, configuration_from
 from gateway.dlms import DlmsReader
 from gateway.lines import Opened
 from gateway.mbus import MbusReader
+from gateway.modbus import ModbusReader
 from gateway.poll import BusPoller
-from gateway.schedule import Schedule
+from gateway.schedule import Due, Schedule
 from gateway.succession import Succession
 from gateway.successors import FILE, Successors, standing
 from gateway.writer import InlineWriter
@@ -25,8 +27,9 @@ from protocols.errors import AnotherMeter
 from protocols.reading import Identity
 from protocols.uplink.leaf import identity_from_wire
 from protocols.uplink.pack import unpack
-from simulators.mbus.bus import Bus
+from simulators.mbus.bus import Bus as Line
 from simulators.mbus.meters import cellar
+from simulators.modbus.meter import SERIAL, ModbusMeter
 from simulators.record import Record
 
 OLD, NEW, THIRD = "60300001", "60300099", "60300077"
@@ -34,26 +37,26 @@ SLOT_MS = 900_000
 DEVICES = (device("one", 1, id=OLD), device("two", 2))
 
 
+def configured(folder: Path, bus: Bus) -> Configuration:
+    """A gateway with one bus."""
+    table: dict[str, Any] = {"gateway": "gateway-1", "state_folder": str(folder), "keys_folder": "keys"}
+    more = {"broker": {"host": "localhost", "port": 8883}, "bus": [bus.model_dump(exclude_unset=True)]}
+    return configuration_from(table | more, folder, "test")
+
+
 class Site:
     """The simulated line, and a gateway that can be started anew on the same state folder."""
 
     def __init__(self, folder: Path, *devices: MbusDevice) -> None:
         self.folder, self.devices, self.time = folder, devices, Time()
-        self.bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1)
+        self.bus = Line(cellar(), Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1)
         self.start()
 
     def start(self) -> None:
         """A new process."""
         self.kept, clock = Kept(), GatewayClock(self.time.sources())
         bus = MbusBus(protocol="mbus", name="riser", port="line", device=self.devices)
-        table = {
-            "gateway": "gateway-1",
-            "state_folder": str(self.folder),
-            "keys_folder": "keys",
-            "broker": {"host": "localhost", "port": 8883},
-            "bus": [bus.model_dump(exclude_unset=True)],
-        }
-        self.configuration = configuration_from(table, self.folder, "test")
+        self.configuration = configured(self.folder, bus)
         store = Successors(self.folder, InlineWriter(), self.configuration)
         self.succession = Succession(bus, store, clock, self.kept.note)
         reader = MbusReader(bus, self.open, clock, True, self.succession)
@@ -187,6 +190,28 @@ async def test_a_meter_that_is_selected_by_its_number_is_never_replaced(tmp_path
         assert (await site.succession.expected("one", stranger)).id == OLD
 
 
+async def test_a_modbus_meter_with_another_serial_number_is_read_on_and_another_model_never(tmp_path: Path) -> None:
+    """Registers of another model would be read as what they are not."""
+    meter = ModbusMeter(Record(tmp_path / "record.jsonl"), lambda: NOW_MS, 1)
+    await meter.start(0)
+    main = ModbusDevice(name="main", cadence_s=900, model="carlo-gavazzi-em340", serial="9999999")
+    bus = ModbusBus(protocol="modbus", name="cabinet", url=f"tcp://127.0.0.1:{meter.port}", device=(main,))
+    clock, kept = GatewayClock(Time().sources()), Kept()
+    store = Successors(tmp_path, InlineWriter(), configured(tmp_path, bus))
+    reader = ModbusReader(bus, clock, succession=Succession(bus, store, clock, kept.note))
+    due = Due(main, NOW_MS, NOW_MS + SLOT_MS)
+    with pytest.raises(AnotherMeter):
+        await reader.read(due)
+    assert (await reader.read(due))[0].meter.fabrication == SERIAL
+    meter.code = 103  # an EM330's
+    for _ in range(3):
+        with pytest.raises(AnotherMeter):
+            await reader.read(due)
+    reader.let_go()
+    await meter.stop()
+    assert [each.code for each in kept.events] == [events.METER_CHANGED]
+
+
 @pytest.fixture
 async def street(tmp_path: Path) -> AsyncIterator[Street]:
     """Two electricity meters on sockets."""
@@ -201,9 +226,7 @@ async def test_a_dlms_meter_with_another_device_id_is_read_on_with_its_profile(s
     pump = street.device(serial="70000000", history_days=1, adjust_clock=True, model="idis")
     url = f"tcp+hdlc://127.0.0.1:{street.meters.hdlc_port}"
     bus, kept = DlmsBus(protocol="dlms", name="street", url=url, device=(pump,)), Kept()
-    table = {"gateway": "gateway-1", "state_folder": str(tmp_path), "keys_folder": "keys"}
-    table |= {"broker": {"host": "localhost", "port": 8883}, "bus": [bus.model_dump(exclude_unset=True)]}
-    store = Successors(tmp_path, InlineWriter(), configuration_from(table, tmp_path, "test"))
+    store = Successors(tmp_path, InlineWriter(), configured(tmp_path, bus))
     succession = Succession(bus, store, street.clock, kept.note)
     reader = DlmsReader(bus, street.positions, street.clock, note=kept.note, succession=succession)
     with pytest.raises(AnotherMeter):
