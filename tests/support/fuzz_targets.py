@@ -81,6 +81,7 @@ EXCEPTIONS = {
     "gateway/link.py LivePipe.publish": LINE,
     "gateway/quarantine.py seal_quarantined": OURS,
     "gateway/status.py content": KEPT,
+    "gateway/successors.py write": LINE,
     "gateway/status.py export": "the id of an epoch, from a technician",
     "collector/brokercheck.py connect_packet": OURS,
     "collector/brokercheck.py publish_packet": OURS,
