@@ -164,6 +164,8 @@ class DlmsReader:
             RowWithoutTime: as for a load profile.
         """
         meter = self._meters[device]
+        if self._succession is not None and self._succession.is_nobodys(device):
+            return []  # they stay in that meter: where the rows of the configured one ended is not to be moved
         try:
             piece = await self._load_rows(meter)
         except OF_ONE as error:

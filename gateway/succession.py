@@ -52,6 +52,10 @@ class Succession:
         """Whether another meter is read than the one that was configured at the start."""
         return self._store.of(device) is not None or device in self._store.settled
 
+    def is_nobodys(self, device: str) -> bool:
+        """Whether the meter that is read there is attributed to nobody yet."""
+        return self._store.of(device) is not None
+
     async def expected(self, device: str, found: Identity) -> Identity:
         """Who must have answered a visit of `device` in which `found` did: the caller refuses what does not fit it."""
         wanted, known = self._of(device), self._store.of(device)
