@@ -4,8 +4,9 @@ A meter that answers with another identity than the configured one is refused at
 must never be taken. It counts when the same identity answers two visits in a row, each with an exchange of its own, at
 the device's own address; when it has a number; and when no other device of the bus is configured, known or seen under
 it. From then on its readings are sealed under that identity, attributed to nobody, and an event says so; the old series
-has ended. It ends by itself, with an event, when the configured meter answers again, and when the configuration names
-the new one. A meter that is selected by its number is never replaced so: whoever else answers was not selected.
+has ended. It ends by itself, with an event, when the configured meter answers again in two visits, and when the
+configuration names the new one. A meter that is selected by its number is never replaced so: whoever else answers was
+not selected.
 
 A device of which nothing is configured has nobody whose place could be taken: what it shows is sealed as it is.
 """
@@ -60,6 +61,11 @@ class Succession:
         """Who must have answered a visit of `device` in which `found` did: the caller refuses what does not fit it."""
         wanted, known = self._of(device), self._store.of(device)
         if fits(found, wanted):
+            if known is not None and self._asked.get(device) != found:
+                self._asked[device] = (
+                    found  # by the other's frame count bit it may have said again what it said long ago
+                )
+                return known.found
             self._asked.pop(device, None)
             if known is not None:
                 await self._end(device, known)
