@@ -20,7 +20,7 @@ IDENTITY_MISMATCH = "identity-mismatch"  # bus, code, text
 # when it is confirmed, and again by each process that reads it.
 METER_CHANGED = "meter-changed"
 METER_RETURNED = "meter-returned"  # ... the same: the configured meter answers again
-# The record of an exchange: see docs/adr/0017-an-exchange-is-an-event.md.
+# The record of an exchange: see docs/adr/0018-an-exchange-is-an-event.md.
 METER_EXCHANGED = "meter-exchanged"
 READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text

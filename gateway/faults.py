@@ -206,7 +206,7 @@ class NothingToCarry(ConfigurationError):  # noqa: N818
 class NotEditable(ConfigurationError):  # noqa: N818
     """A key of the file is not written in a way that a command could change without touching more."""
 
-    code = "PLB-C232"
+    code = "PLB-C238"
     do = "change it by hand and run 'plomba-gateway check'; what was read and recorded stays"
 
 
