@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader, Tending
 from gateway.schedule import Schedule
 from gateway.settled import Positions
+from gateway.succession import Succession
+from gateway.successors import Successors
 from gateway.writer import Writer
 from protocols.uplink.records import Event
 
@@ -42,6 +45,20 @@ class Counting:
         return self._store
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all buses of a process have in common: invocation counters, and who answers in place of whom."""
+
+    counting: Counting
+    successors: Successors
+
+    @classmethod
+    def of(cls, configuration: Configuration, writer: Writer | None) -> Shared:
+        """Those in the state folder; `writer` writes them."""
+        folder = configuration.state_folder
+        return cls(Counting(folder, writer), Successors(folder, writer, configuration))
+
+
 def pollers(
     configuration: Configuration,
     slots: dict[str, tuple[int, ...]],
@@ -53,14 +70,15 @@ def pollers(
     acquaint: Acquaint | None = None,
     *,
     clocks: bool = True,
+    shared: Shared | None = None,
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
     `clocks`: meters' clocks are watched, and adjusted where they may be. `writer` writes what must be on the disk
-    before a meter is asked (invocation counters); `acquaint` is told of meters that push.
+    before a meter is asked (invocation counters); `acquaint` is told of meters that push; `shared` is what others use
+    beside the pollers.
     """
     keep = configuration.seal.keep_telegrams
-    counters = Counting(configuration.state_folder, writer)
     note = sink.note if clocks else None
 
     @cache
@@ -70,9 +88,11 @@ def pollers(
 
         return ScaleStore(configuration.state_folder, writer)
 
+    shared = shared or Shared.of(configuration, writer)
     found = []
     for bus in configuration.bus:
-        mine = reader(bus, positions, clock, keep, lines, counters, note, acquaint, scales)
+        succession = Succession(bus, shared.successors, clock, sink.note)
+        mine = reader(bus, positions, clock, keep, lines, shared.counting, note, acquaint, scales, succession)
         tend = mine.tend if isinstance(mine, Tending) else None
         guests = Guests(mine) if isinstance(mine, Hosting) else None
         found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests))
@@ -104,24 +124,26 @@ def reader(
     note: Callable[[Event], None] | None = None,
     acquaint: Acquaint | None = None,
     scales: Callable[[], ScaleStore] | None = None,
+    succession: Succession | None = None,
 ) -> Reader:
     """The reader of a bus; nothing is opened yet. Ciphered meters need `counting`; `note` takes events of clocks.
 
     `scales` keep what DLMS meters say of their registers; without them it is asked for anew by each reader.
+    `succession` says who answers; without it only the configured meters do.
     """
     match bus:
         case MbusBus():
-            return _mbus(bus, clock, keep, lines)
+            return _mbus(bus, clock, keep, lines, succession)
         case DlmsBus():
-            return _dlms(bus, positions, clock, lines, counting, note, acquaint, scales)
+            return _dlms(bus, positions, clock, lines, counting, note, acquaint, scales, succession)
         case ModbusBus():
-            return _modbus(bus, clock, lines)
+            return _modbus(bus, clock, lines, succession)
 
 
-def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines) -> Reader:
+def _mbus(bus: MbusBus, clock: GatewayClock, keep: bool, lines: Lines, succession: Succession | None) -> Reader:
     from gateway.mbus import MbusReader  # noqa: PLC0415
 
-    return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep)
+    return MbusReader(bus, partial(opened, Place.of(bus), lines), clock, keep, succession)
 
 
 def _dlms(
@@ -133,6 +155,7 @@ def _dlms(
     note: Callable[[Event], None] | None,
     acquaint: Acquaint | None,
     scales: Callable[[], ScaleStore] | None,
+    succession: Succession | None,
 ) -> Reader:
     from gateway.dlms import DlmsReader  # noqa: PLC0415
 
@@ -148,13 +171,14 @@ def _dlms(
         note=note,
         acquaint=acquaint,
         scales=None if scales is None else scales(),
+        succession=succession,
     )
 
 
-def _modbus(bus: ModbusBus, clock: GatewayClock, lines: Lines) -> Reader:
+def _modbus(bus: ModbusBus, clock: GatewayClock, lines: Lines, succession: Succession | None) -> Reader:
     from gateway import modbus  # noqa: PLC0415
 
-    return modbus.ModbusReader(bus, clock, modbus.opening(bus, lines))
+    return modbus.ModbusReader(bus, clock, modbus.opening(bus, lines), succession)
 
 
 def device_names(configuration: Configuration) -> frozenset[str]:

@@ -13,6 +13,7 @@ import click
 
 from gateway.cli_buffer import buffer
 from gateway.cli_dlms import objects, probe, profile
+from gateway.cli_exchange import exchange
 from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from gateway.cli_tools import doctor, support_bundle, time
@@ -260,9 +261,10 @@ def run(path: Path) -> None:
 def status(path: Path, as_json: bool) -> None:
     """Show what the buffer holds and what the collector said last."""
     from gateway.status import read_status  # noqa: PLC0415
+    from gateway.successors import standing  # noqa: PLC0415
 
     configuration = _read(path)
-    found = read_status(configuration.state_folder, configuration.buffer.max_bytes)
+    found = read_status(configuration.state_folder, configuration.buffer.max_bytes, standing(configuration))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:
@@ -333,6 +335,10 @@ def _show(found: Status) -> None:
     lines += [(f"refused {each.code}", f"{each.epoch} {each.seq}") for each in found.refused]
     lines += [(f"{name} {code}", count) for name, codes in found.counters.items() for code, count in codes.items()]
     lines += [(f"last push {name}", shown_time(at_ms)) for name, at_ms in sorted(found.last_push.items())]
+    lines += [
+        (f"another meter {each.device}", f"{each.new} in place of {each.old} since {shown_time(each.since_ms)}")
+        for each in found.successors
+    ]
     for name, value in lines:
         click.echo(f"{name + ':':24}{value}")
 
@@ -342,7 +348,9 @@ def shown_time(instant_ms: int) -> str:
     return datetime.datetime.fromtimestamp(instant_ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-for command in (buffer, completion("plomba-gateway"), doctor, mbus, objects, probe, profile, support_bundle, time):
+for command in (
+    *(buffer, completion("plomba-gateway"), doctor, exchange, mbus, objects, probe, profile, support_bundle, time),
+):
     main.add_command(command)
 
 

@@ -29,6 +29,7 @@ SEALING_FILES = (
     "dlms_further.py",
     "dlms_rows.py",
     "exchanges.py",
+    "exchanging.py",
     "mbus.py",
     "modbus.py",
     "plausible.py",
@@ -40,6 +41,8 @@ SEALING_FILES = (
     "schedule.py",
     "seal.py",
     "settled.py",
+    "succession.py",
+    "successors.py",
 )
 SOURCE_VERSION = "source"  # of a checkout that was not installed
 

@@ -12,10 +12,11 @@ import structlog
 from gateway import enrol, events
 from gateway.about import About
 from gateway.answers import Answers
-from gateway.buses import device_names, guests, pollers, pushing
+from gateway.buses import Shared, device_names, guests, pollers, pushing
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content, configuration_hash
 from gateway.core import core_of_this_program
+from gateway.exchanging import Exchanging, lending
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
@@ -84,18 +85,15 @@ class _Daemon:
             self._wake_link,
         )
         self._pushing = pushing(configuration, self._clock, self._sealer, self._writer)
+        acquaint = None if self._pushing is None else self._pushing.acquaint
+        shared, lines, writer = Shared.of(configuration, self._writer), surroundings.lines, self._writer
         self._pollers = pollers(
-            configuration,
-            known.slots,
-            positions,
-            self._clock,
-            self._sealer,
-            surroundings.lines,
-            self._writer,
-            None if self._pushing is None else self._pushing.acquaint,
+            configuration, known.slots, positions, self._clock, self._sealer, lines, writer, acquaint, shared=shared
         )
         about = About(self._core, configuration_hash(configuration), os.getpid())
         asked = guests(configuration, self._pollers)
+        lend = lending(self._pollers)
+        self._exchanging = Exchanging(configuration, self._clock, self._sealer, shared, lend, lines)
         self._answers = Answers(opened.buffer, self._writer, self._clock, about, asked)
         self._link: Link | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,7 +176,8 @@ class _Daemon:
     async def _answer(self) -> None:
         """What commands on this machine ask while the daemon runs."""
         try:
-            async with self._surroundings.local(self._configuration.state_folder, self._answers.verbs()):
+            verbs = {**self._answers.verbs(), **self._exchanging.verbs()}
+            async with self._surroundings.local(self._configuration.state_folder, verbs):
                 await asyncio.Event().wait()
         except OSError as error:  # without it everything but these commands works
             log.error("no-local-socket", error=str(error))

@@ -29,6 +29,7 @@ from gateway.lines import OpenTcp
 from gateway.scales import Scales, ScaleStore
 from gateway.schedule import Due
 from gateway.settled import Positions
+from gateway.succession import Succession
 from protocols import obis
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
@@ -76,12 +77,20 @@ class _Meter:
     keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
     compressed: bool = False
+    number: str | None = None  # the device id of who answered last
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
         buffer = None if device.profile is None else obis.from_text(device.profile)
         return cls(device, registers, buffer, further=further_of(device), compressed=is_compressed(device))
+
+    def met(self, number: str | None) -> None:
+        """Who answered: what is remembered of the rows of another meter says nothing of this one's."""
+        if number != self.number:
+            self.searched = self.newest = self.trouble = None
+            self.lists, self.told, self.period_s = True, False, 0
+        self.number = number
 
     def now(self, mono_ms: int) -> MeterTime | None:
         """What its clock shows now, if it goes on as it did."""
@@ -103,6 +112,7 @@ class DlmsReader:
         note: takes events of the meters' clocks; without it no clock is watched or adjusted.
         acquaint: is told of meters that push, while they are associated.
         scales: where what meters say of their registers is kept; without it as long as this reader is.
+        succession: says who answers; without it only the configured meters do.
     """
 
     def __init__(
@@ -117,9 +127,11 @@ class DlmsReader:
         note: Note | None = None,
         acquaint: Acquaint | None = None,
         scales: ScaleStore | None = None,
+        succession: Succession | None = None,
     ) -> None:
         self._scales = scales or ScaleStore()
         self._positions, self._clock, self._acquaint = positions, clock, acquaint
+        self._succession = succession
         self._entrance = Entrance(bus, clock, open_line, counters, open_serial=open_serial)
         self._meters = {device.name: _Meter.of(device) for device in bus.device}
         if note is not None:
@@ -135,7 +147,7 @@ class DlmsReader:
         """
         meter = self._meters[due.device.name]
         async with self._entrance.associated(meter.device) as association:
-            identity = await identity_of(association, meter.device)
+            identity = await self._who(association, meter)
             wanted = (*meter.registers, objects.CLOCK_TIME)
             scales, found = await self._asked(association, meter, identity, wanted, meter.registers)
             if self._acquaint is not None and meter.device.push:
@@ -159,6 +171,8 @@ class DlmsReader:
             RowWithoutTime: as for a load profile.
         """
         meter = self._meters[device]
+        if self._succession is not None and self._succession.is_nobodys(device):
+            return []  # they stay in that meter: where the rows of the configured one ended is not to be moved
         try:
             piece = await self._load_rows(meter)
         except OF_ONE as error:
@@ -192,7 +206,7 @@ class DlmsReader:
         last = self._positions.last(f"{meter.device.name}/{further.shown}")
         further.trouble = None
         async with self._entrance.associated(meter.device) as association:
-            identity = await identity_of(association, meter.device)
+            identity = await self._who(association, meter)
             scales, _ = await self._asked(association, meter, identity)
             found, got, over = await next_rows(association, further, last, now, meter.compressed, scales)
         await self._scales.keep(meter.device.name, scales)
@@ -222,7 +236,7 @@ class DlmsReader:
         if meter.buffer is None or now is None or not _is_due(meter, last, now):
             return _none(meter)
         async with self._entrance.associated(meter.device) as association:
-            identity = await identity_of(association, meter.device)
+            identity = await self._who(association, meter)
             columns, scales = await self._columns(association, meter, identity, meter.buffer)
             scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
             first = _start(meter, last, now)
@@ -248,7 +262,7 @@ class DlmsReader:
             LinkError: nobody answers at this address.
         """
         for meter in self._meters.values():
-            if meter.keeper is None or not meter.keeper.wants(meter.period_s):
+            if meter.keeper is None or not meter.keeper.wants(meter.period_s) or self._is_another(meter):
                 continue
             try:
                 async with self._entrance.associated(meter.device, meter.keeper.shifts) as association:
@@ -273,6 +287,23 @@ class DlmsReader:
     def let_go(self) -> None:
         """Close the line, where there is one: nothing else is held between visits."""
         self._entrance.let_go()
+
+    def _is_another(self, meter: _Meter) -> bool:
+        """Whether a meter is read that nobody configured: its clock is left alone."""
+        return self._succession is not None and self._succession.stands(meter.device.name)
+
+    async def _who(self, association: Association, meter: _Meter) -> Identity:
+        """Who answers.
+
+        Raises:
+            AnotherMeter: not who the device is read as.
+        """
+        found, expected = await _identity(association), meter.device.identity
+        if self._succession is not None:
+            expected = await self._succession.expected(meter.device.name, found)
+        _check(found, expected, meter.device.name)
+        meter.met(found.fabrication)
+        return found
 
     async def _columns(
         self, association: Association, meter: _Meter, identity: Identity, name: bytes
@@ -421,15 +452,30 @@ async def identity_of(association: Asking, device: DlmsDevice) -> Identity:
     Raises:
         AnotherMeter: not the configured one.
     """
+    found = await _identity(association)
+    _check(found, device.identity, device.name)
+    return found
+
+
+async def _identity(association: Asking) -> Identity:
+    """Who the meter says it is."""
     name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
     try:
         serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
     except AccessRefused:
         serial = None
-    if device.serial is not None and device.serial != serial:
-        raise AnotherMeter(f"device id {device.serial}", serial or "none", device.name)
     flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
     return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
+
+
+def _check(found: Identity, expected: Identity, device: str) -> None:
+    """Whether it is the one that is expected, by its device id.
+
+    Raises:
+        AnotherMeter: it is not.
+    """
+    if expected.fabrication not in (None, found.fabrication):
+        raise AnotherMeter(f"device id {expected.fabrication}", found.fabrication or "none", device)
 
 
 async def _firmware(association: Association, meter: _Meter) -> bytes | None:

@@ -16,6 +16,12 @@ METER_CLOCK_FAILED = "meter-clock-failed"  # code, text, who asked: it was moved
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code
 IDENTITY_MISMATCH = "identity-mismatch"  # bus, code, text
+# bus, the new meter (packed identity), since (ms UTC), in words; the event names the meter that was there before. Said
+# when it is confirmed, and again by each process that reads it.
+METER_CHANGED = "meter-changed"
+METER_RETURNED = "meter-returned"  # ... the same: the configured meter answers again
+# The record of an exchange: see docs/adr/0018-an-exchange-is-an-event.md.
+METER_EXCHANGED = "meter-exchanged"
 READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code

@@ -217,6 +217,20 @@ class NothingToCarry(ConfigurationError):  # noqa: N818
     do = "nothing is to be carried; --all writes the stored ones, too"
 
 
+class NotEditable(ConfigurationError):  # noqa: N818
+    """A key of the file is not written in a way that a command could change without touching more."""
+
+    code = "PLB-C238"
+    do = "change it by hand and run 'plomba-gateway check'; what was read and recorded stays"
+
+
+class NotExchanged(MeterError):  # noqa: N818
+    """The meter that is to be exchanged still answers, or another one than the one that was named."""
+
+    code = "PLB-M204"
+    do = "mount the new meter and give the command again; without --yes it waits for you between the two readings"
+
+
 class StepNotRepeated(MeterError):  # noqa: N818
     """A counter that stepped back, jumped or was missing, and the meter did not answer a second time in this slot."""
 

@@ -16,6 +16,7 @@ from gateway.config import Configuration, DlmsDevice, MbusBus
 from gateway.findings import Finding, Mark, failed
 from gateway.forecast import Forecast, forecast
 from gateway.password import key_paths, keys_of, password_of, password_path
+from gateway.successors import findings, standing
 from protocols.errors import PlombaError
 from protocols.transports.keyfiles import read_box, read_signing
 from protocols.transports.tls import load_tls_key
@@ -24,12 +25,13 @@ SOON_DAYS = 30  # before its end a certificate is worth a look
 
 
 def inspect(configuration: Configuration, now: datetime.datetime) -> list[Finding]:
-    """Every file that is read, and whether it is there and usable."""
+    """Every file that is read, and whether it is there and usable; and which meters are not the configured ones."""
     return [
         *_folders(configuration),
         *keys(configuration.keys_folder),
         *enrolment(configuration.keys_folder, now),
         *passwords(configuration),
+        *findings(standing(configuration)),
     ]
 
 

@@ -20,6 +20,7 @@ from gateway.handed_mbus import MbusHost, Visited
 from gateway.lines import Opened
 from gateway.plausible import Plausible
 from gateway.schedule import Due
+from gateway.succession import Succession
 from protocols.errors import AnotherMeter
 from protocols.mbus import select, telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
@@ -50,14 +51,20 @@ class MbusReader:
         open_line: opens the line, or raises LinkError.
         clock: for stamps.
         keep: whether telegrams are kept beside their hash.
+        succession: says who answers; without it only the configured meters do.
     """
 
     def __init__(
-        self, bus: MbusBus, open_line: Callable[[], Awaitable[Opened]], clock: GatewayClock, keep: bool
+        self,
+        bus: MbusBus,
+        open_line: Callable[[], Awaitable[Opened]],
+        clock: GatewayClock,
+        keep: bool,
+        succession: Succession | None = None,
     ) -> None:
         self._open, self._clock, self._keep = open_line, clock, keep
         self._meters = {device.name: _Meter(device, way(device)) for device in bus.device}
-        self._baud = bus.baud
+        self._baud, self._succession = bus.baud, succession
         self._opened: Opened | None = None
         self._plausible = Plausible(roomy=2 * forecast(bus).permille <= BUSY_PERMILLE)
 
@@ -77,7 +84,8 @@ class MbusReader:
         answers = (await self._visited(meter)).answers
         quality = self._clock.quality_since(asked_mono_ms)
         try:
-            return readings(answers, device.name, device.identity, due.slot_ms, quality, self._keep)
+            expected = await self._expected(device, answers)
+            return readings(answers, device.name, expected, due.slot_ms, quality, self._keep)
         except AnotherMeter:
             # The frame count bit was the other meter's: ours, put back, might take the next one for a repetition and
             # answer with what it showed before it was taken away.
@@ -102,6 +110,12 @@ class MbusReader:
         if self._opened is not None:
             self._opened.line.close()
             self._opened = None
+
+    async def _expected(self, device: MbusDevice, answers: Sequence[Answer]) -> Identity:
+        """Who must have answered."""
+        if self._succession is None:
+            return device.identity
+        return await self._succession.expected(device.name, telegram.recall(answers[0].frame).identity)
 
     async def _visited(self, meter: _Meter) -> Visited:
         if self._opened is None:

@@ -18,6 +18,7 @@ from gateway.exchanges import spanning
 from gateway.handed_modbus import ModbusHost
 from gateway.lines import Lines, Place, opened
 from gateway.schedule import Due
+from gateway.succession import Succession
 from protocols.errors import ConfigurationError
 from protocols.modbus import blocks, torn, values
 from protocols.modbus.blocks import Span
@@ -61,13 +62,16 @@ class ModbusReader:
         bus: the bus and its devices.
         clock: for stamps.
         open_line: connects, or raises LinkError.
+        succession: says who answers; without it only the configured meters do.
 
     Raises:
         ConfigurationError: a model is not known, or does not have what is configured.
     """
 
-    def __init__(self, bus: ModbusBus, clock: GatewayClock, open_line: Open) -> None:
-        self._clock, self._open = clock, open_line
+    def __init__(
+        self, bus: ModbusBus, clock: GatewayClock, open_line: Open, succession: Succession | None = None
+    ) -> None:
+        self._clock, self._open, self._succession = clock, open_line, succession
         self._meters = {device.name: Meter(device, models.load(device.model)) for device in bus.device}
         self._line: RegisterLine | None = None
 
@@ -79,7 +83,7 @@ class ModbusReader:
             MeterError: no usable answer came, or from another meter.
         """
         meter = self._meters[due.device.name]
-        found = await visited(await self._opened(), meter, self._times())
+        found = await visited(await self._opened(), meter, self._times(), self._who)
         octets = b"".join(block.octets for block in found.blocks)  # only its hash is sealed
         first, last = found.blocks[0], found.blocks[-1]
         made = spanning(first, last, octets, self._clock.quality_since(first.mono_ms - first.round_trip_ms), keep=False)
@@ -110,8 +114,18 @@ class ModbusReader:
             self._line = await self._open()
         return self._line
 
+    async def _who(self, meter: Meter, found: Identity) -> None:
+        """Whether it is who must answer."""
+        expected = meter.expected
+        if self._succession is not None:
+            expected = await self._succession.expected(meter.name, found)
+        values.check_identity(found, expected, meter.name)
+
     def _times(self) -> exchange.Clock:
         return exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
+
+
+Judge = Callable[["Meter", Identity], Awaitable[None]]  # raises AnotherMeter
 
 
 class Meter:
@@ -138,8 +152,8 @@ class Visited:
     values: tuple[Value, ...]
 
 
-async def visited(line: Asked, meter: Meter, times: exchange.Clock, *, check: bool = True) -> Visited:
-    """Ask a device who it is, which is to be `check`ed at once or later, and for its registers.
+async def visited(line: Asked, meter: Meter, times: exchange.Clock, judge: Judge | None = None) -> Visited:
+    """Ask a device who it is, which `judge` decides at once (without it the caller does later), and for its registers.
 
     Raises:
         LinkError: the line is gone.
@@ -154,8 +168,8 @@ async def visited(line: Asked, meter: Meter, times: exchange.Clock, *, check: bo
 
     model, code = meter.model, meter.model.code
     identity = values.identity(model, await octets(model.serial), await octets(code.register if code else None))
-    if check:
-        values.check_identity(identity, meter.expected, meter.name)
+    if judge is not None:
+        await judge(meter, identity)
     found: list[Block] = []
     shown: list[Value] = []
     for span in meter.spans:

@@ -85,6 +85,18 @@ class BusPoller:
         self._held = Held()
         self._stopping = asyncio.Event()
         self.guests = guests
+        self._line = asyncio.Lock()  # whoever holds it talks on the line
+
+    @property
+    def name(self) -> str:
+        """The bus."""
+        return self._name
+
+    async def lend(self, work: Callable[[], Awaitable[list[Reading]]]) -> list[Reading]:
+        """Do `work` with the line between two polls; it opens the line for itself."""
+        async with self._line:
+            self._reader.let_go()
+            return await work()
 
     def stop(self) -> None:
         """End after the poll in hand."""
@@ -110,10 +122,14 @@ class BusPoller:
         tried: set[Turn] = set()
         begun = {_turn(due) for due in self._due()}
         left = self._take_left()
-        while not self._stopping.is_set() and (due := self._next(begun, tried)) is not None:
-            tried.add(_turn(due))
-            if await self._poll(due):
-                polled.append(due)
+        while not self._stopping.is_set():
+            async with self._line:
+                due = self._next(begun, tried)
+                if due is None:
+                    break
+                tried.add(_turn(due))
+                if await self._poll(due):
+                    polled.append(due)
             left = self._take_left() or left
         if polled or left:
             await self._sink.round_over()
@@ -144,7 +160,7 @@ class BusPoller:
         """A piece, or nothing where none is due or the meter fails: the next visit goes on from there."""
         name = f"{due.device.name} profile"
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with self._line, asyncio.timeout(BUDGET_S):
                 piece = await self._reader.rows(due.device.name)
         except TimeoutError:
             late = PollTooLong(f"profile rows within {BUDGET_S:.0f} s", "none yet", due.device.name)
@@ -235,7 +251,7 @@ class BusPoller:
         if self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms()) < LEAST_REST_MS:
             return
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with self._line, asyncio.timeout(BUDGET_S):
                 done = await self._tending()
         except (LinkError, MeterError, ConfigurationError, TimeoutError):  # the next visit tells what is wrong
             self._reader.let_go()
@@ -245,7 +261,9 @@ class BusPoller:
 
     async def _serve(self) -> None:
         """What commands ask, while nothing is due."""
-        if self.guests is not None:
+        if self.guests is None:
+            return
+        async with self._line:
             rest_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
             await self.guests.served(rest_ms, lambda: not self._due())
 

@@ -59,7 +59,7 @@ class ModbusMeter:
 async def _heard(line: Asked, meter: Meter) -> ModbusHeard:
     clock = Clock(lambda: time.time_ns() // 1_000_000, lambda: time.monotonic_ns() // 1_000_000)
     noted = _Noted(line)
-    found = await visited(noted, meter, clock, check=False)
+    found = await visited(noted, meter, clock)
     return ModbusHeard(meter, found, tuple(noted.found))
 
 

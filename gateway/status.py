@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from gateway import pushshown, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
+from gateway.successors import Successor, named
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink.acknowledgement import Acknowledgement
@@ -45,6 +46,16 @@ class LastAcknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """A device at which another meter answers than the configured one, since when (ms UTC)."""
+
+    device: str
+    old: str
+    new: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of one gateway's buffer."""
 
@@ -65,6 +76,7 @@ class Status:
     quarantined: int
     counters: dict[str, dict[str, int]]
     last_push: dict[str, int]  # by device, ms UTC
+    successors: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +93,8 @@ class Listed:
     refused: str | None
 
 
-def read_status(folder: Path, max_bytes: int) -> Status:
-    """The buffer's state.
+def read_status(folder: Path, max_bytes: int, successors: Sequence[Successor] = ()) -> Status:
+    """The buffer's state, and who answers in place of configured meters.
 
     Raises:
         BufferMissing: no daemon ever ran here.
@@ -122,6 +134,7 @@ def read_status(folder: Path, max_bytes: int) -> Status:
             database.execute("SELECT count(*) FROM quarantine").fetchone()[0],
             counters | pushes.counters,
             pushes.last,
+            tuple(Replaced(each.device, named(each.old), named(each.found), each.since_ms) for each in successors),
         )
 
 

@@ -53,7 +53,10 @@ class AnotherMeter(MeterError):  # noqa: N818 - named after what happened
     """The meter that answered is not the one that is configured at this address."""
 
     code = "PLB-M114"
-    do = "was the meter exchanged? correct its identity in the configuration; otherwise correct its address"
+    do = (
+        "was the meter exchanged? 'plomba-gateway exchange' records it and corrects the file; otherwise correct the"
+        " address or identity in the configuration"
+    )
 
 
 class LinkError(PlombaError):

@@ -86,6 +86,12 @@ main.add_command(torture)
 )
 @click.option("--habits", default="", metavar="TEXT", help=HELP)
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
+@click.option(
+    "--swap",
+    "swapped",
+    metavar="ADDRESS=NUMBER",
+    help="At SIGUSR2 the M-Bus meter at this address is exchanged for one with this number (8 digits).",
+)
 def meters(
     *,
     link: Path,
@@ -103,6 +109,7 @@ def meters(
     key_file: Path | None,
     habits: str,
     history_rows: int,
+    swapped: str | None,
 ) -> None:
     """Simulated meters until SIGTERM: some on a pseudo-terminal, more over TCP; SIGUSR1 silences them for good."""
     if (wrapper_port is None) != (hdlc_port is None) or (hdlc_port is None) != (password_file is None):
@@ -110,8 +117,9 @@ def meters(
     try:
         faults = Faults.parse(written)
         changed(plates(b"")[0], habits)
+        swap = None if swapped is None else _swap(swapped)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--faults or --habits") from error
+        raise click.BadParameter(str(error), param_hint="--faults, --habits or --swap") from error
     try:
         house = House(link, record, seed, faults, baud if pace else None, kind)
         password = b"" if password_file is None else password_file.read_bytes().strip()
@@ -121,7 +129,7 @@ def meters(
     _introduce(house, record, written, baud if pace else None)
     try:
         ports = Ports(wrapper_port, hdlc_port, modbus_port, converter_port)
-        asyncio.run(_run(house, ports, password, history_rows, keys, habits))
+        asyncio.run(_run(house, ports, password, history_rows, keys, habits, swap))
     except OSError as error:
         raise click.ClickException(f"expected free ports, got {error}") from error
     finally:
@@ -186,16 +194,38 @@ async def _told(site: Site, say: Say, pace: Pace, once: bool) -> None:
         await run_demo(site, say, pace, once)
 
 
-async def _run(house: House, ports: Ports, password: bytes, history_rows: int, keys: Keys | None, habits: str) -> None:
+async def _run(
+    house: House,
+    ports: Ports,
+    password: bytes,
+    history_rows: int,
+    keys: Keys | None,
+    habits: str,
+    swap: tuple[int, str] | None,
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _freeze, house)
+    if swap is not None:
+        loop.add_signal_handler(signal.SIGUSR2, _exchange, house, *swap)
     await house.start(ports, password, history_rows, keys, habits)
     if house.converter is not None:
         click.echo(f"the M-Bus line is also at {house.converter.url}", err=True)
     await house.serve(stop)
+
+
+def _swap(text: str) -> tuple[int, str]:
+    address, _, number = text.partition("=")
+    if len(number) != 8 or not number.isdigit():
+        raise ValueError(f"expected ADDRESS=NUMBER with 8 digits, got {text!r}")
+    return int(address), number
+
+
+def _exchange(house: House, address: int, number: str) -> None:
+    house.bus.swap(address, number)
+    click.echo(f"swapped: the meter at {address} is {number} now", err=True)
 
 
 def _freeze(house: House) -> None:

@@ -51,6 +51,7 @@ def status(
         *(words.held(each.kind) for each in common.cases if not each.gateway),
         *_gateways(gateways),
         *troubles.sentences(),
+        *troubles.replaced(),
         *_overdue(look),
         *([_late(late, meters)] if late else []),
         *([_conflicts(look, conflicts)] if conflicts else []),

@@ -147,7 +147,8 @@ class Look:
     def late(self, times: list[Times]) -> set[str]:
         """The names of the meters that are late."""
         by_name = groupby(times, lambda each: each.name)
-        return {name for name, mine in by_name if self._late_since(list(mine)) is not None}
+        found = {name: self._late_since(list(mine)) for name, mine in by_name}
+        return {name for name, since in found.items() if since is not None}
 
     def _meter(self, series: list[Series]) -> views.MeterView:
         shown = [self._series(each) for each in series]
@@ -159,6 +160,8 @@ class Look:
         gateway, usual = series[0].gateway, usual_ms(series[0].recent)
         since_ms = series[0].at_ms - max(2 * (usual or 0), UNKNOWN_MS)
         others = also_read_as(self.troubles.by_meter.get(series[0].name, ()), gateway, device, since_ms)
+        stranger = None if leaf is None else self.troubles.unattributed(gateway, device, leaf.meter)
+        ended = self.troubles.has_ended(gateway, series[0].name, max(each.at_ms for each in series))
         altered = any(each.newest is None or each.newest.seal != "holds" for each in shown)
         return views.MeterView(
             id=series[0].name,
@@ -168,7 +171,9 @@ class Look:
             protocol=named.partition(":")[0],
             gateway=gateway,
             also_read_as=others,
-            failing=self.troubles.failing(gateway, device),
+            failing=None if ended else self.troubles.failing(gateway, device),
+            unattributed_since=None if stranger is None else utc(stranger),
+            ended=ended,
             late=late is not None,
             late_since=None if late is None else utc(late),
             read_once=_once(times) is not None,
@@ -192,6 +197,9 @@ class Look:
 
     def _late_since(self, series: list[Times]) -> int | None:
         """By the quickest of a meter's series: what comes monthly says nothing of today."""
+        newest = max(series, key=lambda each: each.at_ms)
+        if self.troubles.has_ended(newest.gateway, newest.name, newest.at_ms):
+            return None
         judged = [(usual, each.at_ms) for each in series if (usual := usual_ms(each.recent)) is not None]
         if not judged:
             once = _once(series)

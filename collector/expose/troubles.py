@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from collector.expose import views, words
 from collector.expose.times import UNKNOWN_MS
 from collector.shown import utc
-from collector.store.devices import Device, Failure, Name
+from collector.store.devices import Device, Failure, Name, Stranger
 from collector.store.interface import Store
+from protocols.reading import Identity
+from protocols.uplink.leaf import identity_to_wire
+from protocols.uplink.pack import pack
 
 SAID = 3  # failures in sentences; the others are counted
 NAMED = 3  # names in a sentence; the others are counted
@@ -25,11 +28,19 @@ class Troubles:
     failures: Sequence[Failure]
     configured: Sequence[Device]
     names: Sequence[Name]
+    strangers: Sequence[Stranger] = ()
+    ended: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store) -> Troubles:
         """As the store is now."""
-        return cls(store.devices.failing(), store.devices.configured(), store.devices.names())
+        return cls(
+            store.devices.failing(),
+            store.devices.configured(),
+            store.devices.names(),
+            store.devices.strangers(),
+            store.devices.ended(),
+        )
 
     @cached_property
     def devices(self) -> dict[Key, Failure]:
@@ -66,6 +77,21 @@ class Troubles:
         for each in self.names:
             found.setdefault(each.name, []).append(each)
         return found
+
+    def unattributed(self, gateway: str, device: str, meter: Identity) -> int | None:
+        """Since when this meter answers in another's place (ms); None where it does not."""
+        key = gateway, device, pack(identity_to_wire(meter))
+        return next((each.at_ms for each in self.strangers if (each.gateway, each.device, each.identity) == key), None)
+
+    def has_ended(self, gateway: str, meter: str, read_ms: int) -> bool:
+        """Whether nothing more is expected of a meter that was read last then: another one is in its place."""
+        return read_ms <= self.ended.get((gateway, meter), -1)
+
+    def replaced(self) -> list[str]:
+        """Who answers in another meter's place, in sentences."""
+        said = [f"{each.device} at {each.gateway} since {words.instant(utc(each.at_ms))}" for each in self.strangers]
+        what = "another meter answers, its readings attributed to nobody until the exchange is recorded"
+        return [f"{what}: {names(said)}"] if said else []
 
     def on_bus(self, bus: Failure) -> list[str]:
         """The devices on a bus, as far as they are known."""

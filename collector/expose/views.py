@@ -133,6 +133,11 @@ class MeterView(Shown):
     gateway: str
     also_read_as: tuple[str, ...] = Field(description="other device names under which the same meter is read")
     failing: Failing | None = Field(description="what its gateway reported of it or its bus; null: nothing")
+    unattributed_since: Instant | None = Field(
+        description="it answers in another meter's place since then: its readings are nobody's until an exchange is"
+        " recorded; null: it does not"
+    )
+    ended: bool = Field(description="another meter is in its place: nothing more is expected of it")
     late: bool = Field(
         description="nothing came for more than twice the distance of its last few slots, and at least 30 s"
     )

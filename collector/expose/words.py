@@ -40,6 +40,9 @@ EVENTS = {
     "poll-failed": "meter could not be read",
     "poll-recovered": "meter is read again",
     "identity-mismatch": "another meter answered",
+    "meter-changed": "another meter is in its place, read under its own identity and attributed to nobody",
+    "meter-returned": "the meter that was known answers again",
+    "meter-exchanged": "meter exchange recorded",
     "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
@@ -59,7 +62,8 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
-BUSES = FAILED | RECOVERED | {"reading-doubtful"}  # their first parameter is the bus
+PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged"})  # bus, packed identity, since, words
+BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful"}  # their first parameter is the bus
 RAW = FAILED | {
     "reading-doubtful",
     "reading-refused",
@@ -69,6 +73,7 @@ RAW = FAILED | {
 _CODE = re.compile(r"PLB-[A-Z][0-9]{3}")
 
 # of the first parameter of an event
+PLACE_WORDS = 2  # behind the bus: who it is in bytes, and since when in ms
 UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
 
 
@@ -88,6 +93,8 @@ class Parts:
         bus = said.pop(0) if event.code in BUSES and said else None
         raw = said.pop() if event.code in RAW and len(said) > 1 else None
         fault = next((each for each in said if _CODE.fullmatch(each)), None)
+        if event.code in PLACES:
+            said = said[PLACE_WORDS:]
         return cls(bus, fault, raw, tuple(each for each in said if each != fault))
 
 

@@ -14,15 +14,21 @@ from dataclasses import dataclass
 
 from collector.store.series import meter_name
 from protocols.errors import PlombaError
+from protocols.reading import Identity
 from protocols.uplink import limits
-from protocols.uplink.pack import Fields, unpack
+from protocols.uplink.leaf import identity_to_wire
+from protocols.uplink.pack import Fields, pack, unpack
 from protocols.uplink.proof import leaf_from
 from protocols.uplink.records import CONFIGURATION, EVENT, Configuration, Event
 
 FAILED = frozenset({"poll-failed", "identity-mismatch", "bus-failed"})  # parameters: bus, code, text
 RECOVERED = frozenset({"poll-recovered", "bus-recovered"})  # bus, code
+CHANGED = "meter-changed"  # the event's meter is the old one; parameters: bus, the new one (packed), since, words
+RETURNED = "meter-returned"
+SETTLED = frozenset({RETURNED, "meter-exchanged"})  # the same: nobody is in another's place any more
 START = "start"
 _CONFIGURED = "configuration"  # beside the events: where the newest one stands
+_PLACE, _ENDED = "=place", "=ended"  # ... who took whose place, by device, and whose series ended, by meter
 CONTENT_PARTS = 3  # of a configuration's content: version, gateway, buses
 BUSES, DEVICES = 64, 250  # of a configuration, and of a bus
 
@@ -75,6 +81,16 @@ class Name:
     read_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A meter that answers in place of a device's known one since `at_ms`; `identity`: as packed on the wire."""
+
+    gateway: str
+    device: str
+    identity: bytes
+    at_ms: int
+
+
 class DeviceTable:
     """The tables trouble, configured, name and tally."""
 
@@ -93,6 +109,8 @@ class DeviceTable:
             self._start(gateway, stand, when.at_ms)
         elif record.code in FAILED | RECOVERED:
             self._change(gateway, stand, record)
+        elif record.code == CHANGED or record.code in SETTLED:
+            self._replace(gateway, stand, record)
 
     def read(self, gateway: str, found: Iterable[tuple[bytes, str, int]], new: int) -> None:
         """Readings that came: (meter, device, gateway's time), and how many of them were new."""
@@ -106,9 +124,23 @@ class DeviceTable:
         """What fails now, buses first, by gateway and name."""
         rows = self._sql.execute(
             "SELECT gateway, substr(bus, 2), device, event, code, at_ms FROM trouble WHERE failing = 1"
+            " AND bus LIKE '/%'"
             " ORDER BY device <> '', gateway, bus, device"
         )
         return [Failure(*row) for row in rows]
+
+    def strangers(self) -> list[Stranger]:
+        """Who answers in another meter's place: its readings are nobody's until an exchange is recorded."""
+        rows = self._sql.execute(
+            "SELECT gateway, device, code, at_ms FROM trouble WHERE failing = 1 AND bus = ? ORDER BY gateway, device",
+            (_PLACE,),
+        )
+        return [Stranger(gateway, device, bytes.fromhex(code), at_ms) for gateway, device, code, at_ms in rows]
+
+    def ended(self) -> dict[tuple[str, str], int]:
+        """By gateway and a meter's name in addresses: when its series ended, for another meter took its place."""
+        rows = self._sql.execute("SELECT gateway, device, at_ms FROM trouble WHERE failing = 1 AND bus = ?", (_ENDED,))
+        return {(gateway, meter): at_ms for gateway, meter, at_ms in rows}
 
     def configured(self) -> list[Device]:
         """The devices of every gateway's newest configuration."""
@@ -162,8 +194,8 @@ class DeviceTable:
         if not self._newer(gateway, stand, START):
             return
         rows = self._sql.execute(
-            "SELECT bus, device, epoch, seq, leaf, moment FROM trouble WHERE gateway = ? AND bus <> ?",
-            (gateway, _CONFIGURED),
+            "SELECT bus, device, epoch, seq, leaf, moment FROM trouble WHERE gateway = ? AND bus LIKE '/%'",
+            (gateway,),
         ).fetchall()
         for bus, device, *known in rows:
             if stand.after(Stand(*known)):
@@ -179,6 +211,21 @@ class DeviceTable:
         if self._newer(gateway, stand, bus, device) and self._newer(gateway, stand, START):
             failing = int(event.code in FAILED)
             self._put(gateway, stand, (bus, device, event.code, code, event.when.at_ms, failing))
+
+    def _replace(self, gateway: str, stand: Stand, event: Event) -> None:
+        """Another meter is in a device's place, or no more; a start changes nothing of it."""
+        device, (_, new, since_ms, *_) = event.device or "", (*event.parameters, None, None, None)
+        if (
+            not isinstance(new, bytes)
+            or not isinstance(since_ms, int)
+            or not self._newer(gateway, stand, _PLACE, device)
+        ):
+            return
+        changed, went = event.code == CHANGED, event.code != RETURNED
+        self._put(gateway, stand, (_PLACE, device, event.code, new.hex(), since_ms, int(changed)))
+        if event.meter is not None:
+            old = meter_name(_key(event.meter))
+            self._put(gateway, stand, (_ENDED, old, event.code, "", since_ms, int(went)))
 
     def _newer(self, gateway: str, stand: Stand, bus: str, device: str = "") -> bool:
         row = self._sql.execute(
@@ -198,6 +245,11 @@ class DeviceTable:
             "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET readings = readings + excluded.readings",
             (gateway, new),
         )
+
+
+def _key(meter: Identity) -> bytes:
+    """A meter as its readings have it, where nothing is behind it."""
+    return pack([identity_to_wire(meter), None])
 
 
 def devices_of(content: bytes) -> list[tuple[str, str]]:

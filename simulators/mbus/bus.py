@@ -155,6 +155,16 @@ class Bus:
         self._held = bytearray()
         self._late = b""
 
+    def swap(self, address: int, number: str) -> None:
+        """Take the meter at `address` away and mount one of the same kind with another number, its counters at first.
+
+        Raises:
+            KeyError: nobody is there.
+        """
+        plate = replace(self.slaves[address].plate, number=number)
+        last = self._record.last(frozenset({number}))
+        self.slaves[address] = Slave(plate, _resumed(plate, last), self._seed)
+
     def hear(self, octets: bytes) -> bytes:
         """What the master sent, in any pieces; what comes back for it."""
         self._held += octets

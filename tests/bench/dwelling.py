@@ -66,6 +66,7 @@ class Dwelling:
         self.outlets = {f"meter-{each}": self._outlet(each, dice) for each in range(shape.dlms)}
         self.missing: dict[int, Slave] = {}  # meters that fell silent, by address
         self._swapped: dict[int, Slave] = {}
+        self._strangers: dict[int, Slave] = {}  # what is put there, each time: it counts on
         self._exchanged: dict[Outlet, Meter] = {}
 
     async def open_tcp(self, host: str, port: int, timeout_s: float) -> Any:
@@ -108,7 +109,7 @@ class Dwelling:
         if address not in self._swapped:
             self._swapped[address] = self.bus.slaves[address]
             plate = replace(self.plates[address - 1], number=f"99{self.n:03d}{address:03d}")
-            self.bus.slaves[address] = Slave(plate, plate.first, 7)
+            self.bus.slaves[address] = self._strangers.setdefault(address, Slave(plate, plate.first, 7))
 
     def swap_back(self, address: int, cold: bool = False) -> None:
         """The old meter is there again; a `cold` one has forgotten the frame count bit.

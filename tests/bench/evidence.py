@@ -10,14 +10,17 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from collector.store.devices import CHANGED
 from collector.store.evidence import Evidence
 from protocols.errors import PlombaError
 from protocols.reading import Identity, MeterTime
 from protocols.uplink import batch as batches
+from protocols.uplink import limits
 from protocols.uplink.header import ClockState, Header
 from protocols.uplink.keys import PublicKey
-from protocols.uplink.leaf import SealedReading
-from protocols.uplink.records import Lost, Record, TimeCorrection
+from protocols.uplink.leaf import SealedReading, identity_from_wire
+from protocols.uplink.pack import unpack
+from protocols.uplink.records import Event, Lost, Record, TimeCorrection
 
 VARIANTS = 16  # different contents of one reading that are kept beside one another
 Name = tuple[Identity, str, int | None, MeterTime | None, int, str | None]
@@ -62,6 +65,7 @@ class Gateway:
     clocks: dict[Place, Clocked] = field(default_factory=dict)
     boots: dict[bytes, bytes] = field(default_factory=dict)  # by batch
     faults: list[str] = field(default_factory=list)
+    strangers: dict[tuple[str, str], int] = field(default_factory=dict)  # by device and number: in its place since (ms)
 
     def add(self, row: Evidence, key: PublicKey) -> None:
         """One stored batch; its seal is checked, its leaves are read."""
@@ -82,6 +86,16 @@ class Gateway:
         for record in found.records:
             if isinstance(record, Lost):
                 self.lost[record.epoch].update(range(record.first, record.last + 1))
+            if isinstance(record, Event) and record.code == CHANGED:
+                self._stranger(record)
+
+    def _stranger(self, event: Event) -> None:
+        """Another meter is in a device's place."""
+        _, new, since_ms, *_ = event.parameters
+        if isinstance(new, bytes) and isinstance(since_ms, int):
+            who = identity_from_wire(unpack(new, limits.BODY, "event"))
+            place = event.device or "", who.id or who.fabrication or ""
+            self.strangers[place] = min(since_ms, self.strangers.get(place, since_ms))
 
     @property
     def contradictions(self) -> dict[bytes, set[int]]:

@@ -218,7 +218,8 @@ class _Gateway:
             self._answer(row.place.batch, reading)
         else:
             self._spot(reading)
-        place = (reading.device, reading.how.name, reading.slot_ms, str(reading.meter_time or ""), reading.part)
+        when = (reading.how.name, reading.slot_ms, str(reading.meter_time or ""), reading.part)
+        place = (reading.device, reading.meter.id or reading.meter.fabrication, *when)  # a slot may be two meters'
         if place in self.places and not row.conflict:
             self.verdict.add("twice", f"{self.node.name} {place}: stored as two readings")
         self.places.add(place)
@@ -238,7 +239,7 @@ class _Gateway:
             self.verdict.add("altered", f"{where}: other values than the meter showed")
         if not all(_has_its_time(each, displayed(answer)) for each in reading.values):
             self.verdict.add("altered", f"{where}: a stored value has another time than the meter showed")
-        if reading.device != self.configured.get(meter):
+        if reading.device != self.configured.get(meter) and not self._is_told(reading, meter):
             self.verdict.add("altered", f"{where}: of meter {meter}, which is not the configured one")
         if reading.device != f"heat-{answer.address}":
             self.verdict.add("altered", f"{where}: the answer of address {answer.address}")
@@ -306,9 +307,20 @@ class _Gateway:
         self._times(reading, answer, where, self.shape.dlms_cadence_s, LATCHED_MS)
         self._owner(reading, where)
 
+    def _is_told(self, reading: SealedReading, number: str) -> bool:
+        """Whether an event says that another meter is in its place, not later than it was read so."""
+        since_ms = self.evidence.strangers.get((reading.device, number))
+        if since_ms is None:
+            return self.rot  # the batch with the event may have been lost
+        self.verdict.counts["readings of meters in another's place"] += 1
+        stepped = any(each.kind in SET_WRONG | DEAD_CLOCK for each in self.faults)
+        return stepped or since_ms - reading.round_trip_ms - CLOCK_MS <= reading.at_ms
+
     def _owner(self, reading: SealedReading, where: str) -> None:
         outlet = self.node.dwelling.outlets.get(reading.device)
-        if outlet is None or outlet.meter.plate.serial != reading.meter.fabrication:
+        serial, number = "" if outlet is None else outlet.meter.plate.serial, reading.meter.fabrication or ""
+        swapped = number == f"9{serial[1:]}" and reading.how is not How.PROFILE and self._is_told(reading, number)
+        if outlet is None or (serial != number and not swapped):
             self.verdict.add("altered", f"{where}: under the name of another device")
 
     def _row(self, reading: SealedReading) -> None:

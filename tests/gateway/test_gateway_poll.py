@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cellar_parts import BusLine, Kept, device
 from gateway_parts import GOOD, NOW_MS, Time
 
 from gateway import events
@@ -19,64 +20,10 @@ from gateway.lines import Opened
 from gateway.mbus import MbusReader
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
-from protocols.reading import Reading
-from protocols.transports.serial import LineLost
-from protocols.uplink.records import Event
 from simulators.mbus.bus import Bus, Slave
 from simulators.mbus.faults import Faults
 from simulators.mbus.meters import cellar
 from simulators.record import Record
-
-
-class Kept:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.readings: list[Reading] = []
-        self.events: list[Event] = []
-        self.rounds = 0
-        self.has_room = True
-
-    def take(self, found: list[Reading]) -> None:
-        """Keep readings."""
-        self.readings += found
-
-    def note(self, event: Event) -> None:
-        """Keep an event."""
-        self.events.append(event)
-
-    async def round_over(self) -> None:
-        """Count rounds."""
-        self.rounds += 1
-
-
-class BusLine:
-    """A line to the simulated slaves, without a terminal: silence takes the time that was waited for."""
-
-    def __init__(self, bus: Bus, time: Time) -> None:
-        self.bus, self.time = bus, time
-        self.held = b""
-        self.gone = self.closed = False
-
-    def flush_input(self) -> None:
-        """Forget what is held."""
-        self.held = b""
-
-    async def write(self, octets: bytes) -> None:
-        """The slaves hear it."""
-        if self.gone:
-            raise LineLost("an open port", "a closed one", "line")
-        self.held = self.bus.hear(octets)
-
-    async def read_some(self, timeout_s: float) -> bytes:
-        """What the slaves said; silence takes its time."""
-        self.time.pass_ms(1 if self.held else int(timeout_s * 1000) + 1)
-        octets, self.held = self.held, b""
-        return octets
-
-    def close(self) -> None:
-        """Let go."""
-        self.closed = True
 
 
 class Cellar:
@@ -104,10 +51,6 @@ class Cellar:
     def codes(self) -> list[str]:
         """The codes of all events."""
         return [event.code for event in self.kept.events]
-
-
-def device(name: str, address: int, **identity: str) -> Device:
-    return Device(name=name, address=address, cadence_s=900, **identity)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -20,15 +20,16 @@ from cryptography.x509.oid import NameOID
 from fuzz_sides import folder
 from fuzz_uplink import either
 from fuzzing import MIB, Target, Work
-from gateway_parts import Rig
+from gateway_parts import NOW_MS, Rig
 
 from collector import enrol as collector_enrol
 from collector.authority import Authority, Role
 from collector.config import Config
 from collector.keys import WorkerPublic
 from collector.trustee import csr_pem
-from gateway import enrol, scanstate
+from gateway import enrol, scanstate, successors
 from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
+from gateway.exchanging import DIGEST, Visited
 from gateway.faults import BufferDamaged
 from gateway.lines import Place
 from gateway.propose import block
@@ -36,6 +37,7 @@ from gateway.salvage import open_or_salvage
 from gateway.scales import HASH, Scales, from_bytes, to_bytes
 from gateway.schema import BUFFER_FILE
 from gateway.status import read_status
+from gateway.successors import Successor
 from protocols.dlms import data as axdr
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.objects import Attribute
@@ -51,7 +53,7 @@ from protocols.reading import Identity, Protocol
 from protocols.transports.keyfiles import write_private
 from protocols.uplink import batch as batches
 from protocols.uplink import request, trust
-from protocols.uplink.pack import pack
+from protocols.uplink.pack import pack, unpack
 from protocols.uplink.trust import Trust, key_to_wire
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -183,6 +185,19 @@ def scan_state(octets: bytes) -> None:
         search.timed_out()
 
 
+def successors_file(octets: bytes) -> None:
+    """Who answers in place of whom, as it is kept beside the buffer."""
+    found = successors.from_bytes(octets)
+    assert successors.from_bytes(successors.to_bytes(found)) == found
+    assert all(successors.said(each) for each in found)
+
+
+def exchange_answer(octets: bytes) -> None:
+    """What the daemon says of who answered, for an exchange."""
+    found = Visited.from_wire(unpack(octets, SMALL, "answer"))
+    assert len(found.digest) == DIGEST
+
+
 def states() -> tuple[bytes, ...]:
     """Of searches that were just begun, and that were left with meters found and a pattern open."""
     meter = {"meter": "603000012D2C3504", "address": 1}
@@ -294,7 +309,19 @@ def learnt_scales(octets: bytes) -> None:
     found.learn(Attribute(3, LOAD, 3), said)
 
 
+_WHO = Identity(Protocol.MBUS, "KAM", "60300001", 53, 4)
+_NEW = Identity(Protocol.MBUS, "KAM", "60300099", 53, 4)
+_SUCCESSORS = successors.to_bytes(
+    [
+        Successor("heat", _WHO, _NEW, NOW_MS, _WHO),
+        Successor("lift", Identity(Protocol.DLMS, fabrication="1"), _NEW, NOW_MS),
+    ]
+)
+_VISITED = pack(Visited(_NEW, False, bytes(DIGEST), ("mbus:06/0/0/0/0/0 12 kWh",)).to_wire())
+
 TARGETS = (
+    Target("successors-file", (_SUCCESSORS,), successors_file, mutators.trees),
+    Target("exchange-answer", (_VISITED,), exchange_answer, mutators.trees),
     Target(
         "scan-state",
         (*states(), b"[" * 5_000, b'{"begun": ' * 2_000),

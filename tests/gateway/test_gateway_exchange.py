@@ -1,0 +1,259 @@
+"""A meter exchange as one act, on real processes: final and initial reading, the record, and the file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import status
+from gateway.config import read_configuration
+from gateway.edit import edited
+from gateway.faults import BadConfiguration, BufferDamaged, BufferMissing, NotEditable
+from gateway.successors import FILE, read
+from protocols.reading import Identity
+from protocols.uplink import batch as batches
+from protocols.uplink import body
+from protocols.uplink.leaf import identity_from_wire
+from protocols.uplink.pack import unpack
+from protocols.uplink.records import Event
+
+CONFIG = """\
+gateway = "gateway-1"
+state_folder = "state"
+keys_folder = "keys"
+[broker]
+host = "127.0.0.1"
+port = 1
+[[bus]]
+name = "cellar"         # the line
+protocol = "mbus"
+port = "line"
+[[bus.device]]
+name = "heat"
+address = 1             # as set by the installer
+cadence_s = 1
+id = "60300001"         # from the plate
+manufacturer = "KAM"
+[[bus.device]]
+name = "water"
+address = 3
+cadence_s = 2
+"""
+OLD, NEW = "60300001", "60300099"
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+class Site:
+    """Meters of which one can be swapped, and a gateway's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "gateway.toml"
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.file.write_text(CONFIG)
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.meters = self.start(
+            "simulators.cli", "meters", "--link", "line", "--record", "record.jsonl", "--swap", f"1={NEW}"
+        )
+        self.until(lambda: (folder / "line").is_symlink() and "SIGTERM" not in self.log())
+        assert self.gateway("keys").returncode == 0
+
+    def log(self) -> str:
+        """What the processes said."""
+        return (self.folder / "log").read_text()
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of our commands."""
+        with (self.folder / "log").open("ab") as log:
+            line = [sys.executable, "-m", module, *arguments]
+            child = subprocess.Popen(line, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.children.append(child)
+        return child
+
+    def daemon(self) -> subprocess.Popen[bytes]:
+        """Start the daemon and wait for a first reading of `heat`."""
+        child = self.start("gateway.cli", "run", "--config", "gateway.toml")
+        self.until(lambda: OLD in self.shown())
+        return child
+
+    def gateway(self, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command of the gateway to its end, with what a person says to it."""
+        command, *rest = arguments
+        line = [sys.executable, "-m", "gateway.cli", command, *rest, "--config", "gateway.toml"]
+        return subprocess.run(
+            line,
+            cwd=self.folder,
+            env=self.environment,
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+
+    def swap(self) -> None:
+        """Exchange the meter at address 1."""
+        self.meters.send_signal(signal.SIGUSR2)
+        self.until(lambda: "swapped" in self.log())
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, self.log()[-3000:]
+            time.sleep(0.1)
+
+    def contents(self) -> Iterator[body.Expanded]:
+        """All that was sealed."""
+        state = self.folder / "state"
+        keys = status.own_keys(state)
+        for each in status.list_batches(state):
+            found = status.content(state, bytes.fromhex(each.id))
+            assert found is not None
+            batch = batches.parse(found)
+            yield batches.expand(batch.header, batches.verify(batch, keys[batch.header.key]))
+
+    def shown(self) -> list[str | None]:
+        """Whom the readings of `heat` are of, in their order."""
+        try:
+            return [each.meter.id for found in self.contents() for each in found.readings if each.device == "heat"]
+        except (BufferMissing, BufferDamaged):  # it is just being made
+            return []
+
+    def events(self, code: str) -> list[Event]:
+        """The events with this code."""
+        records = (each for found in self.contents() for each in found.records)
+        return [each for each in records if isinstance(each, Event) and each.code == code]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Meters that answer and a gateway with keys, not enrolled: it reads and keeps."""
+    made = Site(tmp_path)
+    yield made
+    for child in made.children:
+        child.kill()
+        child.wait()
+
+
+def new_of(event: Event) -> Identity:
+    """The new meter in the record of an exchange."""
+    assert isinstance(event.parameters[1], bytes)
+    return identity_from_wire(unpack(event.parameters[1], 1024, "test"))
+
+
+def test_a_meter_that_was_swapped_under_the_daemon_is_exchanged_beside_it(site: Site) -> None:
+    """It is read unattributed until then, also after a restart of the daemon; the file changes by one value."""
+    daemon = site.daemon()
+    site.swap()
+    site.until(lambda: site.shown()[-2:] == [NEW, NEW])
+    assert f"KAM {NEW}" in site.gateway("status").stdout
+    daemon.terminate()
+    daemon.wait()
+    assert f"{NEW} version 35 medium 04 answers in place of KAM {OLD}" in site.gateway("check").stdout
+    site.start("gateway.cli", "run", "--config", "gateway.toml")
+    site.until(lambda: len(site.events("meter-changed")) == 2)
+    done = site.gateway("exchange", "heat", "--final", "energy 12.345 MWh", said="y\ny\n")
+    assert done.returncode == 0, done.stderr
+    assert site.file.read_text() == CONFIG.replace(OLD, NEW)
+    (record,) = site.events("meter-exchanged")
+    assert (record.device, record.meter and record.meter.id, new_of(record).id) == ("heat", OLD, NEW)
+    assert record.parameters[4] is None
+    assert record.parameters[6:] == ("energy 12.345 MWh",)
+    assert read(site.folder / "state") == []
+    assert site.shown() == sorted(map(str, site.shown()))  # the old one's series, then the new one's
+
+
+def test_the_old_meter_is_read_a_last_time_and_the_new_one_after_it_is_mounted(site: Site) -> None:
+    """With the daemon running: both readings are sealed, and the record names their telegrams."""
+    site.daemon()
+    line = [sys.executable, "-u", "-m", "gateway.cli", "exchange", "heat", "--config", "gateway.toml"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        line, cwd=site.folder, env=site.environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as command:
+        assert command.stdin is not None
+        assert command.stdout is not None
+        assert f"the configured meter answers: KAM {OLD}" in command.stdout.readline()
+        site.swap()
+        command.stdin.write("\ny\ny\n")
+        command.stdin.flush()
+        rest = command.stdout.read()
+    assert command.returncode == 0
+    assert f"a new meter answers: KAM {NEW}" in rest
+    (record,) = site.events("meter-exchanged")
+    hashes = {each.raw_hash: each for found in site.contents() for each in found.readings if each.slot_ms is None}
+    assert [hashes[each].meter.id for each in record.parameters[4:6] if isinstance(each, bytes)] == [OLD, NEW]
+
+
+def test_without_the_daemon_it_works_offline(site: Site) -> None:
+    """The buffer is opened for it, and everything is sealed there."""
+    site.swap()
+    done = site.gateway("exchange", "heat", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "the old meter does not answer" in done.stderr
+    assert f'+id = "{NEW}"' in done.stdout
+    assert site.shown() == [NEW]
+    assert len(site.events("meter-exchanged")) == 1
+
+
+def test_the_old_meter_that_still_answers_is_not_exchanged_by_itself(site: Site) -> None:
+    """It was read, and nothing is recorded or written."""
+    done = site.gateway("exchange", "heat", "--yes")
+    assert done.returncode == 1
+    assert "PLB-M204" in done.stderr
+    assert site.events("meter-exchanged") == []
+    assert site.file.read_text() == CONFIG
+
+
+def test_a_no_changes_nothing(site: Site) -> None:
+    """Neither record nor file; and a no to the second question leaves the file alone."""
+    site.swap()
+    assert site.gateway("exchange", "heat", said="n\n").returncode == 1
+    assert site.events("meter-exchanged") == []
+    assert site.gateway("exchange", "heat", said="y\nn\n").returncode == 3
+    assert len(site.events("meter-exchanged")) == 1
+    assert site.file.read_text() == CONFIG
+
+
+def test_another_number_than_the_one_that_was_named_is_not_taken(site: Site) -> None:
+    """--to is what stands on the plate that the technician holds."""
+    site.swap()
+    done = site.gateway("exchange", "heat", "--yes", "--to", "60300077")
+    assert (done.returncode, "PLB-M204" in done.stderr) == (1, True)
+    assert not (site.folder / "state" / FILE).exists()
+    assert site.events("meter-exchanged") == []
+
+
+def test_a_meter_that_is_selected_by_its_number_is_exchanged_by_the_new_one(site: Site) -> None:
+    """The old one is silent; the new one is selected by what --to says, and stands in the file from then on."""
+    site.file.write_text(CONFIG.replace("address = 1  ", f'secondary = "{OLD}"').replace(f'id = "{OLD}"  ', "# "))
+    site.swap()
+    done = site.gateway("exchange", "heat", "--yes", "--to", NEW)
+    assert done.returncode == 0, done.stderr
+    (bus,) = read_configuration(site.file).bus
+    assert bus.device[0].identity.id == NEW
+    assert site.shown() == [NEW]
+
+
+def test_a_number_that_was_not_there_is_written_below_the_name(tmp_path: Path) -> None:
+    """Comments, order and line ends stay."""
+    before = CONFIG.replace(f'id = "{OLD}"         # from the plate\n', "").replace("\n", "\r\n")
+    now = edited(tmp_path / "gateway.toml", before, "heat", {"id": NEW, "version": None})
+    assert now == before.replace('name = "heat"\r\n', f'name = "heat"\r\nid = "{NEW}"\r\n')
+
+
+def test_a_file_that_would_have_faults_is_not_made(tmp_path: Path) -> None:
+    """The number of another meter on the line, say; and what is written in one line is left to a person."""
+    with pytest.raises(BadConfiguration):
+        edited(tmp_path / "gateway.toml", CONFIG, "heat", {"id": "none"})
+    flat = CONFIG[: CONFIG.index("[[bus.device]]")] + 'device = [{ address = 1, name = "heat", cadence_s = 1 }]\n'
+    with pytest.raises(NotEditable):
+        edited(tmp_path / "gateway.toml", flat, "heat", {"id": NEW})
