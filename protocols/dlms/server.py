@@ -36,7 +36,7 @@ from protocols.dlms.get import (
     results_bytes,
 )
 from protocols.dlms.guard import Guard, Vault
-from protocols.dlms.hdlc import POLL_FINAL, RR, Frame, FrameReader
+from protocols.dlms.hdlc import POLL_FINAL, RNR, RR, Frame, FrameReader
 from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateResponse
 from protocols.dlms.link import MAX_SIZE, Act, Parameters, Station
 from protocols.dlms.objects import Attribute
@@ -123,9 +123,8 @@ class Server:
                 return RELEASE_RESPONSE
             if self._client != client:
                 return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
-            if self._guard.pending:
-                return self._prove(apdu, client)
-            return self._served(apdu, client)
+            answer = self._prove(apdu, client) if self._guard.pending else self._served(apdu, client)
+            return _with_class_and_priority(apdu, answer)
         except MeterError:
             pass  # what cannot be read is answered as a service that is not known
         return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
@@ -214,6 +213,13 @@ class Server:
         block = Block(invoke, self._next_block, not self._rest, piece)
         self._next_block += 1
         return block.to_bytes()
+
+
+def _with_class_and_priority(asked: bytes, answer: bytes) -> bytes:
+    """The answer with all of the request's invoke-id-and-priority: its service class and priority, too."""
+    if answer[0] not in {get.RESPONSE, setting.RESPONSE, action.RESPONSE}:
+        return answer
+    return answer[:2] + asked[2:3] + answer[3:]
 
 
 class WrapperServer:
@@ -311,10 +317,8 @@ class HdlcServer:
         return self._unnumbered(self._peer, hdlc.UA)
 
     def _connected(self, station: Station, frame: Frame) -> bytes:
-        if frame.control & 0x0F == RR:
-            return station.ready(frame)
         if frame.control & 1:
-            return self._unnumbered(self._peer, hdlc.FRMR)
+            return self._without_information(station, frame)
         act = station.act(frame)
         if act in {Act.TAKE, Act.TAKE_AND_ANSWER}:
             whole = station.take(frame)
@@ -323,6 +327,16 @@ class HdlcServer:
         if act in {Act.TAKE_AND_ANSWER, Act.ASK}:
             return station.receive_ready()
         return station.again() if act is Act.REPEAT else b""
+
+    def _without_information(self, station: Station, frame: Frame) -> bytes:
+        """What a frame that is no I frame is answered with."""
+        if frame.control & 0x0F == RR:
+            return station.ready(frame)
+        if frame.control & 0x0F == RNR:
+            return station.receive_ready()  # what it has not taken is sent when it is ready
+        if frame.control & ~POLL_FINAL == hdlc.UI:
+            return b""  # it needs no answer
+        return self._unnumbered(self._peer, hdlc.FRMR)
 
     def _asked(self, station: Station, whole: bytes) -> bytes:
         if whole[: len(LLC_COMMAND)] != LLC_COMMAND:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from dlms_wire import ACCESS, DENIED, ECHO, LONG, MISSING, NAMES, OTHER, QUIET, TEXT, Change, Shelf, Wire, unchanged
 
-from protocols.dlms import action, blocks, get
+from protocols.dlms import action, blocks, get, hdlc
 from protocols.dlms import data as axdr
 from protocols.dlms import set as setting
 from protocols.dlms.access import Framing
@@ -19,12 +19,13 @@ from protocols.dlms.data import Data, Tag
 from protocols.dlms.datablock import DataBlock
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, NoAnswer, TooMuch, WrongBlock
 from protocols.dlms.get import AccessResult, GetList, GotList
+from protocols.dlms.hdlc import POLL_FINAL, Frame, FrameReader
 from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest
 from protocols.dlms.objects import Attribute
 from protocols.dlms.server import Server
 from protocols.dlms.session import Done, Failed, Send, Wait
 from protocols.dlms.set import BlockTaken, Set, SetBlock, SetList, SetNormal, SetResults
-from protocols.dlms.wrapper import Message
+from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 
 FRAMINGS = [Framing.WRAPPER, Framing.HDLC]
@@ -529,3 +530,29 @@ def test_blocks_that_the_server_did_not_ask_for_are_refused_by_name() -> None:
         (SetBlock(1, DataBlock(1, True, b"\x01\x00"), (TEXT, OTHER)), Set(1, AccessResult.TYPE_UNMATCHED, 1)),
     ):
         assert answer_from_bytes(server.answer(request.to_bytes(), 32)) == answer, request
+
+
+@pytest.mark.parametrize("octet", [0x41, 0xC1, 0xCF, 0x8A])
+@pytest.mark.parametrize(
+    "asked", ["c001{}00080000600100ff0200", "c101{}00080000600100ff02000600000000", "c301{}00080000600100ff0100"]
+)
+def test_an_answer_has_class_and_priority_of_its_question(octet: int, asked: str) -> None:
+    """Invoke-id-and-priority is one octet that comes back as it went, whatever the answer is."""
+    found = Wire(Framing.WRAPPER)
+    found.associate()
+    said = found.half.received(Message(32, 1, bytes.fromhex(asked.format(f"{octet:02x}"))).to_bytes())
+    (answer,) = MessageReader().feed(said)
+    assert answer.apdu[2] == octet
+
+
+def test_a_frame_that_needs_no_answer_or_says_wait_rejects_nothing() -> None:
+    """UI and RNR within a link."""
+    found = Wire(Framing.HDLC)
+    found.associate()
+    (last,) = FrameReader().feed(found.heard[-1])
+    ui = Frame(last.source, last.destination, hdlc.UI, b"")
+    assert found.half.received(ui.to_bytes()) == b""
+    rnr = Frame(last.source, last.destination, hdlc.RNR | POLL_FINAL | last.control << 4 & 0xE0)
+    (answer,) = FrameReader().feed(found.half.received(rnr.to_bytes()))
+    assert answer.control & 0x0F == hdlc.RR
+    assert isinstance(found.get(TEXT), Done)
