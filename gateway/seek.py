@@ -29,7 +29,7 @@ from protocols.errors import LinkError, MeterError
 from protocols.transports.exchange import ClosableLine
 from protocols.transports.optical import SpeedLine, opened_in_mode_e
 
-TCP_S = 1.0  # for an answer over TCP
+TCP_S = 2.0  # for an answer over TCP
 SPEEDS = (9_600, 2_400, 19_200, 4_800, 38_400, 115_200, 57_600, 1_200, 300)  # the most common ones first
 MBUS_NKE = bytes.fromhex("1040fe3e16")  # to whoever is there: an M-Bus meter says E5
 MBUS_ACK = b"\xe5"

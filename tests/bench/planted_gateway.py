@@ -112,10 +112,10 @@ def unstored_removed(query: Any) -> object:
     return str(query).replace("mark > 0", "mark >= 0")
 
 
-@bug(gateway.buffer, "_settle")
+@bug(gateway.buffer.Buffer, "_settle")
 def slots_not_settled(settle: Any) -> object:
     """Which slots were read is not written with the batch."""
-    return lambda database, settled: settle(database, dataclasses.replace(settled, slots=()))
+    return lambda self, database, settled: settle(self, database, dataclasses.replace(settled, slots=()))
 
 
 @bug(Forward, "_is_due")
