@@ -160,7 +160,9 @@ class GatewayClock:
         return self._kept(step)
 
     def quality(self) -> TimeQuality:
-        """How good `utc_ms` is now."""
+        """How good `utc_ms` is now: nothing is known of it while a step of the system's clock waits for a look."""
+        if self.source is ClockSource.SYSTEM and abs(self._stepped_ms()) > STEP_MS:
+            return TimeQuality(synchronised=False, uncertainty_ms=None)
         uncertainty = self._uncertainty()
         good = self._state() is ClockState.SYNCHRONISED and uncertainty is not None and uncertainty <= SYNCHRONISED_MS
         return TimeQuality(good, uncertainty)
@@ -187,6 +189,10 @@ class GatewayClock:
     def boot(self) -> bytes:
         """The machine's boot id, 16 bytes."""
         return self._sources.boot
+
+    def _stepped_ms(self) -> int:
+        """How far the system's clock has moved against the monotonic one since the last look."""
+        return self._sources.wall_ms() - self.mono_ms() - self._wall_less_mono
 
     def _kept(self, step: Step | None) -> Step | None:
         if step is not None:

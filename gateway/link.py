@@ -299,7 +299,8 @@ class Link:
     async def _take(self, heard: Heard) -> Change:
         """Take over an acknowledgement: on the disk and in memory."""
         ack, talk, chain = heard.ack, self._talk, self._chain
-        found = change(ack, chain, self._sealer.epoch, talk.order, talk.nonce, talk.listed)
+        nonce, held, said_mono_ms = talk.nonce, talk.listed, talk.said_mono_ms  # another hello may leave meanwhile
+        found = change(ack, chain, self._sealer.epoch, talk.order, nonce, held)
         first_seqs = sorted(entry.seq for entry in map(chain.get, found.taken_back) if entry is not None)
         now_ms = self._clock.mono_ms()
         meta: dict[str, Wire] = {
@@ -322,12 +323,13 @@ class Link:
         self._forward.acknowledged(now_ms, ack.window, found.answered)
         self._backoff.reset()
         if found.answered:
-            talk.nonce = None
-            listed = (entry.id for reach in talk.listed for entry in chain.walk(reach))
+            talk.nonce = None if talk.nonce == nonce else talk.nonce
+            listed = (entry.id for reach in held for entry in chain.walk(reach))
             missing = [batch for batch in listed if chain.mark_of(batch) is Mark.NONE]
-            self._forward.not_stored(missing, talk.said_mono_ms, now_ms)
-            self._compare(ack.time_ms, now_ms - talk.said_mono_ms)
-            self._correct(self._clock.signed(ack.time_ms, now_ms - talk.said_mono_ms))
+            self._forward.not_stored(missing, said_mono_ms, now_ms)
+            round_trip_ms = self._clock.mono_ms() - said_mono_ms  # with the time that the disk took
+            self._compare(ack.time_ms, round_trip_ms)
+            self._correct(self._clock.signed(ack.time_ms, round_trip_ms))
         if first_seqs:
             self._sealer.note_event(events.MARK_TAKEN_BACK, len(first_seqs), first_seqs[0])
         if found.contradicts:

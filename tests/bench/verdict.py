@@ -15,7 +15,7 @@ import functools
 import hashlib
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -234,7 +234,7 @@ class _Gateway:
             self.verdict.add("altered", f"{where}: no meter answered this")
             return
         # A telegram that was late or damaged on its way may have come again: it is the same bytes that count.
-        answer = min(answers, key=lambda each: abs(each.at_ms - reading.at_ms))
+        answer = self._meant(answers, reading.at_ms)
         if _shown(reading.values) != displayed(answer):
             self.verdict.add("altered", f"{where}: other values than the meter showed")
         if not all(_has_its_time(each, displayed(answer)) for each in reading.values):
@@ -249,6 +249,13 @@ class _Gateway:
         self._says(reading, answer, where)
         self._times(reading, answer, where, self.shape.mbus_cadence_s, CLOCK_MS)
         self._corrected(batch, reading, answer, where)
+
+    def _meant(self, answers: Sequence[Answered], at_ms: int) -> Answered:
+        """Which of the answers with one telegram: the nearest, or where none is near one that a wrong clock stamped."""
+        nearest = min(answers, key=lambda each: abs(each.at_ms - at_ms))
+        if abs(nearest.at_ms - at_ms) <= LASTING_MS:
+            return nearest
+        return next((each for each in answers if self._befallen(SET_WRONG, each.at_ms, each.at_ms)), nearest)
 
     def _says(self, reading: SealedReading, answer: Answered, where: str) -> None:
         """Status and own time are the meter's."""
