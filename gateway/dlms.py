@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
@@ -19,7 +19,7 @@ from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
 from gateway.dlms_further import Further, further_of, hand_on, is_compressed, next_rows
 from gateway.dlms_lines import OpenLine
-from gateway.dlms_rows import instant, later, named
+from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered
 from gateway.dlms_rows import row_reading as _row_reading
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
@@ -42,7 +42,7 @@ from protocols.dlms.faults import (
     TooMuch,
 )
 from protocols.dlms.objects import Attribute, ScalerUnit
-from protocols.dlms.profile import Column, Row
+from protocols.dlms.profile import Column
 from protocols.errors import AnotherMeter, MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
 from protocols.transports.dlms import Asking, Association, Got
@@ -69,7 +69,8 @@ class _Meter:
     clock_mono_ms: int = 0  # ... and when that was
     period_s: int = 0
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
-    newest: Row | None = None  # the last row that was handed on
+    newest: MeterTime | None = None  # of the last row that was handed on
+    handed: dict[Key, tuple[Value, ...]] = field(default_factory=dict)  # the rows before it, and that one
     tells: bool = True  # it may be asked for its firmware
     lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one
@@ -89,6 +90,7 @@ class _Meter:
         """Who answered: what is remembered of the rows of another meter says nothing of this one's."""
         if number != self.number:
             self.searched = self.newest = self.trouble = None
+            self.handed = {}
             self.lists, self.told, self.period_s = True, False, 0
         self.number = number
 
@@ -244,14 +246,14 @@ class DlmsReader:
                 end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
                 found = profile.rows(got.value, columns, scalers, meter.period_s, meter.compressed)
-                fresh = _fresh(found, last, meter.newest)
-                timed = _timed(meter, fresh)
+                unread = fresh(found, last, meter.handed if meter.newest == last else {})
+                timed = _timed(meter, unread)
                 if timed or instant(end) >= instant(now):
                     break
                 meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
         await self._scales.keep(meter.device.name, scales)
         if not timed:
-            meter.searched = now if fresh else meter.searched
+            meter.searched = now if unread else meter.searched
             return _none(meter)
         return self._handed_on(meter, identity, timed, self._exchange([got]), columns)
 
@@ -354,10 +356,16 @@ class DlmsReader:
         return scales, found
 
     def _handed_on(
-        self, meter: _Meter, identity: Identity, timed: list[Row], made: Exchange, captured: tuple[Column, ...] = ()
+        self,
+        meter: _Meter,
+        identity: Identity,
+        timed: list[Numbered],
+        made: Exchange,
+        captured: tuple[Column, ...] = (),
     ) -> list[Reading]:
-        meter.newest, meter.searched = timed[-1], None
-        return [_row_reading(row, identity, meter.device.name, made, captured) for row in timed]
+        before = meter.handed if meter.newest == self._positions.last(meter.device.name) else {}
+        meter.handed, meter.newest, meter.searched = remembered(before, timed), timed[-1][0].time, None
+        return [_row_reading(row, identity, meter.device.name, made, captured, part) for row, part in timed]
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
@@ -377,44 +385,24 @@ def _start(meter: _Meter, last: MeterTime | None, now: MeterTime) -> MeterTime:
     """From when on rows are asked for: the last row, or the beginning of the history that is wanted.
 
     A clock that was set back captures rows with times that were there before: they are asked for from then on. A clock
-    without offset from UTC is set back every autumn, and rows are sought by what it shows.
+    without offset from UTC is set back every autumn, and rows are sought by what it shows. Some meters seek so although
+    they show their offset (OSGP/open-smart-grid-platform PR#936): where it has changed since, or a process has just
+    started, or the hour that came twice is among what was handed on, an hour more is asked for, too.
     """
     begin = meter.searched or last or later(now, -meter.device.history_days * DAY_S)
     if last is not None and last.deviation_min is None:
         return later(min(begin, now, key=instant), -HOUR_S)
+    offsets = {now.deviation_min, begin.deviation_min, *(time.deviation_min for time, _ in meter.handed)}
+    if last is not None and (len(offsets) > 1 or meter.newest != last):
+        return later(begin if instant(begin) <= instant(now) else now, -HOUR_S)
     return begin if instant(begin) <= instant(now) else later(now, -meter.period_s)
 
 
-def _fresh(found: Sequence[Row], last: MeterTime | None, newest: Row | None) -> list[Row]:
-    """The rows behind the last one that was handed on; that one is among them when it is not what it was.
-
-    Where nothing is known of what it was, and the meter leaves out what is as before, it cannot be compared: it was
-    sealed as what stood below another row.
-    """
-    place = _place(found, last)
-    if place is None:
-        return list(found)
-    known = newest is not None and newest.time == last
-    same = known and newest is not None and newest.values == found[place].values
-    filled = any(row.repeated or any(row.nulls) for row in found)
-    alone = place == len(found) - 1
-    return list(found[place + 1 :]) if same or alone or (filled and not known) else list(found[place:])
-
-
-def _place(found: Sequence[Row], last: MeterTime | None) -> int | None:
-    """Where the last row is: in front, or, of a clock without offset from UTC, behind the hour that may come twice."""
-    if last is None or not found:
-        return None
-    if last.deviation_min is not None:
-        return 0 if found[0].time == last else None
-    return next((place for place, row in enumerate(found) if row.time == last), None)
-
-
-def _timed(meter: _Meter, fresh: list[Row]) -> list[Row]:
+def _timed(meter: _Meter, unread: list[Numbered]) -> list[Numbered]:
     """The rows that have their time; what is to be told of the others is noted, or a fault that was told ends."""
-    timed = [row for row in fresh if row.time is not None]
-    if len(timed) < len(fresh):
-        got = f"{len(fresh) - len(timed)} without"
+    timed = [each for each in unread if each[0].time is not None]
+    if len(timed) < len(unread):
+        got = f"{len(unread) - len(timed)} without"
         meter.trouble = RowWithoutTime("rows with their time", got, f"profile of {meter.device.name}")
     elif timed and meter.told:
         meter.trouble, meter.told = None, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -27,7 +28,10 @@ from protocols.reading import (
 CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
 FILLED = 1  # status of a value that was null-data and is that of the row above (of the time: that and a period)
 EVENT_NAME = 0  # no attribute of the log: the name that the model has for the code in this row
+REMEMBERED_S = 4 * 3_600  # of rows that were handed on: twice an hour that comes twice, and as much again
 Numbered = tuple[Row, int]  # a row, and how many rows before it bear the same time
+Key = tuple[MeterTime, int]
+Handed = Mapping[Key, tuple[Value, ...]]
 
 
 def numbered(found: Sequence[Row]) -> list[Numbered]:
@@ -41,10 +45,48 @@ def numbered(found: Sequence[Row]) -> list[Numbered]:
     return rows
 
 
-def row_reading(row: Row, identity: Identity, device: str, made: Exchange, captured: tuple[Column, ...]) -> Reading:
-    """A row of the load profile."""
+def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[Numbered]:
+    """The rows of an answer that were not `handed` on: those behind the `last` one, and that one where it has changed.
+
+    Where the clock went back within the answer its order says nothing of what was read: rows are told apart by time,
+    number within that time, and values. A process that has just started hands on those of that hour again.
+
+    Where nothing is known of what was handed on, and the meter leaves out what is as before, the first row cannot be
+    compared: it was sealed as what stood below another row.
+    """
+    rows = numbered(found)
+    place = next((place for place, (row, _) in enumerate(rows) if row.time == last), None) if last is not None else None
+    if place is not None:
+        back = goes_back(found)
+        rows = rows if back else rows[place:]
+        filled = not handed and any(row.repeated or any(row.nulls) for row in found)
+        if filled or (not back and len(rows) == 1):
+            rows = rows[1:]
+    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != row.values]
+
+
+def goes_back(found: Sequence[Row]) -> bool:
+    """Whether the clock shows, below a row, a time that is not later than that of the row."""
+    shown = [row.time.seconds for row in found if row.time is not None]
+    return any(later <= earlier for earlier, later in itertools.pairwise(shown))
+
+
+def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, tuple[Value, ...]]:
+    """What is handed on with these `rows`, as far back as a clock that is set back lets it come again."""
+    known = dict(handed)
+    known.update({(row.time, part): row.values for row, part in rows if row.time is not None})
+    oldest = max((instant(row.time) for row, _ in rows if row.time is not None), default=0) - REMEMBERED_S
+    return {key: values for key, values in known.items() if instant(key[0]) >= oldest}
+
+
+def row_reading(
+    row: Row, identity: Identity, device: str, made: Exchange, captured: tuple[Column, ...], part: int = 0
+) -> Reading:
+    """A row of the load profile; `part` is its number among those with the same time."""
     values = _values(row, captured)
-    return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values)
+    return Reading(
+        identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values, part=part
+    )
 
 
 def named(found: Reading, profile: bytes, part: int, codes: Mapping[int, str] | None) -> Reading:

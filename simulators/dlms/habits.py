@@ -8,13 +8,24 @@ from dataclasses import replace
 from simulators.dlms.going import MAX_PPM, Going
 from simulators.dlms.plates import Plate
 
-FLAGS = ("nulls", "compact", "no-deviation", "standard-time", "lifo", "no-shift", "fixed-clock")
+FLAGS = (
+    "nulls",
+    "compact",
+    "no-deviation",
+    "bare-clock",
+    "local-search",
+    "standard-time",
+    "lifo",
+    "no-shift",
+    "fixed-clock",
+)
 HELP = (
     "What is otherwise with the electricity meters, as ppm=40,step=-7@600,nulls: ppm=N (the clock goes too fast by so "
     "many millionths; negative: too slow), step=S@T (T seconds after the start it jumps by S seconds), nulls (rows "
     "say null-data for what is as before), compact (buffers are compact arrays), no-deviation (stamps without offset "
-    "from UTC), standard-time (no summer time), lifo (event logs give the newest row first), no-shift (the clock can "
-    "be set, not shifted), fixed-clock (it cannot be adjusted)."
+    "from UTC), bare-clock (nor with a status: nothing tells summer time), local-search (rows are sought by what the "
+    "clock showed, whatever the offset), standard-time (no summer time), lifo (event logs give the newest row first), "
+    "no-shift (the clock can be set, not shifted), fixed-clock (it cannot be adjusted)."
 )
 
 
@@ -40,7 +51,9 @@ def changed(plate: Plate, written: str) -> Plate:
         going=Going(ppm, tuple(steps)),
         nulls=plate.nulls or "nulls" in flags,
         compact=plate.compact or "compact" in flags,
-        deviation="no-deviation" not in flags,
+        deviation=not flags & {"no-deviation", "bare-clock"},
+        clock_status="bare-clock" not in flags,
+        local_search="local-search" in flags,
         zone=None if "standard-time" in flags else plate.zone,
         lifo="lifo" in flags,
         shifts="no-shift" not in flags,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from protocols.dlms import clock as clocks
@@ -217,10 +218,10 @@ class Meter:
         return MeterTime(shown.seconds, Precision.SECOND, summer, deviation_min)
 
     def stamped(self, at_ms: int) -> tuple[MeterTime, bytes]:
-        """That time and its twelve bytes; without an offset from UTC they tell summer time all the same."""
+        """That time and its twelve bytes; without an offset from UTC their status, if any, tells summer time still."""
         time = self.time_at(at_ms)
         octets = clocks.to_bytes(time)
-        if time.deviation_min is None:
+        if time.deviation_min is None and self.plate.clock_status:
             octets = octets[:-1] + bytes((clocks.SUMMER if time.summer else 0,))
         return time, octets
 
@@ -379,7 +380,8 @@ class Meter:
 
     def _buffer(self, quarters: range, selection: Selection | None) -> Data | AccessResult:
         times = [self._row_time(quarter * QUARTER_MS) for quarter in quarters]
-        found = selected(times, self._columns(), selection)
+        sought = [replace(each, deviation_min=None) for each in times] if self.plate.local_search else times
+        found = selected(sought, self._columns(), selection)
         if isinstance(found, AccessResult):
             return found
         rows, places = found

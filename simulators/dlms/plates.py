@@ -76,6 +76,8 @@ class Plate:
     doubtful_every: int = 0  # every so many rows of the load profile have a status that makes them doubtful; 0: none
     going: Going = RIGHT  # of its clock
     deviation: bool = True  # its stamps say the offset from UTC
+    clock_status: bool = True  # ... and whether it is summer time
+    local_search: bool = False  # rows are sought by what the clock showed, whatever the offset from UTC
     lifo: bool = False  # event logs give the newest row first
     shifts: bool = True  # its clock can be shifted; else set alone
     adjustable: bool = True  # its clock can be adjusted at all

@@ -19,7 +19,15 @@ from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 HERE = ZoneInfo("Europe/Budapest")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SPRING, AUTUMN = datetime.date(2027, 3, 28), datetime.date(2026, 10, 25)
-HABITS = {"with deviation": "", "without deviation": "no-deviation", "standard time all year": "standard-time"}
+HABITS = {
+    "with deviation": "",
+    "sought by local time": "local-search",
+    "without deviation": "no-deviation",
+    "without deviation or status": "bare-clock",
+    "standard time all year": "standard-time",
+}
+CADENCES = {"each quarter": QUARTER_MS, "often": 2 * QUARTER_MS, "seldom": 4 * HOUR_MS + 1_207_000}
+Place = tuple[MeterTime, int]  # a row's time, and its number among those with the same
 
 
 @pytest.fixture
@@ -34,19 +42,25 @@ def midnight_ms(day: datetime.date) -> int:
     return int(datetime.datetime(day.year, day.month, day.day, tzinfo=HERE).timestamp()) * 1000
 
 
-def instant_ms(time: MeterTime) -> int:
-    """When a row was captured; without an offset what the meter's place knows of it: its zone, and the summer flag."""
+def instant_ms(time: MeterTime, part: int, habits: str) -> int:
+    """When a row was captured; without an offset what the meter's place knows of it: its zone, and the summer flag.
+
+    Without that flag, too, it is the row's number among those with the same time.
+    """
     utc_ms = clocks.utc_ms(time)
     if utc_ms is not None:
         return utc_ms
     shown = METER_EPOCH + datetime.timedelta(seconds=time.seconds)
     first = shown.replace(tzinfo=HERE)
+    if habits == "bare-clock":
+        return int(first.replace(fold=part).timestamp()) * 1000
     found = next(each for each in (first, first.replace(fold=1)) if bool(each.dst()) == time.summer)
     return int(found.timestamp()) * 1000
 
 
-async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[MeterTime]:
+async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[Place]:
     """The rows of that day in the collector's store, in its order, read at visits of this cadence."""
+    handed: list[Place] = []
     device = street.device(history_days=1)
     await street.start()
     reader = street.reader(device)
@@ -54,16 +68,18 @@ async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int,
         found = of(await street.visit(reader, device), How.PROFILE)
         if found:
             bench.take(bench.chain.seal(found))
+            handed += [(each.meter_time, each.part) for each in found if each.meter_time is not None]
         street.time.pass_ms(every_ms)
         reader = street.reader(device) if restarts else reader
     await street.stop()
     stored = [SealedReading.from_wire(leaf_from_bytes(row.sealed)) for row in bench.store.readings.all()]
     assert not bench.store.readings.in_conflict()
-    return [each.meter_time for each in stored if each.meter_time is not None]
+    assert restarts or len(set(handed)) == len(handed), "handed on twice"
+    return [(each.meter_time, each.part) for each in stored if each.meter_time is not None]
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one process", "a new one each visit"])
-@pytest.mark.parametrize("every_ms", [2 * QUARTER_MS, 4 * HOUR_MS + 1_207_000], ids=["often", "seldom"])
+@pytest.mark.parametrize("every_ms", CADENCES.values(), ids=CADENCES)
 @pytest.mark.parametrize("habits", HABITS.values(), ids=HABITS)
 @pytest.mark.parametrize(("day", "quarters"), [(SPRING, 92), (AUTUMN, 100)], ids=["spring", "autumn"])
 async def test_all_quarters_arrive_in_order_with_their_instants(
@@ -71,7 +87,7 @@ async def test_all_quarters_arrive_in_order_with_their_instants(
 ) -> None:
     """However often it is read: seldom means in the first of two hours that look the same, then after both."""
     street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(day) - 2 * HOUR_MS)
-    found = [instant_ms(each) for each in await lived(street, bench, day, every_ms, restarts)]
+    found = [instant_ms(*each, habits) for each in await lived(street, bench, day, every_ms, restarts)]
     first, last = midnight_ms(day), midnight_ms(day + datetime.timedelta(days=1))
     wanted = list(range(first, last, QUARTER_MS))
     assert len(wanted) == quarters
