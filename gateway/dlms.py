@@ -243,7 +243,7 @@ class DlmsReader:
             scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
             first = _start(meter, last, now)
             while True:
-                end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S))
+                end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S) + HOUR_S)  # ... that may come twice
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
                 found = profile.rows(got.value, columns, scalers, meter.period_s, meter.compressed)
                 unread = fresh(found, last, meter.handed if meter.newest == last else {})

@@ -115,8 +115,8 @@ async def test_a_day_of_rows_costs_ten_turns_after_a_restart_too(
     assert len(again.rows) == ROWS + 1  # the one that is compared
     assert all(each.how is How.PROFILE for each in again.rows)
     assert rows <= TURNS
-    assert again.turns < first.turns
-    assert again.total < first.total - 1
+    assert again.turns <= first.turns  # an hour of rows more is asked for after a start
+    assert again.total < first.total
     assert exponents(again.rows[-1]) == exponents(first.rows[-1])
 
 
