@@ -17,7 +17,7 @@ from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
-from gateway.dlms_further import Further, further_of, hand_on, is_compressed, next_rows
+from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_newest_first, next_rows
 from gateway.dlms_lines import OpenLine
 from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered
 from gateway.dlms_rows import row_reading as _row_reading
@@ -241,11 +241,13 @@ class DlmsReader:
             identity = await self._who(association, meter)
             columns, scales = await self._columns(association, meter, identity, meter.buffer)
             scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
+            newest_first = await is_newest_first(association, meter.buffer, scales)
             first = _start(meter, last, now)
             while True:
                 end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S) + HOUR_S)  # ... that may come twice
                 got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
                 found = profile.rows(got.value, columns, scalers, meter.period_s, meter.compressed)
+                found = found[::-1] if newest_first else found
                 unread = fresh(found, last, meter.handed if meter.newest == last else {})
                 timed = _timed(meter, unread)
                 if timed or instant(end) >= instant(now):

@@ -119,10 +119,7 @@ async def layout_of(association: Association, further: Further, scales: Scales) 
     columns = profile.columns(captured)
     for scaler in scales.missing(each.attribute for each in columns):
         scales.learn(scaler, (await association.get(scaler)).data)
-    newest_first = scales.newest_first(further.name)
-    if newest_first is None:
-        newest_first = await _newest_first(association, further.name)
-        scales.sorts(further.name, newest_first)
+    newest_first = await is_newest_first(association, further.name, scales)
     scalers = {each.attribute: found for each in columns if (found := scales.of(each.attribute))}
     further.layout = Layout(captured, columns, scalers, newest_first, scales)
     return further.layout
@@ -197,10 +194,15 @@ def _fresh(further: Further, found: Sequence[Row], last: MeterTime | None) -> li
     return fresh
 
 
-async def _newest_first(association: Association, name: bytes) -> bool:
-    """Whether it is sorted so; a meter that does not say how gives the oldest row first."""
+async def is_newest_first(association: Association, name: bytes, scales: Scales) -> bool:
+    """Whether a profile is sorted so; a meter that does not say how gives the oldest row first."""
+    known = scales.newest_first(name)
+    if known is not None:
+        return known
     try:
         found = await association.get(Attribute(PROFILE, name, profile.SORT_METHOD))
+        newest_first = axdr.whole(found.data, "sort method") == LIFO
     except AccessRefused:
-        return False
-    return axdr.whole(found.data, "sort method") == LIFO
+        newest_first = False
+    scales.sorts(name, newest_first)
+    return newest_first

@@ -62,9 +62,8 @@ class Succession:
         wanted, known = self._of(device), self._store.of(device)
         if fits(found, wanted):
             if known is not None and self._asked.get(device) != found:
-                self._asked[device] = (
-                    found  # by the other's frame count bit it may have said again what it said long ago
-                )
+                # By the other's frame count bit it may have said again what it said long ago.
+                self._asked[device] = found
                 return known.found
             self._asked.pop(device, None)
             if known is not None:

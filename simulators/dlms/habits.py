@@ -24,7 +24,8 @@ HELP = (
     "many millionths; negative: too slow), step=S@T (T seconds after the start it jumps by S seconds), nulls (rows "
     "say null-data for what is as before), compact (buffers are compact arrays), no-deviation (stamps without offset "
     "from UTC), bare-clock (nor with a status: nothing tells summer time), local-search (rows are sought by what the "
-    "clock showed, whatever the offset), standard-time (no summer time), lifo (event logs give the newest row first), "
+    "clock showed, whatever the offset), standard-time (no summer time), lifo (load profile and event logs give the "
+    "newest row first), "
     "no-shift (the clock can be set, not shifted), fixed-clock (it cannot be adjusted)."
 )
 

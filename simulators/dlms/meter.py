@@ -38,6 +38,7 @@ from protocols.dlms.profile import (
     CAPTURE_PERIOD,
     ENTRIES_IN_USE,
     PROFILE_ENTRIES,
+    SORT_METHOD,
     Column,
 )
 from protocols.reading import MeterTime, Precision
@@ -53,7 +54,7 @@ LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
 OWNER_ID = Attribute(DATA, bytes((0, 0, 96, 1, 1, 255)), VALUE)  # a number that the owner gives the meter
 MAX_OWNER_ID = 32  # bytes
-UNKNOWN_OF_ROWS = (5, 6)  # attributes of a profile that this meter does not have: how it is sorted, and by what
+UNKNOWN_OF_ROWS = (6,)  # attributes of a profile that this meter does not have: by what it is sorted
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
 COUNTERS = bytes((0, 0, 43, 1))  # begin of the names of invocation counters; then the client
@@ -364,11 +365,12 @@ class Meter:
         last = now_ms // QUARTER_MS
         quarters = range(max(self._first, last - DEPTH + 1), last + 1)
         if number == BUFFER:
-            return self._buffer(quarters, selection)
+            return self._buffer(quarters[::-1] if self.plate.lifo else quarters, selection)
         attributes = {
             1: axdr.octet_string(LOAD_PROFILE),
             CAPTURE_OBJECTS: axdr.array(*(each.to_data() for each in self._columns())),
             CAPTURE_PERIOD: Data(Tag.DOUBLE_LONG_UNSIGNED, PERIOD_S),
+            SORT_METHOD: Data(Tag.ENUM, books.LIFO if self.plate.lifo else books.FIFO),
             ENTRIES_IN_USE: Data(Tag.DOUBLE_LONG_UNSIGNED, len(quarters)),
             PROFILE_ENTRIES: Data(Tag.DOUBLE_LONG_UNSIGNED, DEPTH),
         }

@@ -78,7 +78,7 @@ class Plate:
     deviation: bool = True  # its stamps say the offset from UTC
     clock_status: bool = True  # ... and whether it is summer time
     local_search: bool = False  # rows are sought by what the clock showed, whatever the offset from UTC
-    lifo: bool = False  # event logs give the newest row first
+    lifo: bool = False  # load profile and event logs give the newest row first
     shifts: bool = True  # its clock can be shifted; else set alone
     adjustable: bool = True  # its clock can be adjusted at all
     firmware: str = ""  # what it says of its firmware; empty: nothing

@@ -21,6 +21,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SPRING, AUTUMN = datetime.date(2027, 3, 28), datetime.date(2026, 10, 25)
 HABITS = {
     "with deviation": "",
+    "newest row first": "lifo",
     "sought by local time": "local-search",
     "without deviation": "no-deviation",
     "without deviation or status": "bare-clock",

@@ -298,7 +298,8 @@ TARGETS = (
     ),
     Target("collector-body", (BODY,), stored_body, mutators.trees, work=Work(60_000, 60), cost=9),
     Target("collector-devices", (_CONTENT,), shown_devices, mutators.trees, only_values=True),
-    Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway),
+    # Once in a while an input meets a link that is made anew: the work of that counts, too.
+    Target("gateway-packet", (PACKETS["ack"], HEADERS["ack"]), to_gateway, work=Work(20_000, 60)),
     Target("gateway-answer", (_TICKING, _ABOUT), of_a_daemon, mutators.trees, work=Work(5_000, 60)),
     Target(
         "gateway-support",
