@@ -15,6 +15,7 @@ from power import Disks
 
 from gateway import events
 from gateway.chain import Mark
+from gateway.clock import GatewayClock
 from gateway.faults import WriteFailed
 from gateway.forward import AT_ONCE, WINDOW, YOUNG_MS, Forward, SendBatch, SendHello
 from gateway.link import Conversation, Link, Party
@@ -294,6 +295,41 @@ async def test_a_clock_in_1970_reads_marks_and_sends_hellos_only_until_signed_ti
     assert any(isinstance(each, TimeCorrection) for each in records(site.rig))
     found = forward.next_actions(10, site.rig.clock.utc_ms(), site.rig.clock.unset)
     assert SendBatch in [type(each) for each in found]
+
+
+async def test_a_hello_that_leaves_while_the_disk_is_slow_takes_nothing_from_the_answer_to_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is set by what was said with the first, and the second waits for an answer of its own."""
+    time = Time(wall_ms=0)
+    site = Site(tmp_path, time)
+    site.link._hello(())
+    packet = site.centre.say(nonce=site.talk.nonce, time_ms=NOW_MS)
+    time.pass_ms(40)
+    mark = site.rig.buffer.mark
+
+    def slowly(*given: object) -> None:
+        time.pass_ms(6_000)
+        site.link._hello(())
+        mark(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.rig.buffer, "mark", slowly)
+    await site.link._take(accept(packet, GATEWAY, site.box, site.centre.trust, NO_ORDER))
+    (corrected,) = [each for each in records(site.rig) if isinstance(each, TimeCorrection)]
+    assert corrected.when.quality.uncertainty_ms == 6_040
+    assert abs(site.rig.clock.utc_ms() - (NOW_MS + 6_000)) <= 6_040 // 2
+    assert site.talk.nonce is not None
+
+
+def test_a_step_that_nobody_looked_at_yet_is_no_good_time() -> None:
+    """Between the step and the next look what is read is not called synchronised."""
+    time = Time()
+    clock = GatewayClock(time.sources())
+    assert clock.quality().synchronised
+    time.wall_ms += 3_600_000
+    assert not clock.quality().synchronised
+    assert clock.check() is not None
+    assert clock.quality().synchronised
 
 
 async def test_tls_dates_are_ignored_only_while_the_clock_is_unset(tmp_path: Path) -> None:
