@@ -31,7 +31,7 @@ EVENT_NAME = 0  # no attribute of the log: the name that the model has for the c
 REMEMBERED_S = 4 * 3_600  # of rows that were handed on: twice an hour that comes twice, and as much again
 Numbered = tuple[Row, int]  # a row, and how many rows before it bear the same time
 Key = tuple[MeterTime, int]
-Handed = Mapping[Key, tuple[Value, ...]]
+Handed = Mapping[Key, int]
 
 
 def numbered(found: Sequence[Row]) -> list[Numbered]:
@@ -62,7 +62,7 @@ def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[
         filled = not handed and any(row.repeated or any(row.nulls) for row in found)
         if filled or (not back and len(rows) == 1):
             rows = rows[1:]
-    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != row.values]
+    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != hash(row.values)]
 
 
 def goes_back(found: Sequence[Row]) -> bool:
@@ -71,12 +71,12 @@ def goes_back(found: Sequence[Row]) -> bool:
     return any(later <= earlier for earlier, later in itertools.pairwise(shown))
 
 
-def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, tuple[Value, ...]]:
+def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, int]:
     """What is handed on with these `rows`, as far back as a clock that is set back lets it come again."""
     known = dict(handed)
-    known.update({(row.time, part): row.values for row, part in rows if row.time is not None})
+    known.update({(row.time, part): hash(row.values) for row, part in rows if row.time is not None})
     oldest = max((instant(row.time) for row, _ in rows if row.time is not None), default=0) - REMEMBERED_S
-    return {key: values for key, values in known.items() if instant(key[0]) >= oldest}
+    return {key: mark for key, mark in known.items() if instant(key[0]) >= oldest}
 
 
 def row_reading(

@@ -88,10 +88,10 @@ def row_by_our_clock(made: Any) -> object:
     return planted
 
 
-@bug(gateway.dlms, "_fresh")
+@bug(gateway.dlms, "fresh")
 def row_skipped(fresh: Any) -> object:
     """Reading goes on one row too late."""
-    return lambda found, last, newest: fresh(found, last, newest)[0 if last is None else 1 :]
+    return lambda found, last, handed: fresh(found, last, handed)[0 if last is None else 1 :]
 
 
 @bug(Sealer, "begin_epoch")
