@@ -109,7 +109,7 @@ async def test_objects_are_listed_with_class_name_and_rights(tmp_path: Path) -> 
     cells = [line.split("  ") for line in table.stdout.splitlines()]
     shown = {row[0]: [cell.strip() for cell in row if cell][1:] for row in cells}
     assert shown["1-0:1.8.0.255"] == ["3 register", "0", "active energy import", "read 1-3"]
-    assert shown["1-0:99.1.0.255"] == ["7 profile", "0", "load profile 1", "read 1-4, 7-8"]
+    assert shown["1-0:99.1.0.255"] == ["7 profile", "0", "load profile 1", "read 1-5, 7-8"]
     assert (listed["meter"], listed["client"], len(listed["objects"])) == ("LGZ1070098765432", 32, OBJECTS)
     clock = next(each for each in listed["objects"] if each["obis"] == "0-0:1.0.0.255")
     assert (clock["class_name"], clock["name"], clock["version"]) == ("clock", "clock", 0)

@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "protocols/mbus/services.py set_clock": OURS,
     "protocols/transports/dlms.py Association.act": OURS,
     "gateway/cli_profile.py profile": "the name of a profile, from a technician",
+    "gateway/dlms_further.py is_newest_first": "the name of a profile: the configuration has it",
     "gateway/dlms_rows.py named": OURS,
     "gateway/guests.py Guests.ask": LINE,
     "gateway/guests.py Host.answer": "an interface: those of all protocols are reached",
