@@ -96,7 +96,9 @@ class Record:
 
 
 def read(path: Path) -> Iterator[Answered]:
-    """All lines of a record."""
+    """All whole lines of a record; the last one may be written just now."""
     with path.open(encoding="utf-8") as file:
         for line in file:
+            if not line.endswith("\n"):
+                return
             yield Answered.from_json(line)
