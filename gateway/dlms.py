@@ -70,7 +70,7 @@ class _Meter:
     period_s: int = 0
     searched: MeterTime | None = None  # up to here there is nothing beyond the last row
     newest: MeterTime | None = None  # of the last row that was handed on
-    handed: dict[Key, int] = field(default_factory=dict)  # hashes of the values of the rows before it, and that one's
+    handed: dict[Key, bytes] = field(default_factory=dict)  # hashes of the values of the rows before it, and that one's
     tells: bool = True  # it may be asked for its firmware
     lists: bool = True  # several attributes are asked for with one question, as far as none failed
     trouble: MeterError | None = None  # of the rows: it stands until rows come that are without one

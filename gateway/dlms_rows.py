@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,9 +30,10 @@ CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
 FILLED = 1  # status of a value that was null-data and is that of the row above (of the time: that and a period)
 EVENT_NAME = 0  # no attribute of the log: the name that the model has for the code in this row
 REMEMBERED_S = 4 * 3_600  # of rows that were handed on: twice an hour that comes twice, and as much again
+DIGEST = 16  # bytes
 Numbered = tuple[Row, int]  # a row, and how many rows before it bear the same time
 Key = tuple[MeterTime, int]
-Handed = Mapping[Key, int]
+Handed = Mapping[Key, bytes]  # of each row a hash of its values
 
 
 def numbered(found: Sequence[Row]) -> list[Numbered]:
@@ -62,7 +64,12 @@ def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[
         filled = not handed and any(row.repeated or any(row.nulls) for row in found)
         if filled or (not back and len(rows) == 1):
             rows = rows[1:]
-    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != hash(row.values)]
+    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != digest(row)]
+
+
+def digest(row: Row) -> bytes:
+    """What stands for a row's values: two rows of other values have other digests (those of `hash` do not: -1, -2)."""
+    return hashlib.blake2b(repr(row.values).encode(), digest_size=DIGEST).digest()
 
 
 def goes_back(found: Sequence[Row]) -> bool:
@@ -71,10 +78,10 @@ def goes_back(found: Sequence[Row]) -> bool:
     return any(later <= earlier for earlier, later in itertools.pairwise(shown))
 
 
-def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, int]:
+def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, bytes]:
     """What is handed on with these `rows`, as far back as a clock that is set back lets it come again."""
     known = dict(handed)
-    known.update({(row.time, part): hash(row.values) for row, part in rows if row.time is not None})
+    known.update({(row.time, part): digest(row) for row, part in rows if row.time is not None})
     oldest = max((instant(row.time) for row, _ in rows if row.time is not None), default=0) - REMEMBERED_S
     return {key: mark for key, mark in known.items() if instant(key[0]) >= oldest}
 

@@ -6,13 +6,11 @@ as far as their plates are given would both obey a selection that is meant for o
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
-from gateway.entries import Entry
+from gateway.entries import Entry, one_of
 from protocols.settings.document import Document
 from protocols.settings.problems import Level, Problem
-from protocols.settings.words import SIMILAR
 
 PARTS = ("manufacturer", "version", "medium")
 ANY = 255  # as version or medium: a selection by it means every one
@@ -22,13 +20,13 @@ Plate = tuple[str | None, ...]
 def problems(document: Document, bus: Entry) -> Iterator[Problem]:
     """What is wrong with the line, and with how its meters are reached."""
     port = 'add port = "/dev/serial/by-id/...", or url = "tcp://HOST:PORT" for a converter in the network'
-    yield from _one_of(document, bus, ("port", "url"), "a port's path, or url with the address of a converter", port)
+    yield from one_of(document, bus, ("port", "url"), "a port's path, or url with the address of a converter", port)
     yield from _ignored(document, bus)
     address = "add address = 1, or secondary with the 8 digits on the plate: 'plomba-gateway scan' shows who is there"
     words = "a whole number from 1 to 250, or secondary with the meter's number"
     devices = bus.entries("device")
     for at, device in enumerate(devices):
-        yield from _one_of(document, device, ("address", "secondary"), words, address)
+        yield from one_of(document, device, ("address", "secondary"), words, address)
         yield from _two_numbers(document, device)
         yield from _obeyed(document, device, devices[:at])
 
@@ -52,17 +50,6 @@ def alike(one: Plate, other: Plate) -> bool:
 def _part(device: Entry, key: str) -> str | None:
     value = device.table.get(key)
     return None if value in (None, ANY) else str(value).upper()
-
-
-def _one_of(document: Document, entry: Entry, keys: tuple[str, str], words: str, do: str) -> Iterator[Problem]:
-    """Exactly one of two keys; one that is only misspelt is named elsewhere."""
-    given = [each for each in keys if each in entry.table]
-    if len(given) == len(keys):
-        second = max(given, key=lambda each: document.places.of((*entry.path, each)).line)
-        remove = f"remove the one that is not meant: {keys[0]} or {keys[1]}"
-        yield document.problem((*entry.path, second), f"{keys[0]} or {keys[1]}", "both", do=remove)
-    elif not given and not any(difflib.get_close_matches(each.lower(), keys, 1, SIMILAR) for each in entry.table):
-        yield document.problem((*entry.path, keys[0]), words, "nothing", do=do, at=entry.path)
 
 
 def _ignored(document: Document, bus: Entry) -> Iterator[Problem]:

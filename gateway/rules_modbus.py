@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
-from gateway.entries import Entry
+from gateway.entries import Entry, one_of
 from protocols.modbus.rtu import UNITS
 from protocols.settings.document import Document
 from protocols.settings.problems import Level, Problem
-from protocols.settings.words import SIMILAR
 
 SERIAL_KEYS = ("baud", "parity", "stop_bits")  # of a line whose speed is set here
 LINE_KEYS = (*SERIAL_KEYS, "answer_ms")
-WHERE = ("port", "url")
+WHERE = ("url", "port")
+GIVE = 'add url = "tcp://HOST:PORT" or "tcp+rtu://HOST:PORT", or port = "/dev/serial/by-id/..." of an RS-485 line'
 
 
 def problems(document: Document, bus: Entry) -> Iterator[Problem]:
     """What is wrong with the line, and with its meters' units."""
-    yield from _one_of(document, bus)
+    yield from one_of(document, bus, WHERE, "an address, or port with the path of a serial port", GIVE)
     yield from _ignored(document, bus)
     if not bus.text("url").startswith("tcp:"):
         for device in bus.entries("device"):
             yield from _unit(document, device)
-
-
-def _one_of(document: Document, bus: Entry) -> Iterator[Problem]:
-    """Port or url; one that is only misspelt is named elsewhere."""
-    given = [each for each in WHERE if each in bus.table]
-    if len(given) == len(WHERE):
-        second = max(given, key=lambda each: document.places.of((*bus.path, each)).line)
-        do = "remove the one that is not meant: port or url"
-        yield document.problem((*bus.path, second), "port or url", "both", do=do)
-    elif not given and not any(difflib.get_close_matches(each.lower(), WHERE, 1, SIMILAR) for each in bus.table):
-        words = "an address, or port with the path of a serial port"
-        do = 'add url = "tcp://HOST:PORT" or "tcp+rtu://HOST:PORT", or port = "/dev/serial/by-id/..." of an RS-485 line'
-        yield document.problem((*bus.path, "url"), words, "nothing", do=do, at=bus.path)
 
 
 def _ignored(document: Document, bus: Entry) -> Iterator[Problem]:

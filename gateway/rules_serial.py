@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
-from gateway.entries import Entry
+from gateway.entries import Entry, one_of
 from protocols.settings.document import Document
 from protocols.settings.problems import Level, Problem
-from protocols.settings.words import SIMILAR
 
 LINE_KEYS = ("baud", "parity", "answer_ms", "opening")  # of a line whose speed is set here
 DEVICE_KEYS = frozenset({"address_bytes", "opening_address"})
-WHERE = ("port", "url")
+WHERE = ("url", "port")
+GIVE = 'add url = "tcp://HOST:PORT" or "tcp+hdlc://HOST:PORT", or port = "/dev/serial/by-id/..." of an RS-485 line'
 BITS = {1: 7, 2: 7, 4: 14}  # of each number in an address of so many bytes
 
 
 def problems(document: Document, bus: Entry) -> Iterator[Problem]:
     """What is wrong with the line, and with its meters' addresses."""
-    yield from _one_of(document, bus)
+    yield from one_of(document, bus, WHERE, "an address, or port with the path of a serial port", GIVE)
     url = bus.text("url")
     if url and "port" not in bus.table and not url.startswith("rfc2217:"):
         for key in (each for each in LINE_KEYS if each in bus.table):
@@ -29,21 +28,6 @@ def problems(document: Document, bus: Entry) -> Iterator[Problem]:
     yield from _opening(document, bus)
     for device in bus.entries("device"):
         yield from _address(document, device)
-
-
-def _one_of(document: Document, bus: Entry) -> Iterator[Problem]:
-    """Port or url; one that is only misspelt is named elsewhere."""
-    given = [each for each in WHERE if each in bus.table]
-    if len(given) == len(WHERE):
-        second = max(given, key=lambda each: document.places.of((*bus.path, each)).line)
-        do = "remove the one that is not meant: port or url"
-        yield document.problem((*bus.path, second), "port or url", "both", do=do)
-    elif not given and not any(difflib.get_close_matches(each.lower(), WHERE, 1, SIMILAR) for each in bus.table):
-        words = "an address, or port with the path of a serial port"
-        do = (
-            'add url = "tcp://HOST:PORT" or "tcp+hdlc://HOST:PORT", or port = "/dev/serial/by-id/..." of an RS-485 line'
-        )
-        yield document.problem((*bus.path, "url"), words, "nothing", do=do, at=bus.path)
 
 
 def _opening(document: Document, bus: Entry) -> Iterator[Problem]:

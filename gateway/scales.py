@@ -1,8 +1,9 @@
 """What DLMS meters said of their registers, kept between visits and over restarts: scalers, units, sort methods.
 
-Rules. What is kept counts for one identity and one firmware, which every visit asks for; where a meter does not say its
-firmware, for a day. What a profile captures is asked for in every visit, too: where it has changed, nothing that was
-kept counts any more. The file is whole or it is nothing: what does not match its own hash is asked again.
+Rules. What is kept counts for one identity and one firmware, which every visit asks for, and for a week, as what is set
+anew in a meter need not show in its firmware; where a meter does not say its firmware, for a day. What a profile
+captures is asked for in every visit, too: where it has changed, nothing that was kept counts any more. The file is
+whole or it is nothing: what does not match its own hash is asked again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MOST_PROFILES = 64
 ATTRIBUTE = 9  # bytes: class, logical name, number
 SCALER = 16  # bytes of a structure of two small numbers
 DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
 
 log = structlog.get_logger("plomba.gateway")
 
@@ -112,8 +114,8 @@ class ScaleStore:
         found = self._meters.get(device)
         if found is None or found.meter != meter:
             return None
-        fresh = found.firmware is not None or 0 <= utc_ms - found.since_ms < DAY_MS
-        return found if fresh else None
+        kept_ms = DAY_MS if found.firmware is None else WEEK_MS
+        return found if 0 <= utc_ms - found.since_ms < kept_ms else None
 
     def forget(self, device: str) -> None:
         """What is known of a device counts no more."""

@@ -6,8 +6,9 @@ what was opened is closed again. The first answer ends the search.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 
 from gateway.desk import Asked
@@ -34,6 +35,7 @@ SPEEDS = (9_600, 2_400, 19_200, 4_800, 38_400, 115_200, 57_600, 1_200, 300)  # t
 MBUS_NKE = bytes.fromhex("1040fe3e16")  # to whoever is there: an M-Bus meter says E5
 MBUS_ACK = b"\xe5"
 CONNECT_S = 5.0
+AGAIN_S = (0.0, 0.5, 2.0)  # before each connection of a search
 PAUSE_S = 0.2  # behind the last byte of an answer
 MOST = 1_024  # bytes of an answer
 SNRM_BYTES = 40
@@ -91,14 +93,21 @@ class Sought:
 
 
 async def seek(asked: Asked, lines: Lines) -> Sought | None:
-    """The first setting with which somebody answers; None where nobody does."""
-    try:
-        if asked.bus.on_line:
-            return await _first(asked, await opened(asked.place, lines))
-        _, host, port = asked.place.remote or ("", "", 0)
-        return await _first(asked, Opened(await lines.tcp(host, port, CONNECT_S)))
-    except LinkError:  # whoever it is, the connection is not kept
-        return None
+    """The first setting with which somebody answers; None where nobody does.
+
+    A meter with one place may not have noticed yet that the last connection ended, and closes the next one: it is
+    asked again. Who closes each one is not a meter, or is held by somebody else.
+    """
+    for pause_s in AGAIN_S:
+        await asyncio.sleep(pause_s)
+        try:
+            if asked.bus.on_line:
+                return await _first(asked, await opened(asked.place, lines))
+            _, host, port = asked.place.remote or ("", "", 0)
+            return await _first(asked, Opened(await lines.tcp(host, port, CONNECT_S)))
+        except LinkError:
+            continue
+    return None
 
 
 async def _first(asked: Asked, found: Opened) -> Sought | None:
@@ -175,8 +184,7 @@ async def _is_linked(line: ClosableLine, address: Address, wait_s: float) -> boo
     await line.write(snrm)
     if not Heard(Framing.HDLC, snrm, await _heard(line, wait_s)).linked:
         return False
-    await line.write(Frame(address.octets, ours, hdlc.DISC | POLL_FINAL).to_bytes())
-    await line.read_some(wait_s)
+    await _end(line, Frame(address.octets, ours, hdlc.DISC | POLL_FINAL).to_bytes(), wait_s)
     return True
 
 
@@ -186,9 +194,15 @@ async def _is_wrapper(line: ClosableLine, server: int) -> bool:
     await line.write(aarq)
     if not Heard(Framing.WRAPPER, aarq, await _heard(line, TCP_S)).linked:
         return False
-    await line.write(Message(PUBLIC, server, RELEASE_REQUEST).to_bytes())
-    await line.read_some(TCP_S)
+    await _end(line, Message(PUBLIC, server, RELEASE_REQUEST).to_bytes(), TCP_S)
     return True
+
+
+async def _end(line: ClosableLine, octets: bytes, wait_s: float) -> None:
+    """Close what was opened; who hangs up over it has answered before."""
+    with suppress(LinkError):
+        await line.write(octets)
+        await line.read_some(wait_s)
 
 
 async def _heard(line: ClosableLine, wait_s: float) -> bytes:

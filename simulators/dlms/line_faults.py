@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from simulators import odds
+from simulators.odds import Odds
+
 KINDS = ("noise", "late", "garble", "silent", "partial", "twice", "stutter")
 ECHO, HALF_OPEN = "echo", "half_open"
 MAX_NOISE = 40  # bytes before an answer
@@ -20,7 +23,7 @@ class LineFaults:
     client that is gone, and hears nobody who does not end it first. `late_s` is how late a late answer is.
     """
 
-    odds: tuple[tuple[str, float], ...] = ()
+    odds: Odds = ()
     echo: bool = False
     half_open: bool = False
     late_s: float = LATE_S
@@ -32,29 +35,12 @@ class LineFaults:
         Raises:
             ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
         """
-        odds: list[tuple[str, float]] = []
-        flags = {ECHO: False, HALF_OPEN: False}
-        for part in filter(None, (part.strip() for part in written.split(","))):
-            kind, _, share = part.partition("=")
-            if part in flags:
-                flags[part] = True
-            elif kind in KINDS and share:
-                odds.append((kind, float(share)))
-            else:
-                words = f"{ECHO}, {HALF_OPEN} or one of {', '.join(KINDS)} with =odds"
-                raise ValueError(f"expected {words}, got {part!r} in faults")
-        if any(not 0 <= share <= 1 for _, share in odds) or sum(share for _, share in odds) > 1:
-            raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
-        return cls(tuple(odds), flags[ECHO], flags[HALF_OPEN])
+        found = odds.parse(written, KINDS, (ECHO, HALF_OPEN))
+        return cls(found.odds, ECHO in found.flags, HALF_OPEN in found.flags)
 
     def draw(self, dice: random.Random) -> str | None:
         """The fault of one answer, or None."""
-        cast = dice.random()
-        for kind, share in self.odds:
-            if cast < share:
-                return kind
-            cast -= share
-        return None
+        return odds.draw(self.odds, dice)
 
 
 def spoil(answer: bytes, kind: str | None, dice: random.Random) -> bytes:

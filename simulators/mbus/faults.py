@@ -6,6 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from simulators import odds
+from simulators.odds import Odds
+
 KINDS = ("noise", "partial", "garble", "silent", "late", "wrong_address", "cancel", "cancel_counter")
 ECHO = "echo"
 DEAF = "fcb"
@@ -29,7 +32,7 @@ class Faults:
         dead: the share of the meters that never answer.
     """
 
-    odds: tuple[tuple[str, float], ...] = ()
+    odds: Odds = ()
     echo: bool = False
     deaf: bool = False
     dead: float = 0.0
@@ -41,35 +44,12 @@ class Faults:
         Raises:
             ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
         """
-        odds: list[tuple[str, float]] = []
-        flags = dict.fromkeys((ECHO, DEAF), False)
-        dead = 0.0
-        for part in filter(None, (part.strip() for part in written.split(","))):
-            kind, _, share = part.partition("=")
-            if part in flags:
-                flags[part] = True
-            elif kind == DEAD and share:
-                dead = float(share)
-            elif kind in KINDS and share:
-                odds.append((kind, float(share)))
-            else:
-                words = f"{ECHO}, {DEAF} or one of {', '.join((*KINDS, DEAD))} with =odds"
-                raise ValueError(f"expected {words}, got {part!r} in faults")
-        if (
-            any(not 0 <= share <= 1 for share in (dead, *(share for _, share in odds)))
-            or sum(share for _, share in odds) > 1
-        ):
-            raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
-        return cls(tuple(odds), flags[ECHO], flags[DEAF], dead)
+        found = odds.parse(written, KINDS, (ECHO, DEAF), (DEAD,))
+        return cls(found.odds, ECHO in found.flags, DEAF in found.flags, found.shares[DEAD])
 
     def draw(self, dice: random.Random) -> str | None:
         """The fault of one answer, or None."""
-        cast = dice.random()
-        for kind, share in self.odds:
-            if cast < share:
-                return kind
-            cast -= share
-        return None
+        return odds.draw(self.odds, dice)
 
 
 def spoil(frame: bytes, kind: str | None, dice: random.Random) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from simulators import odds
+from simulators.odds import Odds
+
 KINDS = (
     "silent",
     "late",  # it comes in front of whatever is said next
@@ -35,7 +38,7 @@ class RtuFaults:
         dead: the share of the meters that never answer.
     """
 
-    odds: tuple[tuple[str, float], ...] = ()
+    odds: Odds = ()
     echo: bool = False
     dead: float = 0.0
 
@@ -46,29 +49,9 @@ class RtuFaults:
         Raises:
             ValueError: an unknown kind, or odds that are not between 0 and 1 or add up to more than 1.
         """
-        odds: list[tuple[str, float]] = []
-        echo, dead = False, 0.0
-        for part in filter(None, (part.strip() for part in written.split(","))):
-            kind, _, share = part.partition("=")
-            if part == ECHO:
-                echo = True
-            elif kind == DEAD and share:
-                dead = float(share)
-            elif kind in KINDS and share:
-                odds.append((kind, float(share)))
-            else:
-                words = f"{ECHO}, or one of {', '.join((*KINDS, DEAD))} with =odds"
-                raise ValueError(f"expected {words}, got {part!r} in faults")
-        shares = [share for _, share in odds]
-        if any(not 0 <= share <= 1 for share in (dead, *shares)) or sum(shares) > 1:
-            raise ValueError(f"expected odds from 0 to 1 that add up to 1 at most, got {written!r} in faults")
-        return cls(tuple(odds), echo, dead)
+        found = odds.parse(written, KINDS, (ECHO,), (DEAD,))
+        return cls(found.odds, ECHO in found.flags, found.shares[DEAD])
 
     def draw(self, dice: random.Random) -> str | None:
         """The fault of one answer, or None."""
-        cast = dice.random()
-        for kind, share in self.odds:
-            if cast < share:
-                return kind
-            cast -= share
-        return None
+        return odds.draw(self.odds, dice)

@@ -240,6 +240,30 @@ async def test_the_other_framing_is_found(tmp_path: Path) -> None:
     )
 
 
+async def test_the_other_framing_is_found_where_the_next_connections_are_closed_at_once(tmp_path: Path) -> None:
+    """A meter with one place that has not noticed yet that the last connection ended: it is asked again."""
+    count = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        count += 1
+        if count not in {2, 3}:
+            heard = await reader.read(4096)
+            if heard.startswith(b"\x7e"):
+                frame = hdlc.FrameReader().feed(heard)[0]
+                assert isinstance(frame, Frame)
+                writer.write(Frame(frame.source, frame.destination, hdlc.UA | hdlc.POLL_FINAL).to_bytes())
+            await reader.read(4096)
+        writer.close()
+
+    async with stranger(serve) as port:
+        found = fails(await probe("--url", f"tcp://127.0.0.1:{port}"))
+    assert found == (
+        "FAIL other settings: a meter answers HDLC frames at server 1, in 1 byte",
+        f"give --url tcp+hdlc://127.0.0.1:{port}",
+    )
+
+
 @pytest.mark.parametrize("scheme", ["tcp", "tcp+hdlc"])
 @pytest.mark.parametrize(
     ("serve", "name"),

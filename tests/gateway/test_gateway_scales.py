@@ -163,6 +163,15 @@ async def test_a_meter_that_does_not_say_its_firmware_is_asked_again_each_day(tm
     assert list(exponents(behind.shown).values()) == [each + 1 for each in exponents(first.shown).values()]
 
 
+async def test_a_meter_is_asked_again_each_week_whatever_its_firmware(tmp_path: Path) -> None:
+    """What is set anew in a meter does not show in its firmware."""
+    flat = Flat(tmp_path)
+    first = await flat.live(plate())
+    flat.time.pass_ms(7 * DAY_MS)
+    again = await flat.live(moved(plate()))
+    assert list(exponents(again.shown).values()) == [each + 1 for each in exponents(first.shown).values()]
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda octets: b"",
     "cut off": lambda octets: octets[:-3],
