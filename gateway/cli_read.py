@@ -58,7 +58,7 @@ def by_options(asked: Visit) -> Readable:
 
 
 def read(meter: Readable, form: Form, lines: Lines = MACHINE) -> int:
-    """Read the meter, print what it shows, and give the exit code."""
+    """Read the meter, print what it shows, and give the exit code; 3: it has more than came."""
     if meter.through is not None:
         click.echo(meter.through.told, err=True)
     try:
@@ -73,11 +73,11 @@ def read(meter: Readable, form: Form, lines: Lines = MACHINE) -> int:
         return FAILED
     if not form.raw:
         click.echo(json.dumps(shown.row) if form.as_json else "\n".join(shown.lines))
-    return OK
+    return PARTIAL if shown.partial else OK
 
 
 def read_all(file: Path, form: Form, lines: Lines = MACHINE) -> int:
-    """Read each configured meter, a line for each; 0: all were read, 3: some, 1: none."""
+    """Read each configured meter, a line for each; 0: all were read, 3: some, or not all of each, 1: none."""
     found = read_configuration(file)
     names = [device.name for bus in found.bus for device in bus.device]
     width = max(map(len, names), default=0)
@@ -93,7 +93,9 @@ def read_all(file: Path, form: Form, lines: Lines = MACHINE) -> int:
         click.echo(json.dumps(rows))
     failed = sum(not row["ok"] for row in rows)
     click.echo(f"{len(rows) - failed} of {len(rows)} meters read", err=True)
-    return OK if not failed else PARTIAL if failed < len(rows) else FAILED
+    if failed == len(rows) and rows:
+        return FAILED
+    return PARTIAL if failed or any(row["ok"] and row["partial"] for row in rows) else OK
 
 
 def _row_of(file: Path, found: Configuration, name: str, lines: Lines) -> dict[str, Any]:
@@ -109,7 +111,8 @@ def _row_of(file: Path, found: Configuration, name: str, lines: Lines) -> dict[s
             return {"name": name, "ok": False, "code": error.code, "error": _said(meter, error), "raw": raw}
     except PlombaError as error:
         return {"name": name, "ok": False, "code": error.code, "error": str(error), "raw": raw}
-    return {"name": name, "ok": True, "who": shown.who, "first": shown.first, "reading": shown.row, "raw": raw}
+    told = {"who": shown.who, "first": shown.first, "partial": shown.partial}
+    return {"name": name, "ok": True, **told, "reading": shown.row, "raw": raw}
 
 
 def _line(row: dict[str, Any], width: int, raw: bool) -> Iterable[str]:

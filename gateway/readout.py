@@ -28,12 +28,16 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a meter shows: who it is, when it was read, its registers, and the same as an object for programs."""
+    """What a meter shows: who it is, when it was read, its registers, and the same as an object for programs.
+
+    `partial` says that the meter has more than is here.
+    """
 
     who: str
     when: tuple[str, ...]
     registers: tuple[Register, ...]
     row: dict[str, Any]
+    partial: bool = False
 
     @property
     def lines(self) -> list[str]:

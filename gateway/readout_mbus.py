@@ -83,11 +83,12 @@ class MbusHeard:
         who = f"{first.manufacturer or '-'} {first.id or '-'}, version {first.version}, medium {first.medium}"
         status = ", ".join(row["status"]) or "nothing to report"
         when = [f"read {row['at']}, {row['round_trip_ms']} ms, {len(parts)} telegram(s); status: {status}"]
-        if row["partial"] or row["more"]:
+        partial = bool(row["partial"] or row["more"])
+        if partial:
             when.append("the answer broke off: not all that the meter has is here")
         registers = tuple(_register(record) for each in parts for record in each.records)
         who = f"{who} ({first.medium_name or 'not said'}), address {first.address}"
-        return Readout(who, tuple(when), registers, row)
+        return Readout(who, tuple(when), registers, row, partial)
 
 
 def _row(found: Visited, parts: list[ShownTelegram]) -> dict[str, Any]:

@@ -100,6 +100,24 @@ async def test_a_meter_is_read_without_a_configuration(tmp_path: Path, kind: str
     assert row["at"].endswith("Z")
 
 
+@pytest.mark.parametrize(("records", "code"), [("0406010203040c13", 3), ("0406010203040c1311223344", 0), ("1f", 3)])
+async def test_an_answer_that_breaks_off_is_not_a_whole_one(tmp_path: Path, records: str, code: int) -> None:
+    """Its last record is cut, or the meter says that more follows and gives no more: exit code 3, and it is said."""
+    body = bytes.fromhex("080572785634129315300301000000" + records)
+    body = body[:1] + b"\x01" + body[2:]
+    answer = bytes([0x68, len(body), len(body), 0x68, *body, sum(body) % 256, 0x16])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(5):
+            writer.write(b"\xe5" if asked[1] == 0x40 else answer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    at = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    found = await run("read", "--url", at, "--address", "1")
+    server.close()
+    assert (found.exit_code, "broke off" in found.stdout) == (code, code == 3), found.output
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["water", "heat"])
 async def test_a_configured_meter_is_read_by_its_name(tmp_path: Path, kind: str, name: str) -> None:
