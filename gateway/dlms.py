@@ -17,7 +17,7 @@ from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
-from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_newest_first, next_rows
+from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_idis, is_newest_first, next_rows
 from gateway.dlms_lines import OpenLine
 from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered
 from gateway.dlms_rows import row_reading as _row_reading
@@ -78,13 +78,15 @@ class _Meter:
     keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
     compressed: bool = False
+    idis: bool = False  # the status words of its rows are those of IDIS meters
     number: str | None = None  # the device id of who answered last
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
         buffer = None if device.profile is None else obis.from_text(device.profile)
-        return cls(device, registers, buffer, further=further_of(device), compressed=is_compressed(device))
+        ways = is_compressed(device), is_idis(device)
+        return cls(device, registers, buffer, further=further_of(device), compressed=ways[0], idis=ways[1])
 
     def met(self, number: str | None) -> None:
         """Who answered: what is remembered of the rows of another meter says nothing of this one's."""
@@ -216,10 +218,10 @@ class DlmsReader:
         if over:
             further.done(self._clock.utc_ms())
         made, captured = self._exchange(got), further.layout.columns if further.layout is not None else ()
-        return [
-            named(_row_reading(row, identity, meter.device.name, made, captured), further.name, part, further.codes)
-            for row, part in found
-        ]
+        rows = (
+            (_row_reading(row, identity, meter.device.name, made, captured, idis=meter.idis), n) for row, n in found
+        )
+        return [named(row, further.name, part, further.codes) for row, part in rows]
 
     async def _load_rows(self, meter: _Meter) -> list[Reading]:
         """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
@@ -367,7 +369,8 @@ class DlmsReader:
     ) -> list[Reading]:
         before = meter.handed if meter.newest == self._positions.last(meter.device.name) else {}
         meter.handed, meter.newest, meter.searched = remembered(before, timed), timed[-1][0].time, None
-        return [_row_reading(row, identity, meter.device.name, made, captured, part) for row, part in timed]
+        about = identity, meter.device.name, made, captured
+        return [_row_reading(row, *about, part, idis=meter.idis) for row, part in timed]
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""

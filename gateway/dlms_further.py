@@ -94,6 +94,12 @@ def is_compressed(device: DlmsDevice) -> bool:
     return device.compressed if device.compressed is not None else model is not None and model.compressed
 
 
+def is_idis(device: DlmsDevice) -> bool:
+    """Whether the status words of its profiles are as IDIS meters write them."""
+    model = model_of(device)
+    return model is not None and model.status_bits == "idis"
+
+
 def further_of(device: DlmsDevice) -> tuple[Further, ...]:
     """The profiles beside the load profile that are read of a device: its own, or else the model's."""
     model = model_of(device)
