@@ -404,7 +404,7 @@ async def test_bits_of_a_status_word_that_nobody_explains_are_the_manufacturers(
 async def test_a_row_whose_time_the_meter_doubts_is_kept_and_marked(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The status is "doubtful", or "different clock base": numbers and time are there, and none of them feeds billing."""
+    """Its status is "doubtful", or "different clock base": numbers and time are there, and feed no billing."""
     made = Meter._row
 
     def doubted(meter: Meter, at_ms: int, time: MeterTime) -> Data:
