@@ -127,7 +127,7 @@ async def read(source: Source, wanted: Range, fit: Fit) -> tuple[Sequence[Row], 
                 continue
             fit.span_s = fitted
             if rows and done_s > wanted.begun_s:
-                return rows, at
+                return _in_order(rows), at
             raise
         if span_s == whole_s:
             return shown, end
@@ -135,12 +135,17 @@ async def read(source: Source, wanted: Range, fit: Fit) -> tuple[Sequence[Row], 
         rows += _new(shown, piece)
         done_s, at, piece = done_s + span_s, end, shown
         if done_s >= min(whole_s, wanted.begun_s + wanted.questions * span_s):
-            return rows, at
+            return _in_order(rows), at
 
 
 def _is_of_length(error: MeterError) -> bool:
     """Whether less of the same may be answered."""
     return not isinstance(error, AccessRefused) or error.got in OF_LENGTH
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
+    """Rows by their instants: a meter that seeks by local time gives those of an hour that comes twice in turns."""
+    return sorted(rows, key=lambda row: row.utc_ms or 0) if all(row.utc_ms is not None for row in rows) else rows
 
 
 def _new(shown: Sequence[Row], before: Sequence[Row]) -> list[Row]:
