@@ -32,6 +32,7 @@ SEALING_FILES = (
     "exchanging.py",
     "mbus.py",
     "modbus.py",
+    "pieces.py",
     "plausible.py",
     "poll.py",
     "push.py",

@@ -85,7 +85,8 @@ class Log:
 class DlmsModel:
     """One model: profiles of registers beside the load profile, event logs, and its ways.
 
-    `compressed`: it writes null-data for what is as in the row above.
+    `compressed`: it writes null-data for what is as in the row above. `status_bits`: what the bits of the status
+    word of a row mean.
     """
 
     name: str
@@ -94,6 +95,7 @@ class DlmsModel:
     further_profiles: tuple[str, ...] = ()
     logs: tuple[Log, ...] = ()
     compressed: bool = False
+    status_bits: Literal["idis", "unknown"] = "unknown"
     adjusting: Adjusting | None = None
 
     __pydantic_config__ = STRICT

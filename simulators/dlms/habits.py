@@ -25,7 +25,7 @@ HELP = (
     "say null-data for what is as before), compact (buffers are compact arrays), no-deviation (stamps without offset "
     "from UTC), bare-clock (nor with a status: nothing tells summer time), local-search (rows are sought by what the "
     "clock showed, whatever the offset), standard-time (no summer time), lifo (load profile and event logs give the "
-    "newest row first), "
+    "newest row first), rows=N (a question for more than so many rows is refused), "
     "no-shift (the clock can be set, not shifted), fixed-clock (it cannot be adjusted)."
 )
 
@@ -36,17 +36,19 @@ def changed(plate: Plate, written: str) -> Plate:
     Raises:
         ValueError: an unknown habit, or a number that is none.
     """
-    flags, ppm, steps = set(), 0, []
+    flags, ppm, steps, most_rows = set(), 0, [], 0
     for name, value in _parts(written):
         if name == "ppm" and abs(int(value)) <= MAX_PPM:
             ppm = int(value)
         elif name == "step":
             by_s, _, after_s = value.partition("@")
             steps.append((int(after_s or "0"), int(by_s) * 1000))
+        elif name == "rows" and int(value) > 0:
+            most_rows = int(value)
         elif name in FLAGS and not value:
             flags.add(name)
         else:
-            raise ValueError(f"expected ppm=N, step=S@T or one of {', '.join(FLAGS)}, got {name!r} in habits")
+            raise ValueError(f"expected ppm=N, step=S@T, rows=N or one of {', '.join(FLAGS)}, got {name!r} in habits")
     return replace(
         plate,
         going=Going(ppm, tuple(steps)),
@@ -57,6 +59,7 @@ def changed(plate: Plate, written: str) -> Plate:
         local_search="local-search" in flags,
         zone=None if "standard-time" in flags else plate.zone,
         lifo="lifo" in flags,
+        most_rows=most_rows,
         shifts="no-shift" not in flags,
         adjustable="fixed-clock" not in flags,
     )

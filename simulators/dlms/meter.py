@@ -125,7 +125,7 @@ class Meter:
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
         """The attribute's data, or why there are none."""
         if attribute.class_id == PROFILE:
-            return self._profiles(attribute, selection)
+            return self._bounded(attribute, self._profiles(attribute, selection))
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
@@ -329,6 +329,13 @@ class Meter:
         else:
             return AccessResult.OBJECT_UNDEFINED
         return book.get(attribute.number, selection, functools.partial(self._shortened, period_s=0))
+
+    def _bounded(self, attribute: Attribute, found: Data | AccessResult) -> Data | AccessResult:
+        """What was found, unless it has more rows than this meter gives at once."""
+        most = self.plate.most_rows
+        if most and attribute.number == BUFFER and isinstance(found, Data) and isinstance(found.content, tuple):
+            return found if len(found.content) <= most else AccessResult.OTHER_REASON
+        return found
 
     def _billed_columns(self) -> tuple[Attribute, ...]:
         totals = [each.attribute for each in self.plate.energies]

@@ -79,6 +79,7 @@ class Plate:
     clock_status: bool = True  # ... and whether it is summer time
     local_search: bool = False  # rows are sought by what the clock showed, whatever the offset from UTC
     lifo: bool = False  # load profile and event logs give the newest row first
+    most_rows: int = 0  # of one answer: a question for more is refused; 0: any
     shifts: bool = True  # its clock can be shifted; else set alone
     adjustable: bool = True  # its clock can be adjusted at all
     firmware: str = ""  # what it says of its firmware; empty: nothing
