@@ -22,6 +22,7 @@ from gateway.faults import LateAnswer, PollTooLong
 from gateway.guests import Guests
 from gateway.reader import Reader
 from gateway.schedule import Due, Schedule
+from gateway.steps import marked
 from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
 from protocols.reading import How, Reading
 from protocols.uplink import limits
@@ -196,7 +197,7 @@ class BusPoller:
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
         self._schedule.read(due, self._clock.mono_ms() - began_ms)
         self._held.forget(due)
-        self._sink.take(found)
+        self._take(due, found)
         return True
 
     def _take_left(self, everything: bool = False) -> bool:
@@ -204,12 +205,16 @@ class BusPoller:
         left = self._held.over(self._clock.utc_ms(), everything)
         for each in left:
             self._schedule.settle(each.due)
-            self._sink.take(each.marked)
+            self._take(each.due, each.marked)
             who, device = each.doubtful.found[0].meter, each.due.device.name
             log.warning(events.READING_DOUBTFUL, bus=self._name, device=device, error=str(each.reason))
             what = (self._name, *each.parameters)
             self._sink.note(Event(self._clock.when(), events.READING_DOUBTFUL, who, device, what))
         return bool(left)
+
+    def _take(self, due: Due, found: list[Reading]) -> None:
+        """Hand on what was read for a slot; where a step of our clock cut it, that is said."""
+        self._sink.take([marked(each, due.end_ms, self._clock.steps) for each in found])
 
     async def _read(self, due: Due) -> list[Reading]:
         budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(BUDGET_S * 1000)) / 1000
