@@ -149,7 +149,7 @@ async def _session(configuration: Configuration, surroundings: Surroundings, ver
         configuration.gateway, opened.keys.sealing, core_of_this_program(), configuration_content(configuration)
     )
     positions, chain = Positions(known.rows), opened.chain
-    sealer = Sealer(seal, clock, opened.buffer, writer, chain, known.head, (), positions, surroundings.random)
+    sealer = Sealer(seal, clock, opened.buffer, writer, chain, known.head, {}, positions, surroundings.random)
     sealer.begin_epoch("exchange" if opened.salvaged is None else "buffer damaged")
     if opened.salvaged is not None:
         sealer.note_event(events.BUFFER_SALVAGED, len(opened.salvaged.whole), opened.salvaged.aside.name)
