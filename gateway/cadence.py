@@ -70,7 +70,7 @@ class Pace(Protocol):
 
     @property
     def every_s(self) -> int:
-        """Seconds from one slot to the next, where they are closest."""
+        """Seconds from one slot to the next, where days have 24 hours and months 28 days."""
 
     @property
     def longest_ms(self) -> int:
@@ -123,10 +123,10 @@ class Days:
 
     @property
     def every_s(self) -> int:
-        """Of days, months and years the shortest."""
+        """Of days, months and years the shortest, but for the hour that clocks are set."""
         if self.day is None:
-            return DAY_S // len(self.times) - HOUR_S
-        return DAY_S * (28 if self.month is None else 365) - HOUR_S
+            return DAY_S // len(self.times)
+        return DAY_S * (28 if self.month is None else 365)
 
     @property
     def longest_ms(self) -> int:

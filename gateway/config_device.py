@@ -59,5 +59,5 @@ class Polled(BaseModel):
 
     @property
     def every_s(self) -> int:
-        """Seconds from one reading of its cadence to the next, where they are closest."""
+        """Seconds from one reading of its cadence to the next."""
         return self.pace.every_s

@@ -322,6 +322,10 @@ def _foreign(document: Document, bus: Entry, entry: Entry) -> Iterator[Problem]:
 def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
     do = 'write cadence_s = 900, or cadence = "daily at 00:10, until 06:00"'
     yield from one_of(document, device, ("cadence_s", "cadence"), "cadence_s or cadence", do)
+    number = device.table.get("cadence")
+    if type(number) is int:
+        path, words = (*device.path, "cadence"), 'a text, as "15 min" or "daily at 00:10"; seconds are cadence_s'
+        yield document.problem(path, words, str(number), do=f"of seconds write cadence_s = {number}")
     cadence = device.table.get("cadence_s")
     if type(cadence) is int and 0 < cadence <= DAY_S and DAY_S % cadence:
         near = min((each for each in range(1, DAY_S + 1) if DAY_S % each == 0), key=lambda each: abs(each - cadence))

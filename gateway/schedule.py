@@ -15,10 +15,10 @@ last, so that who was silent before does not take the time that the first visits
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.cadence import HOUR_S, Pace, starts
+from gateway.cadence import HOUR_S, Days, Pace, starts
 from gateway.config import Device
 from gateway.settled import billing_key
 
@@ -53,6 +53,7 @@ class _Progress:
     tried_mono_ms: int = 0
     took_ms: int = 0  # the last poll that gave readings
     lagging: bool = False  # not read lately, and not since the start
+    told_ms: int | None = None  # the slot of a calendar up to which it is known whether it was missed
 
     @property
     def has_failed(self) -> bool:
@@ -127,6 +128,13 @@ class Schedule:
                 if len(done) > KEPT_SLOTS:
                     del done[next(iter(done))]
 
+    def missed(self, utc_ms: int) -> list[Due]:
+        """Slots of calendars that are over and have no reading, once each: since the last one that was read.
+
+        Of a meter that was never read those that are over already are not missed.
+        """
+        return [due for each in self._kinds if isinstance(each.pace, Days) for due in _missed(each, each.pace, utc_ms)]
+
     def budget_ms(self, due: Due, utc_ms: int, most_ms: int) -> int:
         """How long a poll may take: `most_ms`, and of a device that failed no longer than the others need nothing.
 
@@ -187,6 +195,19 @@ class Schedule:
 def at_once(device: Device, utc_ms: int) -> Due:
     """A device that is read now whatever is due: in its slot, else in one of its own up to where the next begins."""
     return Due(device, *(device.pace.span(utc_ms) or (utc_ms, device.pace.next_ms(utc_ms))))
+
+
+def _missed(kind: _Kind, pace: Days, utc_ms: int) -> Iterator[Due]:
+    mine, (last_ms, end_ms) = kind.progress, pace.last(utc_ms)
+    if mine.told_ms is None:
+        mine.told_ms = max(mine.done, default=last_ms if utc_ms >= end_ms else last_ms - 1)
+    for _ in range(KEPT_SLOTS):
+        slot_ms, end_ms = pace.last(pace.next_ms(mine.told_ms))
+        if utc_ms < end_ms:
+            return
+        mine.told_ms = slot_ms
+        if slot_ms not in mine.done:
+            yield Due(kind.device, slot_ms, end_ms, kind.billing)
 
 
 def _wait_for(kind: _Kind, utc_ms: int, mono_ms: int) -> int:

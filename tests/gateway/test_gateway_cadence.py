@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import json
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from gateway_parts import CADENCE_MS, Rig, reading
 
 from gateway.cadence import Days, Pace, Steps, local, pace_of, starts
-from gateway.config import MbusDevice
+from gateway.cli import main
+from gateway.config import MbusDevice, read_configuration
 from gateway.schedule import KEPT_SLOTS, PATIENT_CAP_MS, Due, Schedule
 from gateway.settled import Settled, billing_key
+from gateway.upcoming import upcoming
 
 PRAGUE = "Europe/Prague"
 HOUR_MS = 3_600_000
@@ -102,7 +106,7 @@ def test_slots_follow_each_other_through_years_and_never_overlap(zone: str, text
         begin_ms, end_ms = pace.last(at_ms)
         next_ms = pace.next_ms(at_ms)
         assert begin_ms == at_ms < end_ms <= next_ms
-        assert pace.every_s * 1000 <= next_ms - begin_ms <= pace.longest_ms
+        assert pace.every_s * 1000 - HOUR_MS <= next_ms - begin_ms <= pace.longest_ms
         assert pace.last(next_ms - 1)[0] == begin_ms
         at_ms = next_ms
 
@@ -135,6 +139,26 @@ def test_a_daily_meter_is_asked_again_with_growing_pauses_until_the_end() -> Non
     assert len(asked) < 40  # of an hour more than other nights have
 
 
+def missed(schedule: Schedule, at_ms: int) -> list[tuple[str, bool]]:
+    """What is told then, in local time, and whether it was for bills."""
+    return [(local(due.slot_ms, PRAGUE)[:16], due.billing) for due in schedule.missed(at_ms)]
+
+
+def test_a_slot_that_is_over_without_a_reading_is_told_once() -> None:
+    """Also those of an outage of the gateway; not what was over before the meter was known, and no short slot."""
+    mine = heat(cadence="1 h", billing=NIGHT)
+    fresh = Schedule([mine], {})
+    assert missed(fresh, ms("2026-10-20 12:00")) == []
+    assert missed(fresh, ms("2026-10-21 05:59")) == []
+    assert missed(fresh, ms("2026-10-21 06:00")) == [("2026-10-21 00:10", True)]
+    assert missed(fresh, ms("2026-10-21 06:00")) == []
+    again = Schedule([mine], {billing_key("heat"): [ms("2026-10-22 00:10")]})
+    due = again.due(ms("2026-10-26 00:10"), 0)[0]
+    assert missed(again, ms("2026-10-26 00:10")) == [(f"2026-10-{day} 00:10", True) for day in (23, 24, 25)]
+    again.read(due)
+    assert missed(again, ms("2026-10-26 23:00")) == []
+
+
 def test_bills_go_first_and_one_slot_serves_both() -> None:
     """The reading at midnight of the first is that of the hour and that of the bill; at 06:00 it is over."""
     now_ms, water = ms("2026-11-01 00:05"), MbusDevice(name="water", address=2, cadence_s=60)
@@ -164,3 +188,53 @@ def test_a_bill_that_was_read_is_not_read_again_after_a_restart_however_often_th
     assert first_ms not in slots["heat"]
     now_ms = first_ms + CADENCE_MS * 2 * KEPT_SLOTS
     assert [due.billing for due in Schedule([mine], slots).due(now_ms, 0)] == [False]
+
+
+CONFIG = """
+gateway = "boiler-room-7"
+state_folder = "state"
+keys_folder = "keys"
+timezone = "Europe/Prague"
+[broker]
+host = "broker.example"
+port = 8883
+[[bus]]
+name = "riser"
+protocol = "mbus"
+port = "/dev/serial/by-id/usb"
+[[bus.device]]
+name = "heat"
+address = 1
+cadence = "daily at 00:10, until 06:00"
+billing = "monthly on last at 23:50, until 06:00"
+manufacturer = "KAM"
+version = 48
+medium = 4
+[[bus.device]]
+name = "water"
+address = 2
+cadence_s = 900
+timezone = "Europe/Lisbon"
+"""
+
+
+def test_what_is_read_next_is_said_in_the_zone_of_the_metering_point(tmp_path: Path) -> None:
+    """With the offset of that day: the night before clocks go back it begins in summer time and ends in winter time."""
+    (tmp_path / "gateway.toml").write_text(CONFIG)
+    found = list(upcoming(read_configuration(tmp_path / "gateway.toml"), ms("2026-10-24 12:00")))
+    assert [(each.device, each.begin, each.end) for each in found] == [
+        ("heat", "2026-10-25 00:10:00+02:00", "2026-10-25 06:00:00+01:00"),
+        ("heat", "2026-10-31 23:50:00+01:00", "2026-11-01 06:00:00+01:00"),
+        ("water", "2026-10-24 11:15:00+01:00", "2026-10-24 11:30:00+01:00"),
+    ]
+
+
+def test_check_shows_what_is_read_next_and_counts_both_readings_of_a_battery(tmp_path: Path) -> None:
+    """A line for each meter, and one more for bills; a day has at most one of both."""
+    (tmp_path / "gateway.toml").write_text(CONFIG)
+    command = ["check", "--config", str(tmp_path / "gateway.toml")]
+    lines = CliRunner().invoke(main, command).output.partition("next readings\n")[2].splitlines()
+    assert [each.split(": ")[0].strip() for each in lines[:3]] == ["riser/heat", "riser/heat", "riser/water"]
+    said = json.loads(CliRunner().invoke(main, [*command, "--json"]).output)
+    assert [each["billing"] for each in said["upcoming"]] == [False, True, False]
+    assert [each["reads_a_day"] for each in said["batteries"]] == [2, 96]
