@@ -136,7 +136,7 @@ class _Run:
         """From the first reading in hand to the broker's word for the last batch."""
         writer, clock = ThreadWriter(), GatewayClock(system_sources(), 0, 0)
         seal = Seal(centre.GATEWAY, KEY, core_of_this_program(), b"")
-        devices = {each.device for found in self._rounds for each in found}
+        devices = {each.device: None for found in self._rounds for each in found}
         sealer = Sealer(
             seal, clock, self._buffer, writer, self._chain, None, devices, Positions({}), os.urandom, self._wake
         )

@@ -37,7 +37,7 @@ def fill(state: Path, keys: Path) -> int:
         InlineWriter(),
         buffer.chain(),
         None,
-        {f"meter-{meter}" for meter in range(METERS)},
+        {f"meter-{meter}": None for meter in range(METERS)},
         Positions({}),
         os.urandom,
     )

@@ -15,7 +15,7 @@ from gateway.lines import MACHINE, Lines, Place, opened
 from gateway.poll import BusPoller, Sink
 from gateway.reader import Reader, Tending
 from gateway.schedule import Schedule
-from gateway.settled import Positions
+from gateway.settled import Positions, Slotted
 from gateway.succession import Succession
 from gateway.successors import Successors
 from gateway.writer import Writer
@@ -181,6 +181,6 @@ def _modbus(bus: ModbusBus, clock: GatewayClock, lines: Lines, succession: Succe
     return modbus.ModbusReader(bus, clock, modbus.opening(bus, lines), succession)
 
 
-def device_names(configuration: Configuration) -> frozenset[str]:
+def slotted(configuration: Configuration) -> Slotted:
     """All devices that are read slot by slot."""
-    return frozenset(device.name for bus in configuration.bus for device in bus.device)
+    return {device.name: device.billing_pace for bus in configuration.bus for device in bus.device}

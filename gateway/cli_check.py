@@ -21,6 +21,7 @@ from gateway.config import Checked, Configuration, check_configuration
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.forecast import Forecast
 from gateway.inspect import batteries, bus_time, inspect
+from gateway.upcoming import Upcoming, upcoming
 from protocols.settings import shown
 from protocols.settings.problems import Level, ReportedError, coloured, counted, report
 
@@ -45,10 +46,12 @@ def _unusable(found: Checked, text: str, as_json: bool) -> int:
 
 def _usable(path: Path, found: Checked, configuration: Configuration, as_json: bool, online: bool) -> int:
     now = datetime.datetime.now(datetime.UTC)
+    following = list(upcoming(configuration, int(now.timestamp()) * 1000))
     files, buses, uses = inspect(configuration, now), bus_time(configuration), batteries(configuration)
     if not as_json:
         _print(path, found, configuration, files, buses)
         _print_batteries(uses)
+        _print_upcoming(following)
     seen = asyncio.run(_collect(_online(configuration, now), as_json)) if online else []
     marks = [Mark.HINT for each in found.problems if each.level is Level.HINT]
     marks += [each.mark for each in (*files, *(finding for _, finding in (*buses, *uses)), *seen)]
@@ -61,6 +64,7 @@ def _usable(path: Path, found: Checked, configuration: Configuration, as_json: b
             "files": [asdict(each) for each in files],
             "bus_time": [{**asdict(each), "mark": finding.mark} for each, finding in buses],
             "batteries": [{**asdict(each), "mark": finding.mark} for each, finding in uses],
+            "upcoming": [asdict(each) for each in following],
             "online": [asdict(each) for each in seen],
         }
         click.echo(json.dumps(content, indent=1))
@@ -90,6 +94,11 @@ def _print_batteries(uses: list[tuple[Use, Finding]]) -> None:
     if uses:
         click.echo("\nbatteries")
         click.echo("\n".join(str(finding) for _, finding in uses))
+
+
+def _print_upcoming(following: list[Upcoming]) -> None:
+    click.echo("\nnext readings")
+    click.echo("\n".join(f"  {each.bus}/{each.device}: {each}" for each in following))
 
 
 def _verdict(code: int, marks: list[Mark]) -> str:

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import rules
+from gateway.cadence import UTC, ZoneText
+from gateway.config_device import Polled
 from gateway.config_line import ModbusWay, Name
 from gateway.config_push import Address, Push, PushObject
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
@@ -98,23 +100,7 @@ class Sealing(_Table):
     )
 
 
-class _Device(_Table):
-    """What all meters on a bus have."""
-
-    name: Name = Field(
-        description="Our name of the meter; stays when the meter is exchanged, goes under the seal.", examples=["heat"]
-    )
-    cadence_s: int = Field(
-        ge=1, le=86_400, description="Seconds from one reading to the next, aligned to the clock.", examples=[900]
-    )
-
-    @property
-    def cadence_ms(self) -> int:
-        """Milliseconds from one slot to the next."""
-        return self.cadence_s * 1000
-
-
-class MbusDevice(_Device):
+class MbusDevice(Polled):
     """A meter on an M-Bus line; what is given of its identity is checked at every visit.
 
     It is reached by `address`, or selected by `secondary` with manufacturer, version and medium as far as given.
@@ -174,7 +160,7 @@ class MbusDevice(_Device):
         return Identity(Protocol.MBUS, self.manufacturer, number, self.version, self.medium)
 
 
-class DlmsDevice(_Device):
+class DlmsDevice(Polled):
     """A DLMS/COSEM meter; `client` and `server` are its addresses in the association.
 
     `registers` are read at every visit, `profile` from where the last stored row ended; when nothing was ever stored,
@@ -359,7 +345,7 @@ class DlmsDevice(_Device):
         return Identity(Protocol.DLMS, fabrication=self.serial)
 
 
-class ModbusDevice(_Device):
+class ModbusDevice(Polled):
     """A Modbus meter: its unit, and the model that names its registers."""
 
     unit: int = Field(default=1, ge=0, le=255, description="Unit (slave) number.")
@@ -494,6 +480,11 @@ class Configuration(_Table):
     broker: Broker = Field(description="Where the broker is.")
     buffer: BufferSize = Field(default=BufferSize(), description="How large the buffer may become.")
     seal: Sealing = Field(default=Sealing(), description="What goes under the seal beside values and hashes.")
+    timezone: ZoneText = Field(
+        default=UTC,
+        description="The zone of all metering points without a timezone of their own, for cadence and billing.",
+        examples=["Europe/Prague"],
+    )
     push: Push | None = Field(default=None, description="Where DLMS meters may send what nobody asked for.")
     bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(
         min_length=1, max_length=64, description="The lines and addresses at which meters are read."
@@ -565,9 +556,18 @@ def _checked(document: documents.Document, folder: Path) -> Checked:
 
 
 def _absolute(found: Configuration, folder: Path) -> Configuration:
-    buses = tuple(_placed(bus, folder) for bus in found.bus)
+    buses = tuple(_zoned(_placed(bus, folder), found.timezone) for bus in found.bus)
     folders = {"state_folder": folder / found.state_folder, "keys_folder": folder / found.keys_folder}
     return found.model_copy(update={"bus": buses, **folders})
+
+
+def _zoned(bus: Bus, timezone: str) -> Bus:
+    """The bus whose meters know the zone of their times."""
+    devices = (
+        each if each.timezone or not (each.cadence or each.billing) else each.model_copy(update={"timezone": timezone})
+        for each in bus.device
+    )
+    return bus.model_copy(update={"device": tuple(devices)})
 
 
 def _placed(bus: Bus, folder: Path) -> Bus:

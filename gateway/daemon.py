@@ -12,7 +12,7 @@ import structlog
 from gateway import enrol, events
 from gateway.about import About
 from gateway.answers import Answers
-from gateway.buses import Shared, device_names, guests, pollers, pushing
+from gateway.buses import Shared, guests, pollers, pushing, slotted
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content, configuration_hash
 from gateway.core import core_of_this_program
@@ -79,7 +79,7 @@ class _Daemon:
             self._writer,
             opened.chain,
             known.head,
-            device_names(configuration),
+            slotted(configuration),
             positions,
             surroundings.random,
             self._wake_link,

@@ -25,6 +25,9 @@ METER_CHANGED = "meter-changed"
 METER_RETURNED = "meter-returned"  # ... the same: the configured meter answers again
 # The record of an exchange: see docs/adr/0018-an-exchange-is-an-event.md.
 METER_EXCHANGED = "meter-exchanged"
+# bus, the slot's beginning and end (ms UTC), "cadence" or "billing": a slot of a calendar is over and has no reading.
+# Said again by each process until the meter is read.
+SLOT_MISSED = "slot-missed"
 READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code

@@ -22,7 +22,7 @@ from gateway.faults import BufferFull, PollTooLong, UnknownMeter, WriteFailed
 from gateway.lines import Lines
 from gateway.local import Verb
 from gateway.poll import BusPoller
-from gateway.schedule import Due
+from gateway.schedule import at_once
 from gateway.seal import Sealer
 from gateway.settled import Positions
 from gateway.succession import fits
@@ -166,10 +166,9 @@ class Exchanging:
         keep = self._configuration.seal.keep_telegrams
         mine = reader(alone, Positions({}), self._clock, keep, self._lines, self._counting)
         now_ms = self._clock.utc_ms()
-        slot_ms = now_ms - now_ms % asked.cadence_ms
         try:
             async with asyncio.timeout(VISIT_S):
-                return await mine.read(Due(asked, slot_ms, slot_ms + asked.cadence_ms))
+                return await mine.read(at_once(asked, now_ms))
         except TimeoutError:
             raise PollTooLong(f"an answer within {VISIT_S:.0f} s", "none yet", asked.name) from None
         finally:

@@ -76,7 +76,7 @@ def forecast(bus: Bus) -> Forecast:
     """The forecast of one bus."""
     usual = [_time_ms(bus, device, MEAN_BYTES) for device in bus.device]
     worst = [_time_ms(bus, device, LONGEST_BYTES) for device in bus.device]
-    cadences = [device.cadence_s for device in bus.device]
+    cadences = [device.every_s for device in bus.device]
     return Forecast(
         bus.name,
         len(bus.device),
@@ -115,7 +115,7 @@ def _line_ms(bus: DlmsBus, device: DlmsDevice, answer_ms: int) -> int:
     turns, octets = LINE_TURNS + 1 + 2 * len(device.registers), 0
     if device.profile:
         turns += LINE_TURNS + LINE_PROFILE_TURNS + LINE_COLUMNS
-        octets = COLUMNS_BYTES + ROW_BYTES * max(1, device.cadence_s // ROW_S)
+        octets = COLUMNS_BYTES + ROW_BYTES * max(1, device.every_s // ROW_S)
     octets += turns * (LINE_QUESTION + LINE_ANSWER)
     trip_ms = answer_ms + (ROUND_TRIP_MS if bus.url else 0)
     openings_ms = 0
@@ -147,7 +147,7 @@ def _blocks(model: str) -> list[int]:
 
 
 def _permille(times_ms: list[int], devices: tuple[Device, ...]) -> int:
-    shares = (time_ms / each.cadence_s for time_ms, each in zip(times_ms, devices, strict=True))
+    shares = (time_ms / each.every_s for time_ms, each in zip(times_ms, devices, strict=True))
     return -int(-sum(shares) // 1)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from gateway import enrol
 from gateway.buffer import Buffer
-from gateway.buses import device_names, pollers
+from gateway.buses import pollers, slotted
 from gateway.clock import GatewayClock
 from gateway.config import Configuration
 from gateway.enrol import Keys
@@ -38,7 +38,7 @@ async def read_meanwhile(
     known, writer = buffer.known(), ThreadWriter()
     clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
     positions = Positions(known.rows)
-    sink = Quarantine(buffer, writer, device_names(configuration), positions)
+    sink = Quarantine(buffer, writer, slotted(configuration), positions)
     polling = pollers(configuration, known.slots, positions, clock, sink, surroundings.lines, writer, clocks=False)
     tasks = [asyncio.create_task(supervised("poller", each.run)) for each in polling]
     found: Keys | None = None

@@ -22,7 +22,7 @@ from gateway.inspect import dated
 from gateway.owners import daemon_of, holder, port_step
 from gateway.poll import BUDGET_S
 from gateway.reader import Reader
-from gateway.schedule import Due, slot_of
+from gateway.schedule import at_once
 from gateway.settled import Positions
 from protocols.dlms.faults import NoAnswer, StreamEnded
 from protocols.errors import AnotherMeter, LinkError, PlombaError
@@ -110,10 +110,9 @@ def pipe_settings(configuration: Configuration) -> PipeSettings:
 async def _bus(configuration: Configuration, bus: Bus, found: Reader, clock: GatewayClock) -> AsyncIterator[Finding]:
     for device in bus.device:
         what = f"{bus.name}/{device.name}"
-        slot = slot_of(device, clock.utc_ms())
         try:
             async with asyncio.timeout(BUDGET_S):
-                shown = await found.read(Due(device, slot, slot + device.cadence_ms))
+                shown = await found.read(at_once(device, clock.utc_ms()))
         except TimeoutError:
             text = f"expected an answer within {BUDGET_S:.0f} s, got none"
             yield Finding(Mark.FAIL, what, text, "PLB-M202", "connect this meter alone and try again")

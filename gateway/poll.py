@@ -124,6 +124,7 @@ class BusPoller:
         tried: set[Turn] = set()
         begun = {_turn(due) for due in self._due()}
         left = self._take_left()
+        self._tell_missed()
         while not self._stopping.is_set():
             async with self._line:
                 due = self._next(begun, tried)
@@ -216,6 +217,15 @@ class BusPoller:
     def _take(self, due: Due, found: list[Reading]) -> None:
         """Hand on what was read for a slot; where a step of our clock cut it, that is said."""
         self._sink.take([marked(each, due.end_ms, self._clock.steps) for each in found])
+
+    def _tell_missed(self) -> None:
+        """Slots of calendars that are over without a reading; while our own clock is not known to be right none is."""
+        if not self._clock.quality().synchronised:
+            return
+        for due in self._schedule.missed(self._clock.utc_ms()):
+            what = "billing" if due.billing else "cadence"
+            log.warning(events.SLOT_MISSED, bus=self._name, device=due.device.name, slot_ms=due.slot_ms, what=what)
+            self._note(events.SLOT_MISSED, due, (self._name, due.slot_ms, due.end_ms, what))
 
     async def _read(self, due: Due) -> list[Reading]:
         budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(_budget_s(due.device) * 1000)) / 1000

@@ -9,7 +9,7 @@ billing until an operator closes the case: the seal says what this gateway claim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import structlog
 
@@ -19,7 +19,7 @@ from gateway.chain import Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
 from gateway.seal import WAITING_READINGS, Seal
-from gateway.settled import Positions, Settled
+from gateway.settled import Positions, Settled, Slotted
 from gateway.writer import Writer
 from protocols.errors import PlombaError
 from protocols.reading import Reading
@@ -38,7 +38,7 @@ log = structlog.get_logger("plomba.gateway")
 class Quarantine:
     """Takes readings from the pollers while there is no key, in place of the sealer."""
 
-    def __init__(self, buffer: Buffer, writer: Writer, devices: Collection[str], positions: Positions) -> None:
+    def __init__(self, buffer: Buffer, writer: Writer, devices: Slotted, positions: Positions) -> None:
         self._buffer, self._writer, self._devices, self._positions = buffer, writer, devices, positions
         self._waiting: list[Reading] = []
         self._trouble: str | None = None

@@ -10,9 +10,11 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from zoneinfo import available_timezones
 
 from gateway import rules_dlms, rules_mbus, rules_modbus, rules_push, rules_serial
-from gateway.entries import Entry
+from gateway.cadence import is_zone
+from gateway.entries import Entry, one_of
 from protocols import obis
 from protocols.settings import slips
 from protocols.settings.document import Document
@@ -114,7 +116,7 @@ def problems(document: Document) -> list[Problem]:
     buses = top.entries("bus")
     found = [*_folders(document, top), *_doubled(document, buses)]
     found += slips.hosts(document, ("broker", "host"), ("broker", "server_name"))
-    found += rules_push.problems(document, top)
+    found += [*rules_push.problems(document, top), *_zone(document, top)]
     for bus in buses:
         found += [*_address(document, bus), *_port(document, bus)]
         if bus.text("protocol") == "mbus":
@@ -124,7 +126,7 @@ def problems(document: Document) -> list[Problem]:
         if bus.text("protocol") == "modbus":
             found += rules_modbus.problems(document, bus)
         for device in bus.entries("device"):
-            found += _cadence(document, device)
+            found += [*_cadence(document, device), *_zone(document, device), *_zoneless(document, top, device)]
             if bus.text("protocol") == "dlms":
                 found += [
                     *rules_dlms.problems(document, device),
@@ -318,6 +320,12 @@ def _foreign(document: Document, bus: Entry, entry: Entry) -> Iterator[Problem]:
 
 
 def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
+    do = 'write cadence_s = 900, or cadence = "daily at 00:10, until 06:00"'
+    yield from one_of(document, device, ("cadence_s", "cadence"), "cadence_s or cadence", do)
+    number = device.table.get("cadence")
+    if type(number) is int:
+        path, words = (*device.path, "cadence"), 'a text, as "15 min" or "daily at 00:10"; seconds are cadence_s'
+        yield document.problem(path, words, str(number), do=f"of seconds write cadence_s = {number}")
     cadence = device.table.get("cadence_s")
     if type(cadence) is int and 0 < cadence <= DAY_S and DAY_S % cadence:
         near = min((each for each in range(1, DAY_S + 1) if DAY_S % each == 0), key=lambda each: abs(each - cadence))
@@ -325,6 +333,25 @@ def _cadence(document: Document, device: Entry) -> Iterator[Problem]:
         words = "a cadence that divides the day evenly"
         path = (*device.path, "cadence_s")
         yield document.problem(path, words, str(cadence), near=str(near), do=do, level=Level.HINT)
+
+
+def _zone(document: Document, entry: Entry) -> Iterator[Problem]:
+    name = entry.text("timezone")
+    if name and not is_zone(name):
+        path, near = (*entry.path, "timezone"), nearest(name, tuple(sorted(available_timezones())))
+        do = "'timedatectl list-timezones' shows all; where none is known install the system's tzdata"
+        words = 'a time zone that this machine knows, as "Europe/Prague"'
+        yield document.problem(path, words, document.written(path), near=near, do=do)
+
+
+def _zoneless(document: Document, top: Entry, device: Entry) -> Iterator[Problem]:
+    """Times of a calendar whose zone nobody said."""
+    key = next((each for each in ("cadence", "billing") if " at " in device.text(each)), None)
+    if key is not None and "timezone" not in top.table and "timezone" not in device.table:
+        path = (*device.path, key)
+        do = 'add timezone = "Europe/Prague" (yours) to the meter, or above all tables for all meters'
+        got = f"{document.written(path)}, which is UTC"
+        yield document.problem(path, "a time whose zone is said", got, do=do, level=Level.HINT)
 
 
 def _names(document: Document, device: Entry) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -21,7 +21,7 @@ from gateway.chain import Chain, Head
 from gateway.clock import GatewayClock
 from gateway.faults import BufferFull, WriteFailed
 from gateway.refused import Refused
-from gateway.settled import Positions, Settled
+from gateway.settled import Positions, Settled, Slotted
 from gateway.writer import Writer
 from protocols.errors import PlombaError
 from protocols.reading import Reading
@@ -77,7 +77,7 @@ class Sealer:
         buffer: takes sealed batches, by way of `writer`.
         chain: what is held; batches are added after their commit.
         head: the newest batch ever sealed here.
-        devices: names of those whose slots a batch settles.
+        devices: those whose slots a batch settles, with when they are read for bills.
         positions: where load profiles ended; told what was taken, committed and refused.
         random: secure random bytes.
         sealed: called after each commit.
@@ -91,7 +91,7 @@ class Sealer:
         writer: Writer,
         chain: Chain,
         head: Head | None,
-        devices: Collection[str],
+        devices: Slotted,
         positions: Positions,
         random: Callable[[int], bytes],
         sealed: Callable[[], None] = lambda: None,

@@ -69,7 +69,7 @@ def _working(
         configuration.gateway, opened.keys.sealing, core_of_this_program(), configuration_content(configuration)
     )
     positions = Positions(known.rows)
-    sealer = Sealer(seal, clock, opened.buffer, writer, opened.chain, known.head, (), positions, surroundings.random)
+    sealer = Sealer(seal, clock, opened.buffer, writer, opened.chain, known.head, {}, positions, surroundings.random)
     sealer.begin_epoch(why if opened.salvaged is None else "buffer damaged")
     if opened.salvaged is not None:
         sealer.note_event(events.BUFFER_SALVAGED, len(opened.salvaged.whole), opened.salvaged.aside.name)

@@ -5,12 +5,14 @@ Both are written in the transaction of the batch that holds the readings: a slot
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.cadence import Pace, starts
 from protocols.reading import How, MeterTime, Reading
 
-Slot = tuple[str, int]  # device, slot (ms UTC)
+Slot = tuple[str, int]  # device (or `billing_key`), slot (ms UTC)
+Slotted = Mapping[str, Pace | None]  # devices that have slots, and when they are read for bills
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,24 @@ class Settled:
     rows: Mapping[str, MeterTime] = field(default_factory=dict)
 
     @classmethod
-    def by(cls, readings: Iterable[Reading], devices: Collection[str]) -> Settled:
+    def by(cls, readings: Iterable[Reading], devices: Slotted) -> Settled:
         """What `readings` settle; `devices` are those that have slots."""
         slots: dict[Slot, None] = {}
         rows: dict[str, MeterTime] = {}
         for each in readings:
             if each.slot_ms is not None and each.device in devices:
                 slots[each.device, each.slot_ms] = None
+                billing = devices[each.device]
+                if billing is not None and starts(billing, each.slot_ms):
+                    slots[billing_key(each.device), each.slot_ms] = None
             if each.how in (How.PROFILE, How.EVENT_LOG) and each.meter_time is not None:
                 rows[each.device if each.sub is None else f"{each.device}/{each.sub}"] = each.meter_time
         return cls(tuple(slots), rows)
+
+
+def billing_key(device: str) -> str:
+    """What the slots of a device's readings for bills go by: others, more often, would make them forgotten."""
+    return f"{device}/billing"
 
 
 class Positions:

@@ -61,6 +61,8 @@ Paths are relative to this file. Made from the classes that load it (tools/gener
 # Of the JSON schema of a DLMS meter: a password where its login wants one, and only there.
 PASSWORDS = ("password_file", "password_credential")
 WITH_LOGIN = {"properties": {"auth": {"enum": list(rules_dlms.WITH_PASSWORD)}}, "required": ["auth"]}
+DEVICES = ("MbusDevice", "DlmsDevice", "ModbusDevice")
+ONE_CADENCE = {"oneOf": [{"required": ["cadence_s"]}, {"required": ["cadence"]}]}
 ONE_PASSWORD = {"oneOf": [{"required": [each]} for each in PASSWORDS]}
 # ... and what stands for the same thing: one of both, in the schema and in the example.
 EITHER = (
@@ -97,25 +99,28 @@ BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], .
         gateway.MbusBus,
         "M-Bus: one line, one serial port or converter. 'check' forecasts how much of its time the meters need.",
         {"name": "riser", "port": "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"},
-        ({"name": "heat", "address": 1}, {"name": "water", "address": 2, "id": "20448817", "manufacturer": "ZRI"}),
+        (
+            {"name": "heat", "address": 1, "cadence_s": 900},
+            {"name": "water", "address": 2, "cadence_s": 900, "id": "20448817", "manufacturer": "ZRI"},
+        ),
     ),
     (
         gateway.DlmsBus,
         "DLMS/COSEM over TCP with the wrapper. This meter wants a password: it lies in a file of its own.",
         {"name": "main supply", "url": "tcp://192.0.2.10:4059"},
-        ({"name": "main meter", "client": 32, "auth": "lls", "password_file": "secrets/main-meter"},),
+        ({"name": "main meter", "cadence_s": 900, "client": 32, "auth": "lls", "password_file": "secrets/main-meter"},),
     ),
     (
         gateway.DlmsBus,
         "DLMS/COSEM with HDLC frames: a serial server in front of the meter, as most optical heads and RS-485 have.",
         {"name": "solar", "url": "tcp+hdlc://192.0.2.11:4001"},
-        ({"name": "solar meter", "physical": 17, "registers": ["1-0:2.8.0.255"]},),
+        ({"name": "solar meter", "cadence_s": 900, "physical": 17, "registers": ["1-0:2.8.0.255"]},),
     ),
     (
         gateway.ModbusBus,
         "Modbus over TCP: the model names the registers. RTU: port in place of url, or tcp+rtu:// or rfc2217:// in it.",
         {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
-        ({"name": "lift", "unit": 1}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
+        ({"name": "lift", "unit": 1, "cadence_s": 900}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
     ),
 )
 
@@ -232,7 +237,9 @@ def gateway_schema() -> str:
     tables["DlmsDevice"]["properties"]["model"]["enum"] = list(known_dlms_models())
     for name, *keys in EITHER:
         tables[name]["oneOf"] = [{"required": [each]} for each in keys]
-    tables["DlmsDevice"]["allOf"] = [
+    for name in DEVICES:
+        tables[name]["allOf"] = [ONE_CADENCE]
+    tables["DlmsDevice"]["allOf"] += [
         {"if": WITH_LOGIN, "then": ONE_PASSWORD, "else": NO_PASSWORD},
         {"if": WITH_KEYS, "then": BOTH_KEYS, "else": NO_KEYS},
         {"if": WITH_TITLE, "then": {"required": ["system_title"]}},

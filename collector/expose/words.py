@@ -44,6 +44,7 @@ EVENTS = {
     "meter-changed": "another meter is in its place, read under its own identity and attributed to nobody",
     "meter-returned": "the meter that was known answers again",
     "meter-exchanged": "meter exchange recorded",
+    "slot-missed": "meter not read in the time that its calendar gives",
     "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
@@ -64,7 +65,8 @@ EVENTS = {
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
 PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged"})  # bus, packed identity, since, words
-BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful"}  # their first parameter is the bus
+BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful", "slot-missed"}  # their first parameter is the bus
+SPANS = frozenset({"slot-missed"})  # behind the bus: from and to (ms)
 RAW = FAILED | {
     "reading-doubtful",
     "reading-refused",
@@ -98,6 +100,8 @@ class Parts:
         fault = next((each for each in said if _CODE.fullmatch(each)), None)
         if event.code in PLACES:
             said = said[PLACE_WORDS:]
+        if event.code in SPANS:
+            said = [instant(utc(int(each))) if each.isdecimal() else each for each in said]
         return cls(bus, fault, raw, tuple(each for each in said if each != fault))
 
 

@@ -241,7 +241,7 @@ def test_the_keys_of_the_protocols_are_those_of_the_classes() -> None:
         device = get_args(bus.model_fields["device"].annotation)[0]
         keys = rules.KEYS[get_args(bus.model_fields["protocol"].annotation)[0]]
         assert set(bus.model_fields) == keys.bus | {"protocol", "name", "device"}
-        assert set(device.model_fields) == keys.device | {"name", "cadence_s"}
+        assert set(device.model_fields) == keys.device | {"name", "cadence_s", "cadence", "billing", "timezone"}
 
 
 def test_the_last_words_after_a_line_that_is_no_toml_are_about_the_line(tmp_path: Path) -> None:

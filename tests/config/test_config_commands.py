@@ -118,7 +118,15 @@ def test_every_key_of_an_example_that_is_commented_out_may_be_given(tmp_path: Pa
     lines = [line.removeprefix("# ") if " = " in line and line[2:3].islower() else line for line in text.split("\n")]
     # Not what stands in place of another key.
     ours = tuple(f'port = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port{n}' for n in (1, 2))
-    others = ("password_", "encryption_key_c", "authentication_key_c", "secondary", 'url = "tcp://192.0.2.30', *ours)
+    others = (
+        "cadence = ",
+        "password_",
+        "encryption_key_c",
+        "authentication_key_c",
+        "secondary",
+        'url = "tcp://192.0.2.30',
+        *ours,
+    )
     given = [each for each in lines if not each.startswith(others)]
     lls = [
         each.replace('auth = "lls"', 'auth = "none"')
@@ -232,7 +240,7 @@ def test_a_bus_without_enough_time_fails_the_check(site: Path) -> None:
     toml = site / "gateway.toml"
     toml.write_text(
         toml.read_text()
-        .replace("cadence_s = 900\n# Primary", 'cadence_s = 1\nid = "1A7F2044"\n# ')
+        .replace("cadence_s = 900\n# In place", 'cadence_s = 1\nid = "1A7F2044"\n# In place')
         .replace("# baud = 2400", "baud = 300")
     )
     code, output = check(site)

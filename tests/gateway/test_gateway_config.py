@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import MbusBus, configuration_content, configuration_hash, read_configuration
+from gateway.config import MbusBus, check_configuration, configuration_content, configuration_hash, read_configuration
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.uplink.pack import unpack
 
@@ -72,6 +72,38 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         "bus[0].device[1].address",
         "bus[0].device[1].name",
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ('cadence = "daily at 0:10"', "cadence"),
+        ('cadence = "daily at 24:00"', "cadence"),
+        ('cadence = "7 min"', "cadence"),
+        ('cadence = "monthly on 32 at 00:10"', "cadence"),
+        ('cadence = "1 h"\ncadence_s = 900', "cadence_s"),
+        ('cadence = "1 h"\nbilling = "1 h"', "billing"),
+        ('cadence = "1 h"\ntimezone = "Europe/Praque"', "timezone"),
+    ],
+)
+def test_a_cadence_that_says_nothing_is_refused_at_its_place(tmp_path: Path, given: str, key: str) -> None:
+    """Times and days that do not exist, steps that do not divide the day, both keys, and zones nobody knows."""
+    assert set(faults(tmp_path, GOOD.replace("cadence_s = 900", given, 1))) == {f"bus[0].device[0].{key}"}
+
+
+def test_times_without_a_zone_are_a_hint_and_the_gateways_zone_is_that_of_its_meters(tmp_path: Path) -> None:
+    """Nobody means UTC by "at 00:10"; a meter may have a zone of its own."""
+    text = GOOD.replace("cadence_s = 900", 'cadence = "daily at 00:10, until 06:00"')
+    assert [each.key for each in check_configuration(written(tmp_path, text)).problems] == [
+        "bus[0].device[0].cadence",
+        "bus[0].device[1].cadence",
+    ]
+    zoned = text.replace("[broker]", 'timezone = "Europe/Prague"\n[broker]')
+    zoned = zoned.replace("address = 2", 'address = 2\ntimezone = "Europe/Lisbon"')
+    checked = check_configuration(written(tmp_path, zoned))
+    assert checked.problems == ()
+    assert checked.configuration is not None
+    assert [each.zone for each in checked.configuration.bus[0].device] == ["Europe/Prague", "Europe/Lisbon"]
 
 
 def test_one_meter_under_two_names_is_refused(tmp_path: Path) -> None:

@@ -86,6 +86,23 @@ async def test_a_silent_meter_is_one_event_and_costs_the_others_nothing(make: Ca
     assert [each.device for each in site.kept.readings] == ["one", "one"]
 
 
+async def test_a_silent_meter_with_a_daily_time_is_one_event_a_day(make: Callable[..., Cellar]) -> None:
+    """Asked from 00:10 on; at 06:00 its slot is over, which is said with its beginning and end, under its name."""
+    night = {"cadence": "daily at 00:10, until 06:00", "timezone": "Europe/Prague", "cadence_s": None}
+    silent, one = (device(*each).model_copy(update=night) for each in (("silent", 9), ("one", 1)))
+    site = make(silent, one)
+    begin_ms, end_ms = silent.pace.last(silent.pace.next_ms(NOW_MS))
+    await site.round(begin_ms - site.time.wall_ms - 1)
+    assert site.kept.readings == []
+    await site.round(1)
+    assert [(each.device, each.slot_ms) for each in site.kept.readings] == [("one", begin_ms)]
+    for at_ms in (end_ms - 1, end_ms, end_ms + 1):
+        await site.round(at_ms - site.time.wall_ms)
+    assert site.codes() == [events.POLL_FAILED, events.SLOT_MISSED]
+    assert site.kept.events[1].device == "silent"
+    assert site.kept.events[1].parameters == ("cellar", begin_ms, end_ms, "cadence")
+
+
 async def test_another_meter_gives_no_reading_under_this_name(make: Callable[..., Cellar]) -> None:
     """M12: the mismatch is an event with its code."""
     site = make(device("one", 1, id="99999999"))

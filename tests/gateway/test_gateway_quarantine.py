@@ -39,7 +39,7 @@ def slots(rig: Rig) -> list[int | None]:
 async def test_what_one_bus_brings_while_another_is_written_is_neither_lost_nor_kept_twice(tmp_path: Path) -> None:
     """Two rounds end at one time, and a third reading comes in between."""
     rig = Rig(tmp_path)
-    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, Positions({}))
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": None}, Positions({}))
     made = [reading(rig.clock.utc_ms() + CADENCE_MS * n) for n in range(3)]
     sink.take([made[0]])
     first = asyncio.create_task(sink.round_over())
@@ -56,7 +56,7 @@ async def test_what_one_bus_brings_while_another_is_written_is_neither_lost_nor_
 async def test_a_reading_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -> None:
     """It is told in the log; a start that seals the quarantine must not fail on it."""
     rig = Rig(tmp_path)
-    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, Positions({}))
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": None}, Positions({}))
     good = reading(rig.clock.utc_ms())
     bad = dataclasses.replace(good, values=(dataclasses.replace(good.values[0], number=Text("x" * 200)),))
     sink.take([bad, good])
@@ -68,7 +68,7 @@ async def test_rows_in_quarantine_are_not_read_again(tmp_path: Path) -> None:
     """Where the profile ended is known at once, and after a start."""
     rig = Rig(tmp_path)
     positions = Positions({})
-    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": CADENCE_MS}, positions)
+    sink = Quarantine(rig.buffer, SlowWriter(), {"heat": None}, positions)
     time = MeterTime(846_000_000, Precision.SECOND)
     sink.take([dataclasses.replace(reading(rig.clock.utc_ms()), how=How.PROFILE, slot_ms=None, meter_time=time)])
     assert positions.last("heat") == time

@@ -25,6 +25,16 @@ def two_flows(first: State = State.OK) -> Reading:
     return dataclasses.replace(found, values=(*found.values[:2], *flows, found.values[-1]))
 
 
+def test_a_missed_slot_is_told_with_its_times(bench: Bench, tmp_path: Path) -> None:
+    """From and to as instants, not as numbers."""
+    when, slot = When(NOW_MS, 0, TimeQuality(True, 20)), (1_793_488_200_000, 1_793_509_200_000)
+    bench.take(bench.chain.seal(records=[Event(when, "slot-missed", None, "heat", ("riser", *slot, "billing"))]))
+    with Served(bench, tmp_path) as site:
+        found = site.json("/api/v1/events")["events"][0]
+    assert found["bus"] == "riser"
+    assert found["text"].endswith(": 2026-10-31 23:10:00 UTC, 2026-11-01 05:00:00 UTC, billing")
+
+
 def test_an_event_says_its_code_once_and_what_it_means(bench: Bench, tmp_path: Path) -> None:
     """The bus in its own place, the advice whole, the raw text folded away."""
     when = When(NOW_MS, 0, TimeQuality(True, 20))

@@ -126,7 +126,7 @@ class Rig:
             InlineWriter(),
             self.chain,
             known.head,
-            {"heat"},
+            {"heat": None},
             self.positions,
             random.Random(self.starts).randbytes,
         )
