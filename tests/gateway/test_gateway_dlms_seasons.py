@@ -62,10 +62,12 @@ def instant_ms(time: MeterTime, part: int, habits: str) -> int:
     return int(found.timestamp()) * 1000
 
 
-async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[Place]:
+async def lived(
+    street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool, **given: object
+) -> list[Place]:
     """The rows of that day in the collector's store, in its order, read at visits of this cadence."""
     handed: list[Place] = []
-    device = street.device(history_days=1)
+    device = street.device(history_days=1, **given)
     await street.start()
     reader = street.reader(device)
     while street.time.wall_ms < midnight_ms(day + datetime.timedelta(days=1)) + every_ms:
@@ -98,6 +100,19 @@ async def test_all_quarters_arrive_in_order_with_their_instants(
     if habits == "bare-clock,rows=3":  # in pieces the rows of both hours come in turns
         found.sort()
     assert [each for each in found if first <= each < last] == wanted
+
+
+@pytest.mark.parametrize(
+    "habits",
+    ["nulls", "lifo,nulls", "no-deviation,nulls", "local-search,nulls", "nulls,rows=3", "no-deviation,nulls,rows=3"],
+)
+async def test_a_restart_in_the_night_of_two_hours_puts_no_row_in_conflict(
+    tmp_path: Path, bench: Bench, habits: str
+) -> None:
+    """What is null in a row depends on which row stands above it in an answer: no row is sealed in two ways."""
+    street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(AUTUMN) - 2 * HOUR_MS)
+    found = await lived(street, bench, AUTUMN, QUARTER_MS, restarts=True, compressed=True)
+    assert sorted(str(time) for time, _ in found) == sorted(each.time or "" for each in street.recorded("row"))
 
 
 @pytest.mark.parametrize(
