@@ -44,8 +44,8 @@ generate: .venv/.ready ## write what is made from the classes: error catalogue, 
 	@$(BIN)/python tools/generate.py
 
 test: .venv/.ready services ## run all tests
-	@$(BIN)/pytest -n 3 -m "not alone" $(ARGS)
-	@$(BIN)/pytest -n 0 -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not alone" $(ARGS)
+	@$(BIN)/pytest -n 2 -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv/.ready ## lint, format, types, layers and tidiness
 	$(BIN)/ruff check .

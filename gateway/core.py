@@ -43,6 +43,7 @@ SEALING_FILES = (
     "schedule.py",
     "seal.py",
     "settled.py",
+    "steps.py",
     "succession.py",
     "successors.py",
 )
