@@ -440,11 +440,12 @@ def _number(register: Register, mantissa: int) -> dict[str, int | str]:
 
 
 def _compressed(row: Data, before: Data | None, period_s: int) -> Data:
-    """A row with null-data for what is as before, and for a time that is a period later."""
+    """A row with null-data for what is as before, and for a time that is a period later; without one, as before."""
     if before is None:
         return row
-    cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
-    return axdr.structure(*(axdr.NULL if new == old or _is_next(new, old, period_s) else new for new, old in cells))
+    (time, old), *cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
+    follows = _is_next(time, old, period_s) if period_s else time == old
+    return axdr.structure(axdr.NULL if follows else time, *(axdr.NULL if new == old else new for new, old in cells))
 
 
 def _is_next(new: Data, old: Data, period_s: int) -> bool:
