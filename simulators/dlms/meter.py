@@ -431,7 +431,9 @@ class Meter:
         """The rows as this meter sends them."""
         if self.plate.nulls:
             rows = [_compressed(row, before, period_s) for row, before in zip(rows, [None, *rows], strict=False)]
-        return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact else axdr.array(*rows)
+        # A compact array says the types of its rows once: rows with nulls in other places make no such array.
+        one_form = len({tuple(cell.tag for cell in axdr.members_of(row, "row")) for row in rows}) <= 1
+        return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact and one_form else axdr.array(*rows)
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
         doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
