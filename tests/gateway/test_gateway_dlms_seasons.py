@@ -26,7 +26,10 @@ HABITS = {
     "without deviation": "no-deviation",
     "without deviation or status": "bare-clock",
     "standard time all year": "standard-time",
+    "ranges without offset alone": "local-range,local-search",
+    "offset with the other sign": "reversed",
 }
+KEYS = {"local-range,local-search": {"range_ends": "local"}, "reversed": {"offset_sign": "reversed"}}
 CADENCES = {"each quarter": QUARTER_MS, "often": 2 * QUARTER_MS, "seldom": 4 * HOUR_MS + 1_207_000}
 Place = tuple[MeterTime, int]  # a row's time, and its number among those with the same
 
@@ -59,10 +62,12 @@ def instant_ms(time: MeterTime, part: int, habits: str) -> int:
     return int(found.timestamp()) * 1000
 
 
-async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[Place]:
+async def lived(
+    street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool, **given: str
+) -> list[Place]:
     """The rows of that day in the collector's store, in its order, read at visits of this cadence."""
     handed: list[Place] = []
-    device = street.device(history_days=1)
+    device = street.device(history_days=1, **given)
     await street.start()
     reader = street.reader(device)
     while street.time.wall_ms < midnight_ms(day + datetime.timedelta(days=1)) + every_ms:
@@ -88,7 +93,8 @@ async def test_all_quarters_arrive_in_order_with_their_instants(
 ) -> None:
     """However often it is read: seldom means in the first of two hours that look the same, then after both."""
     street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(day) - 2 * HOUR_MS)
-    found = [instant_ms(*each, habits) for each in await lived(street, bench, day, every_ms, restarts)]
+    given = KEYS.get(habits, {})
+    found = [instant_ms(*each, habits) for each in await lived(street, bench, day, every_ms, restarts, **given)]
     first, last = midnight_ms(day), midnight_ms(day + datetime.timedelta(days=1))
     wanted = list(range(first, last, QUARTER_MS))
     assert len(wanted) == quarters
