@@ -27,7 +27,7 @@ class Fault(Enum):
     FLAGGED = auto()  # over HDLC a frame of the meter's own comes first whose check sequence ends in the flag's octet
 
 
-# The names of those on meters behind TCP. What is damaged is seen over HDLC alone: the wrapper has no check sequence.
+# The names of those on meters behind TCP, where an answer in a wrapper is not damaged: it has no check sequence.
 NAMED = {
     "drop": Fault.DROPPED,
     "duplicate": Fault.TWICE,
@@ -103,7 +103,7 @@ class Faults:
         number, self.turns = self.turns, self.turns + 1
         late, self._held = self._held, b""
         kind = self._kind(number) if answer else None
-        if kind in OVER_HDLC and answer[:1] != bytes((FLAG,)):
+        if answer[:1] != bytes((FLAG,)) and (kind is Fault.FLAGGED or (self.odds and kind in OVER_HDLC)):
             kind = None
         if kind is None:
             return late + answer
