@@ -19,6 +19,7 @@ from gateway.cadence import UTC, ZoneText
 from gateway.config_device import Polled
 from gateway.config_line import ModbusWay, Name
 from gateway.config_push import Address, Push, PushObject
+from gateway.config_words import Credential, Folder, Obis, SecretFile, Serial, Title
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.dlms.timing import SLOWEST_ANSWER_MS
 from protocols.reading import Identity, Protocol
@@ -35,28 +36,6 @@ MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
 GATEWAY = r"^[a-z0-9-]{3,32}$"
 METER_SECRETS = ("password_file", "encryption_key_file", "authentication_key_file")  # paths of a DLMS meter
-
-Obis = Annotated[
-    str,
-    Field(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$"),
-    Wanted(
-        'an OBIS name of six numbers up to 255, as "1-0:1.8.0.255"',
-        'write A-B:C.D.E.F, as "1-0:1.8.0.255"; where the meter shows 1.8.0 it is mostly 1-0:1.8.0.255',
-    ),
-]
-Serial = Annotated[str, Field(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
-Credential = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
-    Wanted("a credential's name in quotes: 1 to 64 letters, digits, dots, - or _"),
-]
-SecretFile = Annotated[Path, Field(strict=False), Wanted("the path of a file in quotes")]
-Title = Annotated[
-    str,
-    Field(pattern=r"^[0-9A-Fa-f]{16}$"),
-    Wanted("a system title in quotes: 8 bytes as 16 hex digits", "three letters, then a number of your own"),
-]
-Folder = Annotated[Path, Field(strict=False), Wanted("a folder's path in quotes")]
 
 
 class _Table(BaseModel):
