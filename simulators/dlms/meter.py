@@ -129,10 +129,7 @@ class Meter:
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
         """The attribute's data, or why there are none."""
         if attribute.class_id == PROFILE:
-            understood = self._understood(selection)
-            if isinstance(understood, AccessResult):
-                return understood
-            return self._bounded(attribute, self._profiles(attribute, understood))
+            return self._selected(attribute, selection)
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
@@ -148,6 +145,13 @@ class Meter:
             or self.extra.get(attribute)
         )
         return AccessResult.OBJECT_UNDEFINED if found is None else found
+
+    def _selected(self, attribute: Attribute, selection: Selection | None) -> Data | AccessResult:
+        """What of a profile is asked for, where it takes such a question."""
+        understood = self._understood(selection)
+        if isinstance(understood, AccessResult):
+            return understood
+        return self._bounded(attribute, self._profiles(attribute, understood))
 
     def _association(self, attribute: Attribute) -> Data | AccessResult:
         """The association that asks: its name, its object list, and that it stands."""
