@@ -60,7 +60,7 @@ def test_faults_that_cannot_be_are_refused(tmp_path: Path, written: str) -> None
 
 def test_faults_are_the_same_for_the_same_seed() -> None:
     """And each does what it says."""
-    written = "noise=0.1,late=0.1,garble=0.1,silent=0.1,partial=0.1,twice=0.1,stutter=0.1,echo,half_open"
+    written = "noise=0.1,late=0.1,garble=0.1,silent=0.1,partial=0.1,twice=0.1,stutter=0.1,flag=0.1,echo,half_open"
     faults = LineFaults.parse(written)
     assert (faults.echo, faults.half_open, {kind for kind, _ in faults.odds}) == (True, True, set(KINDS))
     one, other = random.Random(5), random.Random(5)
@@ -70,5 +70,6 @@ def test_faults_are_the_same_for_the_same_seed() -> None:
     assert spoilt[None] == spoilt["late"] == spoilt["stutter"] == frame
     assert spoilt["noise"].endswith(frame)
     assert (spoilt["silent"], spoilt["twice"]) == (b"", frame + frame)
+    assert spoilt["flag"].endswith(frame)
     assert frame.startswith(spoilt["partial"])
     assert sum(a != b for a, b in zip(frame, spoilt["garble"], strict=True)) == 1
