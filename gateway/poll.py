@@ -213,8 +213,8 @@ class BusPoller:
         return bool(left)
 
     def _tell_missed(self) -> None:
-        """Slots of calendars that are over without a reading; while our own clock is not known to be right none is."""
-        if not self._clock.quality().synchronised:
+        """Slots of calendars that are over without a reading; none while nothing says what time it is."""
+        if self._clock.unset:
             return
         for due in self._schedule.missed(self._clock.utc_ms()):
             what = "billing" if due.billing else "cadence"
