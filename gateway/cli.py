@@ -166,6 +166,9 @@ def scan(
 @_json
 @click.option("--raw", is_flag=True, help="Print what came in hex, one answer a line.")
 @click.option("--all", "every", is_flag=True, help="Read every meter of --config FILE, a line for each.")
+@click.option(
+    "--store", is_flag=True, help="Seal what is read: it goes to the collector as a reading beside the slots."
+)
 @click.pass_context
 def read(
     ctx: click.Context,
@@ -176,8 +179,9 @@ def read(
     as_json: bool,
     raw: bool,
     every: bool,
+    store: bool,
 ) -> None:
-    """Read a meter now and show what it answers; nothing is sealed or stored.
+    """Read a meter now and show what it answers; nothing is sealed or stored, except with --store.
 
     The meter is METER of --config FILE, of M-Bus, DLMS or Modbus; or an M-Bus meter by --address or --secondary on the
     line of --port or --url. While the daemon of that FILE runs, it is the one that reads, when nothing else is due.
@@ -189,6 +193,13 @@ def read(
         raise click.UsageError("--json or --raw: --json has what came, too")
     form = cli_read.Form(as_json, raw)
     by_option = address is not None or secondary is not None
+    if store:
+        if (meter is None) is not every or by_option or line.baud or line.mode or raw:
+            raise click.UsageError(
+                "--store seals METER, or with --all every meter, of --config FILE; leave the rest out"
+            )
+        path = line.configured(meter or "--all")
+        ctx.exit(cli_read.store(path, [] if meter is None else [meter], as_json))
     if every:
         if meter is not None or by_option or line.baud or line.mode:
             raise click.UsageError("--all reads every meter of --config FILE as it is configured: leave the rest out")

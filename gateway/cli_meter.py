@@ -28,7 +28,12 @@ _OPTIONS = (
     click.option("--parity", type=click.Choice(["none", "even", "odd"]), help="Parity of the line.  [none]"),
     click.option("--mode-e", is_flag=True, default=None, help="The port is an optical head: opened at 300 baud."),
     click.option("--opening-address", help="With --mode-e: the device address, where several hear one head."),
-    click.option("--answer-ms", type=click.IntRange(100, 10_000), help="Time for an answer on a line.  [2000]"),
+    click.option(
+        "--answer-ms",
+        type=click.IntRange(100, 10_000),
+        help="Time for an answer.  [2000 on a line; over TCP 2500 with HDLC, else 5000]",
+    ),
+    click.option("--pause-ms", type=click.IntRange(0, 10_000), help="Silence within an answer, at most.  [0]"),
     click.option("--client", type=click.IntRange(1, 0x3FFF), help="Client address.  [16, the public client]"),
     click.option("--server", type=click.IntRange(0, 0x3FFF), help="Logical device.  [1]"),
     click.option("--physical", type=click.IntRange(0, 0x3FFF), help="Physical HDLC address, on a shared line."),
@@ -48,6 +53,11 @@ _OPTIONS = (
     click.option("--dedicated", is_flag=True, default=None, help="A key of its own for the association."),
     click.option("--general-ciphering", is_flag=True, default=None, help="The general form of ciphering."),
     click.option("--challenge-bytes", type=click.IntRange(8, 64), help="Length of our challenge.  [16]"),
+    click.option("--range-ends", type=click.Choice(["offset", "local"]), help="What rows are asked for by.  [offset]"),
+    click.option(
+        "--offset-sign", type=click.Choice(["standard", "reversed"]), help="Of the meter's offset from UTC.  [standard]"
+    ),
+    click.option("--association", metavar="OBIS", help="Name of the association's object.  [0-0:40.0.0.255]"),
     click.option("--state", type=FILE, help="Folder of invocation counters and our title.  [~/.local/state/plomba]"),
 )
 

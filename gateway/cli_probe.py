@@ -10,11 +10,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
 from gateway.desk import Asked
+from gateway.dlms_access import waits_of
 from gateway.dlms_entrance import PUBLIC
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.lines import MACHINE, Lines
@@ -22,9 +23,13 @@ from gateway.online import against
 from gateway.probe import Step, Trial, framing, trials
 from gateway.remedy import Remedy
 from gateway.seek import Sought, seek
+from protocols import obis
+from protocols.dlms import clock as clocks
 from protocols.dlms.access import Access, Auth, Framing
+from protocols.dlms.ways import STANDARD, OffsetSign
 
 ASIDE = f"public client {PUBLIC}"
+RIGHT_MS = 900_000  # a clock that is less away is set right, as far as its offset is concerned
 NAMES = {
     Step.OPEN: "mode E",
     Step.ASSOCIATE: "AARQ/AARE",
@@ -90,6 +95,7 @@ def _findings(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
         yield Finding(Mark.OK, f"{client}: {what}", f"heard last: {trial.counter}")
     if last and trial.error is None:
         yield from _identity(trial, remedy)
+        yield from _ways(trial, remedy)
 
 
 def _identity(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
@@ -97,6 +103,30 @@ def _identity(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
     if remedy.asked.name and remedy.asked.device.serial is None and trial.serial:
         do = f'write below the name of {remedy.asked.name}:  serial = "{trial.serial}"'
         yield Finding(Mark.HINT, "identity", "it is not in the file: another meter would be taken for this one", "", do)
+
+
+def _ways(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
+    """What this meter is known to do otherwise than the standard says, and what it seems to do."""
+    waits, ways = waits_of(remedy.asked.device), trial.access.ways
+    said = {
+        "range_ends": (ways.range_ends, STANDARD.range_ends, ways.range_ends.value),
+        "offset_sign": (ways.offset_sign, STANDARD.offset_sign, ways.offset_sign.value),
+        "association": (ways.association, STANDARD.association, obis.shown(ways.association)),
+        "answer_ms": (waits.answer_ms, None, waits.answer_ms),
+        "pause_ms": (waits.pause_ms, 0, waits.pause_ms),
+    }
+    used = [f"{key} = {shown}" for key, (found, usual, shown) in said.items() if found != usual]
+    if used:
+        yield Finding(Mark.OK, "ways of this meter", ", ".join(used))
+    shown, offset = trial.time, trial.time.deviation_min if trial.time is not None else None
+    if shown is None or not offset:
+        return
+    away_ms = abs((clocks.utc_ms(shown) or 0) - trial.at_ms)
+    turned_ms = abs((clocks.utc_ms(replace(shown, deviation_min=-offset)) or 0) - trial.at_ms)
+    if turned_ms < RIGHT_MS < away_ms:
+        other = OffsetSign.STANDARD if ways.turns else OffsetSign.REVERSED
+        text = f"the clock is right if its offset of {offset} min has the other sign"
+        yield Finding(Mark.HINT, "sign of the offset", text, do=remedy.set("offset_sign", other.value))
 
 
 def _named(step: Step, asked: Asked) -> str:

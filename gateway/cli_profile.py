@@ -153,7 +153,7 @@ def _remarks(row: Row) -> str:
         ("its time is reckoned: the row has none of its own", row.repeated),
         ("what was null in it is as in the row above", any(row.nulls) or row.status_repeated),
         ("the meter calls its time wrong", row.invalid),
-        ("the meter doubts its time", row.clock is not None and row.clock.doubtful),
+        ("the meter doubts its time", row.doubtful),
     )
     return "".join(f"{GAP}{words}" for words, holds in said if holds)
 
@@ -213,6 +213,7 @@ def _row(found: Profile, row: Row) -> dict[str, Any]:
         "summer": None if time is None else time.summer,
         "clock": None if row.clock is None else row.clock.octets.hex(),
         "invalid": row.invalid,
+        "doubtful": row.doubtful,
         "repeated": row.repeated,
         "status": row.status,
         "values": [

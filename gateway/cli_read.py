@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,34 @@ def read_all(file: Path, form: Form, lines: Lines = MACHINE) -> int:
     if failed == len(rows) and rows:
         return FAILED
     return PARTIAL if failed or any(row["ok"] and row["partial"] for row in rows) else OK
+
+
+def store(file: Path, names: Sequence[str], as_json: bool) -> int:
+    """Read these configured meters (none: all) and seal what they show; 0: all were sealed, 3: some, 1: none."""
+    from gateway.session import session  # noqa: PLC0415
+    from gateway.stored import store as sealed  # noqa: PLC0415
+
+    found = read_configuration(file)
+    known = [device.name for bus in found.bus for device in bus.device]
+    if unknown := [each for each in names if each not in known]:
+        raise UnknownMeter(f"a meter: {listed(known)}", unknown[0], str(file))
+    rows: list[dict[str, Any]] = []
+    with session(found, "read") as say:
+        for name in names or known:
+            try:
+                shown = sealed(say, found.state_folder, name)
+            except PlombaError as error:
+                rows.append({"device": name, "code": error.code, "error": str(error)})
+                click.echo(f"{name}: {error}", err=True)
+                continue
+            rows.append(shown.row)
+            if not as_json:
+                click.echo("\n".join((f"{name}: {shown.lines[0]}", *shown.lines[1:])))
+    if as_json:
+        click.echo(json.dumps(rows))
+    failed = sum("error" in row for row in rows)
+    click.echo(f"{len(rows) - failed} of {len(rows)} meters read and sealed", err=True)
+    return OK if not failed else PARTIAL if failed < len(rows) else FAILED
 
 
 def _row_of(file: Path, found: Configuration, name: str, lines: Lines) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from gateway.steps import STEP_MS, Step
 from protocols.reading import TimeQuality
 from protocols.uplink.header import ClockShown, ClockSource, ClockState
 from protocols.uplink.records import When
 
 BUILD_MS = 1_790_812_800_000  # 2026-10-01 UTC: no clock of this release can be earlier
-STEP_MS = 1_000  # a wall clock that moved further than this against the monotonic one was set (TRUST 5, rule 5)
 APART_MS = 9_000  # between our clock and the collector's: an event; which of the two is wrong is not known here
 DRIFT_PPM = 100  # of a crystal without calibration: 8.6 s a day
 SYNCHRONISED_MS = 9_000  # an uncertainty above this is not synchronised: 1 % of a quarter of an hour
@@ -65,19 +65,6 @@ class Sources:
     boot: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The clock changed by `by_ms` at `mono_ms`; `from_mono_ms` is since when it had been as it was before.
-
-    `corrects` says that instants since then were wrong by that much and a correction record is due.
-    """
-
-    by_ms: int
-    from_mono_ms: int
-    mono_ms: int
-    corrects: bool
-
-
 class GatewayClock:
     """The clock of one process.
 
@@ -90,16 +77,17 @@ class GatewayClock:
     def __init__(self, sources: Sources, signed_ms: int = 0, sealed_ms: int = 0) -> None:
         self._sources = sources
         self.floor_ms = max(BUILD_MS, signed_ms)
-        self._since_mono = self._anchor_mono = sources.mono_ms()
+        self._since_mono = self._anchor_mono = self._looked_mono = sources.mono_ms()
         self._since_ms: int | None = None
         self._anchor_ms = max(self.floor_ms, sealed_ms)
-        self._rtt_ms: int | None = None
+        self._known: tuple[int, int] | None = None  # an uncertainty, and when that was (ms, monotonic)
         self.steps: deque[Step] = deque(maxlen=STEPS)  # the latest, oldest first
         wall = sources.wall_ms()
         self._wall_less_mono = wall - self._anchor_mono
         self.source = ClockSource.SYSTEM if wall >= self.floor_ms else ClockSource.NONE
         if self.source is ClockSource.SYSTEM:
             self._since_ms = wall
+            self._remember()
 
     @property
     def unset(self) -> bool:
@@ -118,25 +106,26 @@ class GatewayClock:
 
     def check(self) -> Step | None:
         """Look for a step of the system's clock since the last look; an unset clock is set by a plausible one."""
-        return self._kept(self._changed())
+        step = self._kept(self._changed())
+        self._remember()
+        return step
 
     def _changed(self) -> Step | None:
         wall, mono = self._sources.wall_ms(), self.mono_ms()
-        before = self._wall_less_mono
-        self._wall_less_mono = wall - mono
+        before, looked = self._wall_less_mono, self._looked_mono
+        self._wall_less_mono, self._looked_mono = wall - mono, mono
         if self.source is not ClockSource.SYSTEM:
             # Signed time is better than a system clock that nothing disciplines.
             usable = wall >= self.floor_ms and (self.unset or self._sources.discipline().synchronised)
-            return self._to_system(wall, mono) if usable else None
+            return self._to_system(wall, mono, looked) if usable else None
         by_ms = wall - mono - before
         if abs(by_ms) <= STEP_MS:
             return None
-        step = Step(by_ms, self._since_mono, mono, corrects=False)
-        self._since_mono, self._since_ms = mono, wall
+        since, self._since_mono, self._since_ms, self._known = self._since_mono, mono, wall, None
         if wall < self.floor_ms:
             self.source, self._since_ms = ClockSource.NONE, None
             self._anchor_ms, self._anchor_mono = max(self.floor_ms, before + mono), mono
-        return step
+        return Step(by_ms, since, mono, False, max(self.floor_ms, before + looked), self.utc_ms())
 
     def floor_with(self, time_ms: int) -> int:
         """What the floor is once signed time is taken: raised by it, but never above a clock that is set."""
@@ -153,9 +142,10 @@ class GatewayClock:
         if not self.unset:
             return None
         mono, shown = self.mono_ms(), self.utc_ms()
-        step = Step(time_ms + round_trip_ms // 2 - shown, self._since_mono, mono, corrects=True)
-        self.source, self._rtt_ms = ClockSource.COLLECTOR, round_trip_ms
-        self._anchor_ms, self._anchor_mono = time_ms + round_trip_ms // 2, mono
+        now = time_ms + round_trip_ms // 2
+        step = Step(now - shown, self._since_mono, mono, True, shown, now)
+        self.source, self._known = ClockSource.COLLECTOR, (round_trip_ms, mono)
+        self._anchor_ms, self._anchor_mono = now, mono
         self._since_ms, self._since_mono = self._anchor_ms, mono
         return self._kept(step)
 
@@ -199,9 +189,10 @@ class GatewayClock:
             self.steps.append(step)
         return step
 
-    def _to_system(self, wall: int, mono: int) -> Step:
-        step = Step(wall - self.utc_ms(), self._since_mono, mono, corrects=self.unset)
-        self.source = ClockSource.SYSTEM
+    def _to_system(self, wall: int, mono: int, looked: int) -> Step:
+        shown = self.utc_ms()
+        step = Step(wall - shown, self._since_mono, mono, self.unset, shown - (mono - looked), wall)
+        self.source, self._known = ClockSource.SYSTEM, None
         self._since_ms, self._since_mono = wall, mono
         return step
 
@@ -213,10 +204,20 @@ class GatewayClock:
         return ClockState.SYNCHRONISED if self._sources.discipline().synchronised else ClockState.SET
 
     def _uncertainty(self) -> int | None:
-        if self.source is ClockSource.COLLECTOR and self._rtt_ms is not None:
-            return self._rtt_ms + (self.mono_ms() - self._anchor_mono) * DRIFT_PPM // 1_000_000
+        """What the kernel says while something disciplines the clock; from then on it grows."""
         found = self._sources.discipline() if self.source is ClockSource.SYSTEM else None
-        return found.uncertainty_ms if found and found.synchronised else None
+        if found is not None and found.synchronised:
+            return found.uncertainty_ms
+        if self._known is None:
+            return None
+        uncertainty_ms, since = self._known
+        return uncertainty_ms + (self.mono_ms() - since) * DRIFT_PPM // 1_000_000
+
+    def _remember(self) -> None:
+        """How well the system's clock is known now, while something disciplines it."""
+        found = self._sources.discipline() if self.source is ClockSource.SYSTEM else None
+        if found is not None and found.synchronised and found.uncertainty_ms is not None:
+            self._known = found.uncertainty_ms, self.mono_ms()
 
 
 def system_sources() -> Sources:

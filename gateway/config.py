@@ -19,7 +19,9 @@ from gateway.cadence import UTC, ZoneText
 from gateway.config_device import Polled
 from gateway.config_line import ModbusWay, Name
 from gateway.config_push import Address, Push, PushObject
+from gateway.config_words import Credential, Folder, Obis, SecretFile, Serial, Title
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
+from protocols.dlms.timing import SLOWEST_ANSWER_MS
 from protocols.reading import Identity, Protocol
 from protocols.settings import document as documents
 from protocols.settings import mend, reading
@@ -34,28 +36,6 @@ MODBUS_DECODER = 1  # ... the Modbus one, or when a model's registers change
 SMALLEST_BUFFER = 4 * 1024 * 1024  # bytes: room for one batch of full size, its index and work space
 GATEWAY = r"^[a-z0-9-]{3,32}$"
 METER_SECRETS = ("password_file", "encryption_key_file", "authentication_key_file")  # paths of a DLMS meter
-
-Obis = Annotated[
-    str,
-    Field(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$"),
-    Wanted(
-        'an OBIS name of six numbers up to 255, as "1-0:1.8.0.255"',
-        'write A-B:C.D.E.F, as "1-0:1.8.0.255"; where the meter shows 1.8.0 it is mostly 1-0:1.8.0.255',
-    ),
-]
-Serial = Annotated[str, Field(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
-Credential = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
-    Wanted("a credential's name in quotes: 1 to 64 letters, digits, dots, - or _"),
-]
-SecretFile = Annotated[Path, Field(strict=False), Wanted("the path of a file in quotes")]
-Title = Annotated[
-    str,
-    Field(pattern=r"^[0-9A-Fa-f]{16}$"),
-    Wanted("a system title in quotes: 8 bytes as 16 hex digits", "three letters, then a number of your own"),
-]
-Folder = Annotated[Path, Field(strict=False), Wanted("a folder's path in quotes")]
 
 
 class _Table(BaseModel):
@@ -281,6 +261,40 @@ class DlmsDevice(Polled):
         description="Whether a null in a profile stands for the value of the row above; without it a null is no value. "
         "By itself as the model says.",
         examples=[True],
+    )
+    range_ends: Literal["offset", "local"] | None = Field(
+        default=None,
+        description="What a range of rows is asked for by: offset (times with their offset from UTC), or local, of a "
+        "meter that refuses or ignores the offset. By itself as the model says, else offset.",
+        examples=["local"],
+    )
+    offset_sign: Literal["standard", "reversed"] | None = Field(
+        default=None,
+        description="Sign of the offset from UTC in the meter's times: reversed where it says +60 for an hour ahead of "
+        "UTC. By itself as the model says, else standard.",
+        examples=["reversed"],
+    )
+    association: Obis | None = Field(
+        default=None,
+        description="Name of the association's object, of a meter that does not take 0-0:40.0.0.255 for its current "
+        "one. By itself as the model says.",
+        examples=["0-0:40.0.1.255"],
+    )
+    answer_ms: int | None = Field(
+        default=None,
+        ge=100,
+        le=SLOWEST_ANSWER_MS,
+        description="Milliseconds that this meter may take for an answer, on any way to it. By itself as the model "
+        "says, else the bus's on a serial line, and 2500 (HDLC) or 5000 over TCP.",
+        examples=[8000],
+    )
+    pause_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=SLOWEST_ANSWER_MS,
+        description="Milliseconds that this meter may be silent within an answer, as behind a slow modem. By itself as "
+        "the model says.",
+        examples=[4000],
     )
     adjust_clock: bool = Field(
         default=False, description="Adjust the meter's clock, within the limits of its model, with an event each time."
@@ -575,6 +589,8 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
         content: list[Any] = [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
         if device.push or device.model is not None or device.compressed is not None:
             content += [device.model, device.compressed]
+        if device.offset_sign is not None:
+            content.append(["offset_sign", device.offset_sign])
         if device.push:  # what a push is attributed and decoded by
             content.append([device.meter_title, device.push_from, *device.push_objects])
         return content

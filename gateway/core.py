@@ -32,6 +32,7 @@ SEALING_FILES = (
     "exchanging.py",
     "mbus.py",
     "modbus.py",
+    "pieces.py",
     "plausible.py",
     "poll.py",
     "push.py",
@@ -41,6 +42,7 @@ SEALING_FILES = (
     "schedule.py",
     "seal.py",
     "settled.py",
+    "steps.py",
     "succession.py",
     "successors.py",
 )

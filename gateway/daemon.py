@@ -192,8 +192,8 @@ class _Daemon:
             step = self._clock.check()
             if step is None:
                 continue
-            log.warning(events.CLOCK_STEP, by_ms=step.by_ms)
-            self._sealer.note_event(events.CLOCK_STEP, step.by_ms)
+            log.warning(events.CLOCK_STEP, by_ms=step.by_ms, slots=step.mark)
+            self._sealer.note_event(events.CLOCK_STEP, step.by_ms, *step.told)
             if step.corrects:
                 times = (step.from_mono_ms, step.mono_ms, step.by_ms)
                 self._sealer.note(TimeCorrection(self._clock.when(), self._clock.boot, *times))

@@ -24,7 +24,7 @@ from gateway.lines import Lines, Opened, Place, opened
 from protocols.dlms import objects
 from protocols.dlms.access import Access, Auth
 from protocols.dlms.breaches import CounterRefused
-from protocols.dlms.faults import AccessRefused, StreamEnded
+from protocols.dlms.faults import AccessRefused, ExceptionAnswer, ServiceError, StreamEnded
 from protocols.dlms.states import State
 from protocols.errors import MeterError
 from protocols.transports.dlms import Asking, Association
@@ -152,6 +152,6 @@ async def names_of(association: Asking) -> tuple[str | None, str | None]:
     name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
     try:
         serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
-    except AccessRefused:
+    except (AccessRefused, ExceptionAnswer, ServiceError):
         serial = None
     return name, serial

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from gateway import pieces
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
 from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
-from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_newest_first, next_rows
+from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_idis, is_newest_first, next_rows
 from gateway.dlms_lines import OpenLine
 from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered
 from gateway.dlms_rows import row_reading as _row_reading
@@ -26,6 +27,7 @@ from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
 from gateway.handed_dlms import DlmsHost
 from gateway.lines import OpenTcp
+from gateway.pieces import Fit, Range, Source
 from gateway.scales import Scales, ScaleStore
 from gateway.schedule import Due
 from gateway.settled import Positions
@@ -51,6 +53,7 @@ from protocols.transports.tcp import TcpLine
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S, HOUR_S = 86_400, 3_600
 QUARTER_S = 900  # where a profile captures without a period
+MOST_QUESTIONS = 100  # for rows that are not there: the next visit goes on behind them
 FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # What is wrong with one profile alone: others are read all the same.
 OF_ONE = (AccessRefused, ColumnsDiffer, ExceptionAnswer, Malformed, RowWithoutTime, TooMuch)
@@ -77,20 +80,23 @@ class _Meter:
     told: bool = False  # ... and was raised already: it holds up no further rows
     keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
+    fit: Fit = field(default_factory=Fit)  # how many of its rows one answer may have
     compressed: bool = False
+    idis: bool = False  # the status words of its rows are those of IDIS meters
     number: str | None = None  # the device id of who answered last
 
     @classmethod
     def of(cls, device: DlmsDevice) -> _Meter:
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in device.registers)
         buffer = None if device.profile is None else obis.from_text(device.profile)
-        return cls(device, registers, buffer, further=further_of(device), compressed=is_compressed(device))
+        ways = is_compressed(device), is_idis(device)
+        return cls(device, registers, buffer, further=further_of(device), compressed=ways[0], idis=ways[1])
 
     def met(self, number: str | None) -> None:
         """Who answered: what is remembered of the rows of another meter says nothing of this one's."""
         if number != self.number:
             self.searched = self.newest = self.trouble = None
-            self.handed = {}
+            self.handed, self.fit = {}, Fit()
             self.lists, self.told, self.period_s = True, False, 0
         self.number = number
 
@@ -216,10 +222,10 @@ class DlmsReader:
         if over:
             further.done(self._clock.utc_ms())
         made, captured = self._exchange(got), further.layout.columns if further.layout is not None else ()
-        return [
-            named(_row_reading(row, identity, meter.device.name, made, captured), further.name, part, further.codes)
-            for row, part in found
-        ]
+        rows = (
+            (_row_reading(row, identity, meter.device.name, made, captured, idis=meter.idis), n) for row, n in found
+        )
+        return [named(row, further.name, part, further.codes) for row, part in rows]
 
     async def _load_rows(self, meter: _Meter) -> list[Reading]:
         """The next rows of its load profile, oldest first, at most a piece; empty where none is due.
@@ -242,22 +248,13 @@ class DlmsReader:
             columns, scales = await self._columns(association, meter, identity, meter.buffer)
             scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
             newest_first = await is_newest_first(association, meter.buffer, scales)
-            first = _start(meter, last, now)
-            while True:
-                end = later(first, PIECE_ROWS * (meter.period_s or QUARTER_S) + HOUR_S)  # ... that may come twice
-                got = await association.get(profile.buffer_of(meter.buffer), profile.between(first, end))
-                found = profile.rows(got.value, columns, scalers, meter.period_s, meter.compressed)
-                found = found[::-1] if newest_first else found
-                unread = fresh(found, last, meter.handed if meter.newest == last else {})
-                timed = _timed(meter, unread)
-                if timed or instant(end) >= instant(now):
-                    break
-                meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+            ways = meter.period_s, meter.compressed, newest_first
+            source = Source(association, meter.buffer, columns, scalers, *ways)
+            timed = await _searched(source, meter, last, now)
         await self._scales.keep(meter.device.name, scales)
         if not timed:
-            meter.searched = now if unread else meter.searched
             return _none(meter)
-        return self._handed_on(meter, identity, timed, self._exchange([got]), columns)
+        return self._handed_on(meter, identity, timed, self._exchange(source.answers), columns)
 
     async def tend(self) -> bool:
         """Adjust a clock that is to be adjusted and may be just now; whether one was looked at.
@@ -367,13 +364,42 @@ class DlmsReader:
     ) -> list[Reading]:
         before = meter.handed if meter.newest == self._positions.last(meter.device.name) else {}
         meter.handed, meter.newest, meter.searched = remembered(before, timed), timed[-1][0].time, None
-        return [_row_reading(row, identity, meter.device.name, made, captured, part) for row, part in timed]
+        about = identity, meter.device.name, made, captured
+        return [_row_reading(row, *about, part, idis=meter.idis) for row, part in timed]
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
         telegram = b"".join(got.octets for got in found)
         quality = self._clock.quality_since(found[0].mono_ms - found[0].round_trip_ms)
         return spanning(found[0], found[-1], telegram, quality, keep=False)
+
+
+async def _searched(source: Source, meter: _Meter, last: MeterTime | None, now: MeterTime) -> list[Numbered]:
+    """The next rows that have their time, from where the last one ended; none where none is there, or not nearby."""
+    first, asked = _start(meter, last, now), 0
+    while True:
+        source.answers.clear()
+        found, end = await pieces.read(source, _range(meter, first, now), meter.fit)
+        asked += len(source.answers)
+        unread = fresh(found, last, meter.handed if meter.newest == last else {})
+        timed = _timed(meter, unread)
+        if timed:
+            return timed
+        if instant(end) >= instant(now):
+            meter.searched = now if unread else meter.searched
+            return []
+        meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+        if asked >= MOST_QUESTIONS:
+            return []
+
+
+def _range(meter: _Meter, first: MeterTime, now: MeterTime) -> Range:
+    """A piece of rows from `first` on; of a meter that takes no whole piece, no longer than its clock has come."""
+    period_s = meter.period_s or QUARTER_S
+    end = later(first, PIECE_ROWS * period_s + HOUR_S)  # ... that may come twice
+    if meter.fit.span_s is not None and instant(now) >= instant(first):
+        end = min(end, later(now, 2 * HOUR_S), key=lambda each: each.seconds)
+    return Range(first, end, max(1, period_s - 1), HOUR_S)
 
 
 def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:

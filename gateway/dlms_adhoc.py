@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from gateway.adhoc import listed, through
 from gateway.config import Configuration, DlmsBus, DlmsDevice
 from gateway.desk import Asked
-from gateway.dlms_access import AUTHS, CIPHERINGS, access_of
+from gateway.dlms_access import AUTHS, CIPHERINGS, access_of, ways_of
 from gateway.faults import CountersUnusable, UnknownMeter
 from gateway.files import write_whole
 from gateway.password import keys_in, password_in
@@ -25,8 +25,15 @@ from protocols.dlms.protection import Security
 TITLE_FILE = "system-title"
 OURS = b"PLB"  # a system title begins with three letters
 LINE = ("port", "url")
-ON_LINE = ("baud", "parity", "mode_e", "answer_ms")  # of a line whose speed is set here
-DEVICE = ("client", "server", "physical", "address_bytes", "opening_address", "challenge_bytes")
+ON_LINE = ("baud", "parity", "mode_e")  # of a line whose speed is set here
+WAYS = (
+    "range_ends",
+    "offset_sign",
+    "association",
+    "answer_ms",
+    "pause_ms",
+)  # of a meter that departs from the standard
+DEVICE = ("client", "server", "physical", "address_bytes", "opening_address", "challenge_bytes", *WAYS)
 KEYED = ("suite", "ciphering", "meter_title", "dedicated", "general_ciphering")
 
 
@@ -76,7 +83,7 @@ def _device(given: dict[str, Any]) -> DlmsDevice:
 
 
 def _bus(given: dict[str, Any], device: DlmsDevice) -> DlmsBus:
-    fields = {key: given[key] for key in (*LINE, "baud", "parity", "answer_ms") if key in given}
+    fields = {key: given[key] for key in (*LINE, "baud", "parity") if key in given}
     if given.get("mode_e"):
         fields["opening"] = "mode-e"
     try:
@@ -106,6 +113,7 @@ def _access(given: dict[str, Any], device: DlmsDevice, state: Path) -> Access:
         security,
         given.get("challenge_bytes", CHALLENGE),
         device.address_bytes,
+        ways=ways_of(device),
     )
 
 

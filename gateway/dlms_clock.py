@@ -82,6 +82,7 @@ class ClockKeeper:
         self._device, self._clock, self._note = device, clock, note
         self._limits = None if model is None else model.adjusting
         self._apart = False
+        self._otherwise_ms: int | None = None  # when it was last seen as it was before it came to be apart, or agreed
         self._tried: list[int] = []  # when (ms, monotonic), within the last day
         self.drift: Drift | None = None
         self._seen_mono_ms = 0
@@ -101,7 +102,10 @@ class ClockKeeper:
         apart = self.drift.surely_beyond(limit_ms)
         if apart != self._apart and (apart or self.drift.surely_within(limit_ms)):
             self._apart = apart
-            self._tell(events.METER_CLOCK_APART, self.drift.ms if apart else 0, self.drift.uncertainty_ms)
+            told = self.drift.ms if apart else 0, self.drift.uncertainty_ms
+            self._tell(events.METER_CLOCK_APART, *told, self._otherwise_ms)
+        if apart == self._apart:
+            self._otherwise_ms = found.at_ms
 
     def wants(self, period_s: int) -> bool:
         """Whether it is to be moved, and may be just now."""

@@ -128,7 +128,8 @@ class Entrance:
 
 def public_of(access: Access) -> Access:
     """The way in of the public client of the meter that is entered so."""
-    return Access(PUBLIC, access.server, access.physical, address_bytes=access.address_bytes)
+    address = access.server, access.physical
+    return Access(PUBLIC, *address, address_bytes=access.address_bytes, ways=access.ways)
 
 
 async def last_heard(public: AbstractAsyncContextManager[Association], client: int) -> int | None:

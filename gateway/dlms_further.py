@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway import pieces
 from gateway.config import DlmsDevice
 from gateway.dlms_rows import Numbered, instant, later, numbered
 from gateway.faults import RowWithoutTime
+from gateway.pieces import Fit, Range, Source
 from gateway.scales import Scales
 from protocols import obis
 from protocols.dlms import data as axdr
@@ -30,6 +32,7 @@ DAY_S = 86_400
 OVERLAP_S = DAY_S  # by how much a clock may be set back without a row being passed over
 STEP_S = 31 * DAY_S  # what is asked for at once; twice as much after each answer without rows
 LIFO = 2  # a sort method: the newest row comes first
+LEAST_S = 3_600  # a meter that refuses what came within an hour is asked for no less
 TRIES = 3  # visits that may fail before the next cadence is waited for
 
 
@@ -57,6 +60,7 @@ class Further:
     failed: int = 0  # visits since then
     trouble: MeterError | None = None
     newest: MeterTime | None = None
+    fit: Fit = field(default_factory=Fit)
     handed: dict[tuple[MeterTime, int], tuple[Value, ...]] = field(default_factory=dict)
 
     @property
@@ -92,6 +96,12 @@ def is_compressed(device: DlmsDevice) -> bool:
     """Whether its nulls stand for what is in the row above."""
     model = model_of(device)
     return device.compressed if device.compressed is not None else model is not None and model.compressed
+
+
+def is_idis(device: DlmsDevice) -> bool:
+    """Whether the status words of its profiles are as IDIS meters write them."""
+    model = model_of(device)
+    return model is not None and model.status_bits == "idis"
 
 
 def further_of(device: DlmsDevice) -> tuple[Further, ...]:
@@ -133,7 +143,7 @@ async def next_rows(
     compressed: bool,
     scales: Scales,
 ) -> tuple[list[Numbered], list[Got], bool]:
-    """The next rows, oldest first, and their answer; and whether there are no more.
+    """The next rows, oldest first, and their answers; and whether there are no more.
 
     Raises:
         LinkError, MeterError: they could not be read.
@@ -143,14 +153,15 @@ async def next_rows(
     if last != further.newest:  # another process read on, or what was handed on was refused
         further.handed.clear()
     first, step_s = _start(further, last, now), STEP_S
+    ways = layout.columns, layout.scalers, 0, compressed, layout.newest_first
+    source = Source(association, further.name, *ways)
     while True:
-        end = later(first, step_s)
-        got = await association.get(profile.buffer_of(further.name), profile.between(first, end))
-        found = profile.rows(got.data, layout.columns, layout.scalers, 0, compressed)
-        fresh = _fresh(further, found[::-1] if layout.newest_first else found, last)
+        source.answers.clear()
+        found, end = await pieces.read(source, Range(first, later(first, step_s), LEAST_S, OVERLAP_S), further.fit)
+        fresh = _fresh(further, found, last)
         over = instant(end) >= instant(now)
         if fresh or over:
-            return fresh, [got], over
+            return fresh, source.answers, over
         first, step_s = end, 2 * step_s
 
 

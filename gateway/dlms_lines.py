@@ -8,6 +8,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from gateway.config import DlmsBus, DlmsDevice
+from gateway.dlms_access import answer_ms, waits_of
 from gateway.lines import Opened, OpenTcp
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.counters import Counters
@@ -49,7 +50,8 @@ class TcpWay:
         self, device: DlmsDevice, access: Access, times: Clock, counters: Counters | None
     ) -> AbstractAsyncContextManager[Association]:
         """Over a connection of its own."""
-        return associated(self._host, self._port, self._framing, access, times, open_line=self._open, counters=counters)
+        where, waits = (self._host, self._port, self._framing), waits_of(device)
+        return associated(*where, access, times, open_line=self._open, counters=counters, waits=waits)
 
     def let_go(self) -> None:
         """Nothing is held between visits."""
@@ -73,7 +75,7 @@ class SerialWay:
         if self._bus.opening == "mode-e":
             opening = Opening(device.opening_address, self._bus.baud)
             baud = (await opened_in_mode_e(self._opened.line, opening)).baud
-        timing = Timing(baud, self._opened.slack_ms, self._bus.answer_ms)
+        timing = Timing(baud, self._opened.slack_ms, answer_ms(self._bus, device), waits_of(device).pause_ms)
         async with associated_on(self._opened.line, access, times, timing, counters) as association:
             yield association
 

@@ -26,6 +26,7 @@ from protocols.reading import (
 )
 
 # The status word of a profile (0-x:96.10.x) as IDIS meters write it: the time of the row, or its data, are not valid.
+# What the bits of other meters mean is the manufacturer's to say: they make no value INVALID, and are never overlooked.
 CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
 FILLED = 1  # status of a value that was null-data and is that of the row above (of the time: that and a period)
 EVENT_NAME = 0  # no attribute of the log: the name that the model has for the code in this row
@@ -87,13 +88,23 @@ def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, bytes]:
 
 
 def row_reading(
-    row: Row, identity: Identity, device: str, made: Exchange, captured: tuple[Column, ...], part: int = 0
+    row: Row,
+    identity: Identity,
+    device: str,
+    made: Exchange,
+    captured: tuple[Column, ...],
+    part: int = 0,
+    *,
+    idis: bool = False,
 ) -> Reading:
-    """A row of the load profile; `part` is its number among those with the same time."""
-    values = _values(row, captured)
-    return Reading(
-        identity, device, None, How.PROFILE, None, row.time, made, row.status, Status.NONE, values, part=part
-    )
+    """A row of the load profile; `part` is its number among those with the same time.
+
+    `idis` says that its status word is as IDIS meters write it; of any other one a bit that is set is marked as the
+    manufacturer's.
+    """
+    values = _values(row, captured, idis)
+    status = Status.MANUFACTURER if row.status and not idis else Status.NONE
+    return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, status, values, part=part)
 
 
 def named(found: Reading, profile: bytes, part: int, codes: Mapping[int, str] | None) -> Reading:
@@ -118,18 +129,32 @@ def later(time: MeterTime, seconds: int) -> MeterTime:
     return replace(time, seconds=max(0, time.seconds + seconds))
 
 
-def _values(row: Row, captured: tuple[Column, ...]) -> tuple[Value, ...]:
-    doubtful = row.invalid or bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))
+def _values(row: Row, captured: tuple[Column, ...], idis: bool) -> tuple[Value, ...]:
     nulls = row.nulls or (False,) * len(row.values)
     values = [replace(each, status=FILLED) if null else each for each, null in zip(row.values, nulls, strict=True)]
-    if doubtful:
-        values = [replace(each, state=State.INVALID) if each.state is State.OK else each for each in values]
-    if row.repeated and row.time is not None:
-        values.append(Value(CLOCK_TIME.key, "", row.time, State.OK, FILLED))
+    state = _state(row, idis)
+    values = [replace(each, state=state) if each.state is State.OK else each for each in values]
+    values += _time_value(row)
     if row.status_repeated and row.status is not None:
         word = next(each.attribute.key for each in captured if each.is_status)
         values.append(Value(word, "", Scaled(row.status), State.OK, FILLED))
     return tuple(values)
+
+
+def _state(row: Row, idis: bool) -> State:
+    """The best that a value of this row can be: what may stand at another time feeds no billing, and is no untruth."""
+    if row.invalid or (idis and bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))):
+        return State.INVALID
+    return State.UNKNOWN if row.doubtful else State.OK
+
+
+def _time_value(row: Row) -> list[Value]:
+    """The row's time where it was null, or where the meter doubts it: then with the status byte of the clock."""
+    if row.time is None or not (row.repeated or row.doubtful):
+        return []
+    state = State.UNKNOWN if row.doubtful else State.OK
+    said = FILLED if row.clock is None else row.clock.status
+    return [Value(CLOCK_TIME.key, "", row.time, state, said)]
 
 
 def _codes(values: Sequence[Value]) -> list[int]:

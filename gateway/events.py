@@ -5,10 +5,13 @@ from __future__ import annotations
 START = "start"  # parameters: version of the core
 STOP = "stop"
 EPOCH_NEW = "epoch-new"  # reason
-CLOCK_STEP = "clock-step"  # by ms
+# By ms; where it cut slots (more than 9 s): "adjusted", or beyond 10 min "invalid", and what the clock showed before
+# and after (ms UTC): the slots in which these two lie.
+CLOCK_STEP = "clock-step"
 CLOCK_APART = "clock-apart"  # the collector's clock is ahead by ms (0: they agree again)
-CLOCK_SET = "clock-set"  # by ms, source
-# The meter is ahead of us by ms, give or take ms (0 and that: they agree again).
+CLOCK_SET = "clock-set"  # by ms, source, and as of a step
+# The meter is ahead of us by ms, give or take ms (0 and that: they agree again), and when it was last seen otherwise
+# (ms UTC, nothing: never since the start). The meter's rows from that instant on are marked, up to the event with 0.
 METER_CLOCK_APART = "meter-clock-apart"
 # What it showed before and after (12 bytes each), drift and uncertainty before and after (ms), by seconds, how, who.
 METER_CLOCK_ADJUSTED = "meter-clock-adjusted"

@@ -1,20 +1,23 @@
 """Rows of a profile as a technician asks for them: from a time to a time of the meter's own clock, or the last few.
 
-Rows are read in pieces of about a day, so that no answer is longer than a meter can give. A time that is given has no
-offset from UTC; a meter that wants one is asked with that of its clock, a little wider, and what is beside it left out.
+Rows are read in pieces of about a day, or of less where the meter refuses that, and shown oldest first however it sorts
+them. A time that is given has no offset from UTC. Some meters take it for UTC then, so that they are asked for as much
+more as their clock is off UTC, and what is beside the range left out; a meter that wants an offset is asked with that
+of its clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway import pieces
 from gateway.desk import names_of
+from gateway.pieces import Fit, Range, Source
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
 from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, Malformed, ServiceError
-from protocols.dlms.get import Selection
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row
 from protocols.reading import MeterTime
@@ -51,7 +54,9 @@ class Profile:
     clock: MeterTime | None
     at_ms: int
     compressed: bool = False
+    newest_first: bool = False
     with_offset: bool = field(default=False)  # the meter wants an offset with the times of a range
+    fit: Fit = field(default_factory=Fit)  # how much of a range one answer may have
 
     @property
     def valued(self) -> tuple[Column, ...]:
@@ -74,11 +79,12 @@ async def begun(association: Asking, name: bytes, compressed: bool = False) -> P
         if each.scaler is not None:
             try:
                 scalers[each] = ScalerUnit.from_data((await association.get(each.scaler)).data)
-            except (AccessRefused, Malformed):  # the value is shown as it is then, without a unit
+            except (*REFUSALS, Malformed):  # the value is shown as it is then, without a unit
                 continue
+    newest_first = await _number(association, _of(name, SORT_METHOD)) == LIFO
     clock = await association.get(objects.CLOCK_TIME)
     time = objects.time_of(objects.clock_value(objects.CLOCK_TIME, clock.data))
-    return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms, compressed)
+    return Profile(name, meter, period_s, columns, scalers, time, clock.at_ms, compressed, newest_first)
 
 
 async def rows(association: Asking, found: Profile, wish: Wish) -> AsyncIterator[tuple[Row, ...]]:
@@ -118,7 +124,7 @@ async def _last(association: Asking, found: Profile, count: int) -> tuple[Row, .
 async def _last_places(association: Asking, found: Profile, count: int) -> tuple[Row, ...]:
     buffer = profile.buffer_of(found.name)
     in_use = await _number(association, _of(found.name, profile.ENTRIES_IN_USE))
-    newest_first = await _number(association, _of(found.name, SORT_METHOD)) == LIFO
+    newest_first = found.newest_first
     try:
         if not in_use:
             return ()
@@ -132,28 +138,36 @@ async def _last_places(association: Asking, found: Profile, count: int) -> tuple
 
 
 async def _between(association: Asking, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
-    buffer = profile.buffer_of(found.name)
+    """The rows of a range; a meter that shows no offset, or refused a range without one, is asked in one way alone."""
     offset = None if found.clock is None else found.clock.deviation_min
     if not found.with_offset:
         try:
-            return _inside((await association.get(buffer, profile.between(first, last))).data, found, first, last)
+            beside_s = 0 if offset is None else 60 * abs(offset) + HOUR_S
+            shown = await _read(association, found, _wider(first, last, beside_s, None))
+            return _inside(shown, first, last)
         except REFUSALS:
             if offset is None:
                 raise
-    asked = await association.get(buffer, _with_offset(first, last, offset))
+    shown = await _read(association, found, _wider(first, last, HOUR_S, offset))
     found.with_offset = True
-    return _inside(asked.data, found, first, last)
+    return _inside(shown, first, last)
 
 
-def _with_offset(first: MeterTime, last: MeterTime, offset: int | None) -> Selection:
-    """The range with an offset, an hour wider at both ends: at the other side of a change it is another one."""
-    begin = replace(first, seconds=max(0, first.seconds - HOUR_S), deviation_min=offset)
-    return profile.between(begin, replace(last, seconds=last.seconds + HOUR_S, deviation_min=offset))
+async def _read(association: Asking, found: Profile, ends: tuple[MeterTime, MeterTime]) -> Sequence[Row]:
+    ways = found.columns, found.scalers, found.period_s, found.compressed, found.newest_first
+    least_s = max(1, (found.period_s or HOUR_S) - 1)
+    wanted = Range(*ends, least_s, questions=ends[1].seconds - ends[0].seconds + 1)
+    return (await pieces.read(Source(association, found.name, *ways), wanted, found.fit))[0]
 
 
-def _inside(data: Data, found: Profile, first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
+def _wider(first: MeterTime, last: MeterTime, by_s: int, offset: int | None) -> tuple[MeterTime, MeterTime]:
+    """A range with this offset, wider at both ends: an offset is another one at the other side of a change."""
+    begin = replace(first, seconds=max(0, first.seconds - by_s), deviation_min=offset)
+    return begin, replace(last, seconds=last.seconds + by_s, deviation_min=offset)
+
+
+def _inside(shown: Sequence[Row], first: MeterTime, last: MeterTime) -> tuple[Row, ...]:
     """The rows of an answer in the range that was asked for: some meters send more; those without a time stay."""
-    shown = _rows(data, found)
     return tuple(row for row in shown if row.time is None or first.seconds <= row.time.seconds <= last.seconds)
 
 
@@ -180,5 +194,5 @@ async def _number(association: Asking, attribute: Attribute) -> int:
     """A whole number that a meter may keep to itself: 0 then."""
     try:
         return axdr.whole((await association.get(attribute)).data, str(attribute))
-    except (AccessRefused, Malformed):
+    except (*REFUSALS, Malformed):
         return 0

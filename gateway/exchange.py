@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from gateway import enrol, events, local
-from gateway.buses import Shared
-from gateway.clock import GatewayClock
-from gateway.config import Configuration, Device, MbusDevice, configuration_content, read_configuration
-from gateway.core import core_of_this_program
+from gateway.config import Configuration, Device, MbusDevice, read_configuration
 from gateway.edit import edited
-from gateway.exchanging import READ, RECORD, Exchanging, Visited, find, keys_of
+from gateway.exchanging import READ, RECORD, Visited, find, keys_of
 from gateway.faults import NotExchanged
 from gateway.files import write_whole
-from gateway.lock import FolderLock
 from gateway.owners import daemon_of
-from gateway.salvage import declared
-from gateway.seal import Seal, Sealer
-from gateway.settled import Positions
-from gateway.start import open_all
+from gateway.session import Say, session
 from gateway.successors import named
-from gateway.surroundings import Surroundings, machine
-from gateway.writer import InlineWriter
 from protocols.errors import PlombaError
-from protocols.reading import Reading
 from protocols.uplink.leaf import identity_to_wire
 from protocols.uplink.pack import Wire
 
@@ -45,24 +33,28 @@ def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: b
     """
     configuration = read_configuration(path)
     _, device = find(configuration, name)
-    say = _speaker(configuration)
+    with session(configuration, "exchange") as say:
+        initial = _recorded(say, device, to, typed, yes)
+    return FAILED if initial is None else _configure(path, configuration, device, initial, yes)
+
+
+def _recorded(say: Say, device: Device, to: str | None, typed: Sequence[str], yes: bool) -> Visited | None:
+    """The new meter, and the record of the exchange sealed; None where that was not wanted."""
     final, initial = _met(say, device, to, yes)
     if final is None and not typed:
         click.echo(
             "the old meter does not answer: its last reading is the final one (--final gives the plate's)", err=True
         )
     who = named(initial.meter)
-    if not yes and not click.confirm(f"record that the meter of {name} was exchanged, and is now {who}?", err=True):
+    asked = f"record that the meter of {device.name} was exchanged, and is now {who}?"
+    if not yes and not click.confirm(asked, err=True):
         click.echo("nothing was recorded", err=True)
-        return FAILED
+        return None
     old: Wire = None if final is None else identity_to_wire(final.meter)
     said = [old, identity_to_wire(initial.meter), None if final is None else final.digest, initial.digest, list(typed)]
-    say(RECORD, name, *said)
-    click.echo(f"recorded: {who} is the meter of {name}")
-    return _configure(path, configuration, device, initial, yes)
-
-
-Say = Callable[..., Wire]
+    say(RECORD, device.name, *said)
+    click.echo(f"recorded: {who} is the meter of {device.name}")
+    return initial
 
 
 def _met(say: Say, device: Device, to: str | None, yes: bool) -> tuple[Visited | None, Visited]:
@@ -119,51 +111,3 @@ def _configure(path: Path, configuration: Configuration, device: Device, initial
         when = "now: until then it selects the old number" if number else "when it suits: it reads the file then"
         click.echo(f"restart the daemon (systemctl restart plomba-gateway) {when}", err=True)
     return 0
-
-
-def _speaker(configuration: Configuration) -> Say:
-    """How the verbs are reached: the daemon's socket, or a session of our own."""
-    if daemon_of(configuration.state_folder):
-        return lambda verb, *arguments: local.ask(configuration.state_folder, verb, *arguments)
-    enrol.read_keys(configuration.keys_folder)  # without them nothing can be sealed
-    return lambda verb, *arguments: _alone(configuration, verb, list(arguments))
-
-
-def _alone(configuration: Configuration, verb: str, arguments: list[Wire]) -> Wire:
-    configuration.state_folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    lock = FolderLock(configuration.state_folder)
-    try:
-        return asyncio.run(_session(configuration, machine(), verb, arguments))
-    finally:
-        lock.close()
-
-
-async def _session(configuration: Configuration, surroundings: Surroundings, verb: str, arguments: list[Wire]) -> Wire:
-    """One verb, with the buffer open; the state folder is the caller's alone."""
-    opened = await open_all(configuration, surroundings)
-    if opened is None:
-        raise NotExchanged("an exchange that ends", "a signal", "the command")
-    known, writer = opened.known, InlineWriter()
-    clock = GatewayClock(surroundings.clock, known.signed_ms, known.sealed_ms)
-    seal = Seal(
-        configuration.gateway, opened.keys.sealing, core_of_this_program(), configuration_content(configuration)
-    )
-    positions, chain = Positions(known.rows), opened.chain
-    sealer = Sealer(seal, clock, opened.buffer, writer, chain, known.head, {}, positions, surroundings.random)
-    sealer.begin_epoch("exchange" if opened.salvaged is None else "buffer damaged")
-    if opened.salvaged is not None:
-        sealer.note_event(events.BUFFER_SALVAGED, len(opened.salvaged.whole), opened.salvaged.aside.name)
-    for lost in declared(known.gaps, clock.when()):
-        sealer.note(lost)
-    shared = Shared.of(configuration, writer)
-    try:
-        verbs = Exchanging(configuration, clock, sealer, shared, _freely, surroundings.lines).verbs()
-        return await verbs[verb](arguments)
-    finally:
-        await sealer.flush()
-        opened.buffer.close()
-
-
-async def _freely(bus: str, work: Callable[[], Awaitable[list[Reading]]]) -> list[Reading]:
-    """Nobody else has the line."""
-    return await work()

@@ -1,8 +1,9 @@
-"""A meter exchange as one act: the old meter's final reading, the new one's initial reading, and the record of both.
+"""What a command has sealed: a reading beside the slots, and a meter exchange as one act.
 
-The readings are sealed like all others, without a slot; the record is an event that names device, old and new meter,
-the telegrams of both readings by their hashes, and what a person read from the plate of a meter that is gone. Nobody is
-taken for the new meter who answers once: it must say the same number in two visits, and no other meter's.
+An exchange is the old meter's final reading, the new one's initial reading, and the record of both. The readings are
+sealed like all others, without a slot; the record is an event that names device, old and new meter, the telegrams of
+both readings by their hashes, and what a person read from the plate of a meter that is gone. Nobody is taken for the
+new meter who answers once: it must say the same number in two visits, and no other meter's.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from protocols.uplink.leaf import identity_from_wire, identity_to_wire
 from protocols.uplink.pack import Fields, Wire, pack
 from protocols.uplink.records import Event
 
-READ, RECORD = "exchange-read", "exchange-record"  # verbs of the local socket
+READ, RECORD, STORE = "exchange-read", "exchange-record", "read-store"  # verbs of the local socket
 VISIT_S = 25.0  # two of them, and the poll in hand, stay under the time that a command waits for an answer
 TYPED = 8  # values that a person read from a plate
 SHOWN = 6  # values that are shown of a reading
@@ -91,7 +92,17 @@ class Exchanging:
 
     def verbs(self) -> Mapping[str, Verb]:
         """By name."""
-        return {READ: self._read, RECORD: self._record}
+        return {READ: self._read, RECORD: self._record, STORE: self._store}
+
+    async def _store(self, arguments: list[Wire]) -> Wire:
+        """Read a device now and seal it; when it was read."""
+        bus, device = find(self._configuration, Fields(arguments, "question", 1).text("device"))
+        standing = self._successors.settled.get(device.name)
+        asked = device if standing is None else after(device, standing)
+        found = await self._lend(bus.name, lambda: self._once(bus, asked))
+        self._sealer.take([replace(each, slot_ms=None) for each in found])
+        await self._settle()
+        return found[0].exchange.at_ms
 
     async def _read(self, arguments: list[Wire]) -> Wire:
         """Read who answers at a device now and seal it; `to`: the number that the new meter must show."""

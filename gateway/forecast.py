@@ -96,7 +96,9 @@ def _time_ms(bus: Bus, device: Device, size: int) -> int:
         trips_ms = 0 if bus.url is None else ROUND_TRIP_MS * (SELECTED_TURNS if selected else 1)
         return Timing(bus.baud).slowest_ms(size, reset=selected, select=selected) + trips_ms
     if isinstance(bus, DlmsBus) and bus.on_line and isinstance(device, DlmsDevice):
-        return _line_ms(bus, device, LINE_ANSWER_MS if size == MEAN_BYTES else bus.answer_ms)
+        from gateway.dlms_access import answer_ms  # noqa: PLC0415 - the DLMS part is read where there are such meters
+
+        return _line_ms(bus, device, LINE_ANSWER_MS if size == MEAN_BYTES else answer_ms(bus, device))
     if isinstance(bus, DlmsBus) and isinstance(device, DlmsDevice):
         turns = DLMS_OPENING + len(device.registers) + (PROFILE_TURNS if device.profile else 0)
         turns += HLS_PROOF if device.auth.startswith("hls") else 0

@@ -17,11 +17,12 @@ import structlog
 from gateway import events
 from gateway.buffer import Buffer
 from gateway.chain import Chain, Entry, Mark
-from gateway.clock import GatewayClock, Step
+from gateway.clock import GatewayClock
 from gateway.faults import BufferDamaged, WriteFailed
 from gateway.forward import AT_ONCE, Action, Forward, SendBatch, SendHello
 from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
+from gateway.steps import Step
 from gateway.writer import Writer
 from protocols.errors import PlombaError
 from protocols.transports.pipe import Backoff, PipeSettings
@@ -373,7 +374,7 @@ class Link:
         """Signed time set the clock: what was stamped since is corrected by a record, never rewritten."""
         if step is None:
             return
-        self._sealer.note_event(events.CLOCK_SET, step.by_ms, "collector")
+        self._sealer.note_event(events.CLOCK_SET, step.by_ms, "collector", *step.told)
         self._sealer.note(
             TimeCorrection(self._clock.when(), self._clock.boot, step.from_mono_ms, step.mono_ms, step.by_ms)
         )

@@ -18,11 +18,13 @@ import structlog
 
 from gateway import events
 from gateway.clock import GatewayClock
+from gateway.config import Device, DlmsDevice
 from gateway.doubtful import Held
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.guests import Guests
 from gateway.reader import Reader
 from gateway.schedule import PATIENT_CAP_MS, PATIENT_MS, Due, Schedule
+from gateway.steps import marked
 from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
 from protocols.reading import How, Reading
 from protocols.uplink import limits
@@ -176,12 +178,12 @@ class BusPoller:
 
     async def _rows(self, due: Due) -> list[Reading] | None:
         """A piece, nothing where that is all, None where the meter fails."""
-        name = f"{due.device.name} profile"
+        name, budget_s = f"{due.device.name} profile", _budget_s(due.device)
         try:
-            async with self._line, asyncio.timeout(BUDGET_S):
+            async with self._line, asyncio.timeout(budget_s):
                 piece = await self._reader.rows(due.device.name)
         except TimeoutError:
-            late = PollTooLong(f"profile rows within {BUDGET_S:.0f} s", "none yet", due.device.name)
+            late = PollTooLong(f"profile rows within {budget_s:.0f} s", "none yet", due.device.name)
             self._failed(name, late, events.POLL_FAILED, due)
             return None
         except (LinkError, MeterError, ConfigurationError) as error:
@@ -214,7 +216,7 @@ class BusPoller:
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
         self._schedule.read(due, self._clock.mono_ms() - began_ms)
         self._held.forget(due)
-        self._sink.take(found)
+        self._take(due, found)
         return True
 
     def _take_left(self, everything: bool = False) -> bool:
@@ -222,7 +224,7 @@ class BusPoller:
         left = self._held.over(self._clock.utc_ms(), everything)
         for each in left:
             self._schedule.settle(each.due)
-            self._sink.take(each.marked)
+            self._take(each.due, each.marked)
             who, device = each.doubtful.found[0].meter, each.due.device.name
             log.warning(events.READING_DOUBTFUL, bus=self._name, device=device, error=str(each.reason))
             what = (self._name, *each.parameters)
@@ -238,8 +240,12 @@ class BusPoller:
             log.warning(events.SLOT_MISSED, bus=self._name, device=due.device.name, slot_ms=due.slot_ms, what=what)
             self._note(events.SLOT_MISSED, due, (self._name, due.slot_ms, due.end_ms, what))
 
+    def _take(self, due: Due, found: list[Reading]) -> None:
+        """Hand on what was read for a slot; where a step of our clock cut it, that is said."""
+        self._sink.take([marked(each, due.end_ms, self._clock.steps) for each in found])
+
     async def _read(self, due: Due) -> list[Reading]:
-        budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(BUDGET_S * 1000)) / 1000
+        budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(_budget_s(due.device) * 1000)) / 1000
         try:
             async with asyncio.timeout(budget_s):
                 found = await self._reader.read(due)
@@ -310,3 +316,12 @@ class BusPoller:
 
 def _turn(due: Due) -> Turn:
     return due.device.name, due.slot_ms
+
+
+def _budget_s(device: Device) -> float:
+    """How long one visit may take, at most."""
+    if not isinstance(device, DlmsDevice):
+        return BUDGET_S
+    from gateway.dlms_access import budget_s  # noqa: PLC0415 - the DLMS part is read where there are such meters
+
+    return budget_s(device, BUDGET_S)

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -42,7 +42,7 @@ from protocols.dlms.protection import Protection, Security
 from protocols.dlms.pushed import Kept
 from protocols.dlms.unasked import Unasked
 from protocols.errors import ConfigurationError, MeterError, PlombaError
-from protocols.reading import Exchange, How, Identity, MeterTime, Reading, Status, Value
+from protocols.reading import Exchange, How, Identity, MeterTime, Reading, State, Status, Value
 from protocols.reading import Protocol as Spoken
 from protocols.uplink import limits
 from protocols.uplink.records import Event, Parameter
@@ -240,10 +240,12 @@ class Pushes:
             raise
         self._senders.check(device, items)
         self._known.wanted[device.name] = pushed.unknown(items, kept)
-        values, time = pushed.values(items, kept), pushed.time_of(items)
+        values, time, doubtful = pushed.values(items, kept), pushed.time_of(items), pushed.is_doubtful(items)
         if time is None and sent.moment:
             shown = clocks.from_bytes(sent.moment)
-            time = None if shown.invalid else shown.time
+            time, doubtful = None if shown.invalid else shown.time, shown.doubtful
+        if doubtful and time is not None:  # what may be of another time feeds no billing
+            values = tuple(replace(each, state=State.UNKNOWN) if each.state is State.OK else each for each in values)
         made = Exchange(self._clock.utc_ms(), self._clock.mono_ms(), 0, self._clock.quality(), octets)
         parts = [values[at : at + LEAF] for at in range(0, len(values), LEAF)]
         who = self._identity(device)

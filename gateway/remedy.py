@@ -154,6 +154,8 @@ class Remedy:
             said = error.do
         elif isinstance(error, faults.NoAnswer | faults.StreamEnded) and trial.access.challenge_bytes != CHALLENGE:
             said = f"the meter falls silent at our proof: set {self.key('challenge_bytes')} to {CHALLENGE}"
+        elif isinstance(error, breaches.ProofRefused) and "object" in error.got:
+            said = f"the meter has its association under another name: set {self.key('association')}, as 0-0:40.0.1.255"
         elif auth is Auth.HLS_GMAC or isinstance(error, breaches.CounterRefused):
             said = self._keys(error)
         else:

@@ -22,6 +22,11 @@ STORED = frozenset(
         "logs_cadence_s",
         "further_days",
         "compressed",
+        "range_ends",
+        "offset_sign",
+        "association",
+        "answer_ms",
+        "pause_ms",
         "adjust_clock",
     }
 )

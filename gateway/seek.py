@@ -12,6 +12,7 @@ from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 
 from gateway.desk import Asked
+from gateway.dlms_access import answer_ms
 from gateway.dlms_entrance import PUBLIC
 from gateway.lines import Lines, Opened, opened
 from gateway.probe import framing
@@ -214,4 +215,4 @@ async def _heard(line: ClosableLine, wait_s: float) -> bytes:
 
 
 def _wait_s(asked: Asked, baud: int, slack_ms: int) -> float:
-    return Timing(baud, slack_ms, asked.bus.answer_ms).first_byte_ms(SNRM_BYTES) / 1000
+    return Timing(baud, slack_ms, answer_ms(asked.bus, asked.device)).first_byte_ms(SNRM_BYTES) / 1000

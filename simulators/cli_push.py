@@ -13,7 +13,9 @@ import click
 from protocols.dlms.access import Framing
 from protocols.dlms.ciphering import Keys
 from simulators.dlms.faults import Mood, Moods
+from simulators.dlms.habits import HELP, changed
 from simulators.dlms.meters import DlmsMeters
+from simulators.dlms.plates import plates
 from simulators.dlms.push import Aim, Form, Protect, Pusher, PushFault, PushFaults
 from simulators.keyfile import keys_in
 from simulators.record import Record
@@ -31,6 +33,7 @@ FRAMINGS = (Framing.WRAPPER, Framing.HDLC)
 @click.option("--key-file", type=click.Path(path_type=Path), help="Keys of both, as for 'meters'.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
+@click.option("--habits", default="", metavar="TEXT", help=HELP)
 @click.option("--moods", default="", help=f"Of one visit in four: {', '.join(each.value for each in Mood)}.")
 @click.option("--push", "target", metavar=PLACE, help="Both meters push there.")
 @click.option("--push-every", type=click.FloatRange(0.05), default=60.0, show_default=True, help="Seconds.")
@@ -62,6 +65,7 @@ def dlms(
     key_file: Path | None,
     seed: int,
     history_rows: int,
+    habits: str,
     moods: str,
     target: str | None,
     push_every: float,
@@ -79,8 +83,10 @@ def dlms(
         kinds = tuple(PushFault(each.strip()) for each in faults.split(",") if each.strip())
         keys = None if key_file is None else keys_in(key_file)
         password = password_file.read_bytes().strip()
+        for each in plates(password, keys):
+            changed(each, habits)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--moods or --push-faults") from error
+        raise click.BadParameter(str(error), param_hint="--moods, --habits or --push-faults") from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
     aim = None
@@ -91,7 +97,15 @@ def dlms(
         protect, form = Protect(push_protect), Form(push_form)
         aim = Aim(host, int(port), push_every, push_udp, protect, form, push_confirmed)
     written = Record(record)
-    meters = DlmsMeters(written, _utc_ms, seed, password=password, keys=keys, history_rows=history_rows)
+    meters = DlmsMeters(
+        written,
+        _utc_ms,
+        seed,
+        password=password,
+        keys=keys,
+        history_rows=history_rows,
+        changed=lambda plate: changed(plate, habits),
+    )
     for number, framing in enumerate(FRAMINGS):
         meters.outlet(framing).moods = Moods(visits, seed + number)
     try:

@@ -10,6 +10,7 @@ from collector.shown import utc
 from collector.store.devices import FAILED, RECOVERED, Failure
 from protocols.catalogue import Entry, read_catalogue
 from protocols.reading import Status
+from protocols.uplink import limits
 from protocols.uplink.records import Configuration, Event, Lost, OtherRecord, Record, TimeCorrection, Unsealed
 
 TEXT = 400  # characters of a sentence that is made of what a gateway said
@@ -76,7 +77,8 @@ _CODE = re.compile(r"PLB-[A-Z][0-9]{3}")
 
 # of the first parameter of an event
 PLACE_WORDS = 2  # behind the bus: who it is in bytes, and since when in ms
-UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "buffer-high": " %"}
+CLOCKS = frozenset({"clock-step", "clock-set", "meter-clock-apart"})  # among their parameters are instants of ours
+UNITS = {"clock-step": " ms", "clock-apart": " ms", "clock-set": " ms", "meter-clock-apart": " ms", "buffer-high": " %"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Parts:
     @classmethod
     def of(cls, event: Event) -> Parts:
         """As far as they are known."""
-        said = [_parameter(each) for each in event.parameters if each is not None]
+        shown = _clocked if event.code in CLOCKS else _parameter
+        said = [shown(each) for each in event.parameters if each is not None]
         bus = said.pop(0) if event.code in BUSES and said else None
         raw = said.pop() if event.code in RAW and len(said) > 1 else None
         fault = next((each for each in said if _CODE.fullmatch(each)), None)
@@ -176,6 +179,13 @@ def _parameter(value: int | str | bytes) -> str:
     if isinstance(value, bytes):
         return value.hex()[:16]
     return str(value)
+
+
+def _clocked(value: int | str | bytes) -> str:
+    """A parameter of an event of a clock: what is as large as an instant of ours is one."""
+    if isinstance(value, int) and limits.PAST_MS <= value < limits.FUTURE_MS:
+        return instant(utc(value))
+    return _parameter(value)
 
 
 def _said(event: Event) -> list[str]:

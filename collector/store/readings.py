@@ -19,13 +19,14 @@ import msgpack
 
 from collector.store.series import Row, order
 from protocols.errors import PlombaError
-from protocols.reading import Identity, Status
+from protocols.reading import How, Identity, Status
 from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
 from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 PARTIAL = "partial"  # the reason that stays: the visit is not whole, or nothing confirmed what is hard to believe
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
+METER = "meter "  # before the time under which a meter stored it
 KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
@@ -210,7 +211,7 @@ class Readings:
 def series_row(gateway: str, reading: SealedReading) -> Row:
     """What the series of a reading needs to know of it."""
     meter, how, moment, part = identity(gateway, reading)
-    seconds = reading.meter_time.seconds if reading.meter_time else None
+    seconds = reading.meter_time.seconds if reading.meter_time and moment.startswith(METER) else None
     return Row(meter, how, part, moment, order(reading.slot_ms, seconds, reading.at_ms), reading.at_ms, gateway)
 
 
@@ -259,10 +260,14 @@ def _packed_meter(meter: Identity, sub: str | None, place: tuple[str, ...]) -> b
 
 
 def _moment(reading: SealedReading) -> str:
+    """What tells a meter's readings of one kind apart: the slot, else the time under which the meter stored it.
+
+    What was read outside a slot has only when it was read: the meter's clock may show a minute twice.
+    """
     if reading.slot_ms is not None:
         return f"slot {reading.slot_ms}"
-    if reading.meter_time is not None:
-        return f"meter {reading.meter_time.seconds} {time_code(reading.meter_time)}"
+    if reading.meter_time is not None and reading.how is not How.READ:
+        return f"{METER}{reading.meter_time.seconds} {time_code(reading.meter_time)}"
     return f"at {reading.at_ms}"
 
 

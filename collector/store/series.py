@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from protocols.reading import How
+
 RECENT = 9  # slots of the newest visits that are kept: eight distances
 NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
@@ -90,7 +92,8 @@ class SeriesTable:
         """Make the whole table anew from the readings."""
         self._sql.execute("DELETE FROM series")
         rows = self._sql.execute(
-            "SELECT meter, how, part, moment, coalesce(slot_ms, (meter_s + ?) * 1000, at_ms), at_ms, gateway"
+            "SELECT meter, how, part, moment, CASE WHEN moment LIKE 'at %' THEN at_ms"
+            " ELSE coalesce(slot_ms, (meter_s + ?) * 1000, at_ms) END, at_ms, gateway"
             " FROM reading WHERE variant = 0 ORDER BY meter, how, moment",
             (_METER_EPOCH_S,),
         )
@@ -132,7 +135,9 @@ class SeriesTable:
 
     def _put(self, known: Series | None, mine: list[Row]) -> None:
         last = max(mine, key=lambda row: row.order)
-        times = {_visit(row) for row in mine} | set(known.recent if known else ())
+        recent = set(known.recent if known else ())
+        # What was read by hand beside the slots says nothing of how often the meter is read.
+        times = recent | {_visit(row) for row in mine if not _by_hand(row)} or {min(_visit(row) for row in mine)}
         first = min(row.order for row in mine)
         newest, moment, at_ms, gateway = last.order, last.moment, last.at_ms, last.gateway
         if known is not None:
@@ -167,6 +172,10 @@ def order(slot_ms: int | None, meter_s: int | None, at_ms: int) -> int:
     if slot_ms is not None:
         return slot_ms
     return at_ms if meter_s is None else (meter_s + _METER_EPOCH_S) * 1000
+
+
+def _by_hand(row: Row) -> bool:
+    return row.how == How.READ and row.moment.startswith("at ")
 
 
 def _visit(row: Row) -> int:

@@ -7,6 +7,7 @@ from enum import Enum, IntEnum
 
 from protocols.dlms.link import OUR_WINDOW
 from protocols.dlms.protection import Security
+from protocols.dlms.ways import STANDARD, Ways
 
 CHALLENGE = 16  # bytes of ours where nothing else is configured: some meters fail above
 
@@ -57,4 +58,5 @@ class Access:
     challenge_bytes: int = CHALLENGE
     address_bytes: int | None = None  # length of the server's HDLC address; None: the shortest that holds it
     window: int = OUR_WINDOW  # HDLC frames that either side may send before the other has to say something; 1 to 7
+    ways: Ways = STANDARD  # what is otherwise with this meter than the standard says
     acts: bool = False  # the meter is to do something: ACTION is proposed without high-level authentication, too

@@ -96,7 +96,10 @@ class ProofRefused(PasswordRefused):
     """The meter refused our answer to its challenge, or could not decipher what we sent."""
 
     code = "PLB-M352"
-    do = f"{KEYS}; do not try again and again: some meters lock after a few failures"
+    do = (
+        f"{KEYS}; where the object is called unavailable set association to its name; do not try again and again: some"
+        " meters lock after a few failures"
+    )
 
 
 class CounterRefused(ProofRefused):

@@ -24,6 +24,7 @@ ANY_YEAR = 0xFFFF
 NO_DEVIATION = -0x8000
 MAX_DEVIATION = 720  # minutes: what a sealed time can say; the standard allows 840 to one side
 INVALID, DOUBTFUL, DIFFERENT_BASE, BAD_STATUS, SUMMER = 0x01, 0x02, 0x04, 0x08, 0x80
+DOUBTS = DOUBTFUL | DIFFERENT_BASE
 LAST_YEAR = 2099  # what a meter time can say
 DATES = 512  # days that are kept as seconds: a profile has a few, and each of them many times
 EPOCH_S = calendar.timegm(METER_EPOCH.timetuple())
@@ -45,8 +46,8 @@ class Clock:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the meter says that its time may be wrong."""
-        return self.status is not None and bool(self.status & DOUBTFUL)
+        """Whether the meter says that its time may be wrong: "doubtful value", or "different clock base"."""
+        return self.status is not None and bool(self.status & DOUBTS)
 
 
 def from_data(data: Data, where: str) -> Clock:

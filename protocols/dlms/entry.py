@@ -8,6 +8,7 @@ could be played back to us.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from protocols.dlms.access import Access, Auth
 from protocols.dlms.action import Acted, ActionRefused, Method, action_result_name
@@ -35,12 +36,13 @@ from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import NotSupported, ServiceError
 from protocols.dlms.hls import CHALLENGE_MAX, CHALLENGE_MIN, Challenge, check_challenge, check_proof, proof
 from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest, InitiateResponse
+from protocols.dlms.listing import ASSOCIATION, CURRENT
 from protocols.dlms.protection import OVERHEAD, Protection, checked_title
 from protocols.dlms.shield import Shield
 
 Random = Callable[[int], bytes]  # so many bytes that nobody can foretell
 # Of the association's own object: what answers the meter's challenge.
-REPLY_TO_HLS = Method(15, bytes((0, 0, 40, 0, 0, 255)), 1)
+REPLY_TO_HLS = Method(ASSOCIATION, CURRENT, 1)
 UNSUPPORTED = {Auth.HLS: "HLS of the manufacturer (2)", Auth.HLS_ECDSA: "HLS with ECDSA (7)"}
 TITLED = frozenset({Auth.HLS_GMAC, Auth.HLS_SHA256})  # their proofs hold both system titles
 
@@ -58,6 +60,11 @@ class Entry:
         self.protection: Protection | None = None
         if security is not None and security.ciphering:
             self.protection = Protection(security, access.title, counters)
+
+    @property
+    def method(self) -> Method:
+        """What our answer to the meter's challenge is handed to."""
+        return reply_to_hls(self._access)
 
     @property
     def overhead(self) -> int:
@@ -198,3 +205,8 @@ class Entry:
     def _entered(self) -> None:
         if self.protection is not None:
             self.protection.use_dedicated_key()
+
+
+def reply_to_hls(access: Access) -> Method:
+    """What takes the answer to a challenge, under the name that the association has in this meter."""
+    return replace(REPLY_TO_HLS, name=access.ways.association)

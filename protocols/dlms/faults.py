@@ -1,10 +1,11 @@
-"""What can be wrong with a DLMS/COSEM answer: one named error each (PLB-M301 to PLB-M323)."""
+"""What can be wrong with a DLMS/COSEM answer: one named error each (PLB-M301 to PLB-M324)."""
 
 from __future__ import annotations
 
 from protocols.errors import MeterError
 
 AGAIN = "read the meter again; if it stays so send the answer shown to the maintainers"
+LATE = "raise answer_ms if the meter often answers late"
 LINE = "check cabling, converter and that no other program talks on this line"
 
 
@@ -12,7 +13,10 @@ class NoAnswer(MeterError):  # noqa: N818 - named after what happened on the lin
     """Not a whole answer came within the timeout, repetitions included."""
 
     code = "PLB-M301"
-    do = "check that the meter is powered, and client, server address and framing are what the meter expects"
+    do = (
+        "check that the meter is powered, and client, server address and framing are what the meter expects; a slow one"
+        " needs answer_ms, one that is silent within an answer pause_ms"
+    )
 
 
 class LinkEnded(MeterError):  # noqa: N818
@@ -64,6 +68,13 @@ class AccessRefused(MeterError):  # noqa: N818
     do = "check that this client may read the object; the object list of the meter shows what there is"
 
 
+class RangeRefused(AccessRefused):
+    """The meter refuses a range of rows whose ends say their offset from UTC."""
+
+    code = "PLB-M324"
+    do = "write range_ends = \"local\" below the meter's name if it takes ends without an offset; 'profile' tries both"
+
+
 class ServiceError(MeterError):
     """The meter answered with a confirmed-service-error; the message names it."""
 
@@ -96,7 +107,7 @@ class WrongSequence(MeterError):  # noqa: N818
     """A good frame whose N(S) or N(R) is not the next one: a repetition or a late one."""
 
     code = "PLB-M313"
-    do = "raise the timeout if the meter often answers late"
+    do = LATE
 
 
 class WrongPort(MeterError):  # noqa: N818
@@ -110,14 +121,14 @@ class WrongInvokeId(MeterError):  # noqa: N818
     """An answer to another question than the one that was asked."""
 
     code = "PLB-M315"
-    do = "raise the timeout if the meter often answers late"
+    do = LATE
 
 
 class WrongBlock(MeterError):  # noqa: N818
     """A block with another number than the one that was asked."""
 
     code = "PLB-M316"
-    do = "raise the timeout if the meter often answers late"
+    do = LATE
 
 
 class Malformed(MeterError):  # noqa: N818
@@ -152,7 +163,7 @@ class Unexpected(MeterError):  # noqa: N818
     """A good answer that does not belong to the question: counted, never taken."""
 
     code = "PLB-M321"
-    do = AGAIN
+    do = f"{LATE}; {AGAIN}"
 
 
 class Babble(MeterError):  # noqa: N818

@@ -47,7 +47,7 @@ from protocols.dlms.breaches import (
 from protocols.dlms.ciphering import TITLE, Ciphered, Keys
 from protocols.dlms.counters import Block, Counters
 from protocols.dlms.data import octet_string
-from protocols.dlms.entry import REPLY_TO_HLS, TITLED, Random
+from protocols.dlms.entry import TITLED, Random, reply_to_hls
 from protocols.dlms.faults import NotSupported
 from protocols.dlms.hls import Challenge, check_challenge, check_proof, proof
 from protocols.dlms.initiate import InitiateRequest, InitiateResponse
@@ -170,7 +170,7 @@ class Guard:
             raise NotSupported("ACTION request normal", "another form", "authentication")
         access = self._access
         found = None if request.parameter is None else request.parameter.content
-        if access is None or request.method != REPLY_TO_HLS or not isinstance(found, bytes):
+        if access is None or request.method != reply_to_hls(access) or not isinstance(found, bytes):
             return ActionRefused(request.invoke, ActionResult.OBJECT_UNAVAILABLE).to_bytes()
         keys = _keys(access)
         try:

@@ -4,6 +4,8 @@ A null in the clock column means "the previous time and one capture period", and
 the previous time of a meter that is known to compress. A null in any other
 column means that there is no value, INVALID; of a meter that is known to compress its buffer it means "as before": the
 previous value, marked so, and INVALID still where nothing stood before.
+
+The first status word that a row captures is the row's; what stands in further ones are values like any other.
 """
 
 from __future__ import annotations
@@ -33,10 +35,14 @@ STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One captured attribute; `part` is 0 for the whole of it, else which member of an array or structure."""
+    """One captured attribute; `part` is 0 for the whole of it, else which member of an array or structure.
+
+    `further`: it is a status word, and not the first of its profile.
+    """
 
     attribute: Attribute
     part: int = 0
+    further: bool = False
 
     @property
     def is_clock(self) -> bool:
@@ -46,7 +52,7 @@ class Column:
     @property
     def is_status(self) -> bool:
         """Whether it holds the status word of the row."""
-        return self.attribute.name[2:4] == STATUS_C_D and self.attribute.number == VALUE
+        return not self.further and self.attribute.name[2:4] == STATUS_C_D and self.attribute.number == VALUE
 
     def to_data(self) -> Data:
         """The capture object definition."""
@@ -64,8 +70,9 @@ class Row:
     """One row: its clock as sent (None where it is null and nothing stood before), status word and values.
 
     `time` is the row's time; `repeated` says that it was null and is reckoned from the row before. `invalid` says that
-    the meter calls this time wrong, or the one that it is reckoned from. `nulls` says of each value whether it was null
-    and is that of the row before; `status_repeated` says that of the status word.
+    the meter calls this time wrong, or the one that it is reckoned from; `doubtful`, that the meter says of it that it
+    may be. `nulls` says of each value whether it was null and is that of the row before; `status_repeated` says that of
+    the status word.
     """
 
     clock: Clock | None
@@ -76,6 +83,7 @@ class Row:
     values: tuple[Value, ...]
     nulls: tuple[bool, ...] = ()
     status_repeated: bool = False
+    doubtful: bool = False
 
     @property
     def utc_ms(self) -> int | None:
@@ -121,8 +129,10 @@ class TableRows(Sequence[Row]):
         shown = zip(*values, strict=True) if values else repeat(())
         for octets, status, each in zip(self._clocks or repeat(None), self._statuses or repeat(None), shown):  # noqa: B905
             clock = clocks.from_bytes(octets, "profile row") if isinstance(octets, bytes) else None
-            time, invalid = (None, False) if clock is None else (clock.time, clock.invalid)
-            yield Row(clock, time, False, invalid, _status(status), each)
+            if clock is None:
+                yield Row(None, None, False, False, _status(status), each)
+            else:
+                yield Row(clock, clock.time, False, clock.invalid, _status(status), each, doubtful=clock.doubtful)
 
     def times(self) -> Sequence[MeterTime | None]:
         """The time of each row, as the meter shows it."""
@@ -141,7 +151,7 @@ def buffer_of(name: bytes) -> Attribute:
 
 
 def columns(data: Data) -> tuple[Column, ...]:
-    """The columns that the capture objects (attribute 3) say.
+    """The columns that the capture objects (attribute 3) say; of several status words the first is the row's.
 
     Raises:
         Malformed: not of this form.
@@ -149,7 +159,11 @@ def columns(data: Data) -> tuple[Column, ...]:
     listed = axdr.members_of(data, "capture objects")
     if not 1 <= len(listed) <= MAX_COLUMNS:
         raise Malformed(f"1 to {MAX_COLUMNS} columns", str(len(listed)), "capture objects")
-    return tuple(_column(each) for each in listed)
+    found: list[Column] = []
+    for each in map(_column, listed):
+        further = each.is_status and any(before.is_status for before in found)
+        found.append(replace(each, further=True) if further else each)
+    return tuple(found)
 
 
 def between(
@@ -226,23 +240,20 @@ def _row(
     clock: Clock | None = None
     time: MeterTime | None = None
     status: int | None = None
-    repeated = invalid = False
+    repeated = invalid = doubtful = False
     values = []
     for cell, (column, meaning) in zip(cells, meanings, strict=True):
         if column.is_clock and cell.tag is Tag.NULL:
-            time, repeated, invalid = (
-                _next(previous, period_s, compressed),
-                True,
-                previous is not None and previous.invalid,
-            )
+            time, repeated = _next(previous, period_s, compressed), True
+            invalid, doubtful = (previous.invalid, previous.doubtful) if previous is not None else (False, False)
         elif column.is_clock:
             clock = clocks.from_data(cell, "profile row")
-            time, invalid = clock.time, clock.invalid
+            time, invalid, doubtful = clock.time, clock.invalid, clock.doubtful
         elif column.is_status:
             status = _status(cell.content)
         else:
             values.append(meaning.value(cell))
-    return Row(clock, time, repeated, invalid, status, tuple(values))
+    return Row(clock, time, repeated, invalid, status, tuple(values), doubtful=doubtful)
 
 
 def _undone(row: Row, before: Row | None, cells: tuple[Data, ...], captured: tuple[Column, ...]) -> Row:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from protocols import obis
 from protocols.dlms import data as axdr
 from protocols.dlms import words
+from protocols.dlms.clock import DOUBTS
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed, TooMuch
 from protocols.dlms.objects import (
@@ -121,11 +122,21 @@ def unknown(found: Sequence[Item], kept: Kept) -> set[bytes]:
 
 def time_of(found: Sequence[Item]) -> MeterTime | None:
     """The first time of the meter's clock in a push, where it is valid."""
-    for each in found:
-        if each.attribute == CLOCK_TIME or (each.attribute.class_id == CLOCK and each.attribute.number == VALUE):
-            shown = clock_value(each.attribute, each.data)
-            return shown.time if shown.state is State.OK else None
-    return None
+    shown = _clock(found)
+    return shown.time if shown is not None and shown.state is State.OK else None
+
+
+def is_doubtful(found: Sequence[Item]) -> bool:
+    """Whether the meter says of that time that it may be wrong."""
+    shown = _clock(found)
+    return shown is not None and bool((shown.status or 0) & DOUBTS)
+
+
+def _clock(found: Sequence[Item]) -> Value | None:
+    """The first that a push shows of the meter's clock."""
+    clocks = (each for each in found if each.attribute.class_id == CLOCK and each.attribute.number == VALUE)
+    first = next(clocks, None)
+    return None if first is None else clock_value(first.attribute, first.data)
 
 
 def name_of(found: Sequence[Item]) -> str | None:

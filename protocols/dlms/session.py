@@ -38,7 +38,7 @@ from protocols.dlms.counters import Block as CounterBlock
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import Data
 from protocols.dlms.datablock import DataBlock
-from protocols.dlms.entry import REPLY_TO_HLS, Entry, Random
+from protocols.dlms.entry import Entry, Random
 from protocols.dlms.faults import (
     Babble,
     LinkEnded,
@@ -472,7 +472,7 @@ class Session:
             return
         self._state = STEPS[self._state, Event.CHALLENGED]
         self._invoke = (self._invoke + 1) % INVOKE_IDS
-        method = REPLY_TO_HLS
+        method = self._entry.method
         self._question = Question(Attribute(method.class_id, method.name, method.number), self._invoke)
         self._transmit(self._carrier.send(ActionNormal(self._invoke, method, axdr.octet_string(proof)).to_bytes()))
 

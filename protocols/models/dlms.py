@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from protocols import obis
+from protocols.dlms.timing import FASTEST_ANSWER_MS, SLOWEST_ANSWER_MS
 from protocols.errors import ConfigurationError
 from protocols.models.files import STRICT, parse
 
@@ -85,7 +86,9 @@ class Log:
 class DlmsModel:
     """One model: profiles of registers beside the load profile, event logs, and its ways.
 
-    `compressed`: it writes null-data for what is as in the row above.
+    `compressed`: it writes null-data for what is as in the row above. `status_bits`: what the bits of the status
+    word of a row mean. `range_ends`, `offset_sign` and `association` are as `protocols.dlms.ways` has them, `answer_ms`
+    and `pause_ms` as `protocols.dlms.timing`.
     """
 
     name: str
@@ -94,7 +97,13 @@ class DlmsModel:
     further_profiles: tuple[str, ...] = ()
     logs: tuple[Log, ...] = ()
     compressed: bool = False
+    status_bits: Literal["idis", "unknown"] = "unknown"
     adjusting: Adjusting | None = None
+    range_ends: Literal["offset", "local"] = "offset"
+    offset_sign: Literal["standard", "reversed"] = "standard"
+    association: str = "0-0:40.0.0.255"
+    answer_ms: int | None = None
+    pause_ms: int = 0
 
     __pydantic_config__ = STRICT
 
@@ -103,6 +112,11 @@ class DlmsModel:
         names = [obis.from_text(each) for each in (*self.further_profiles, *(log.name for log in self.logs))]
         if len(set(names)) != len(names):
             raise ValueError("expected each profile and log once")
+        obis.from_text(self.association)
+        if not FASTEST_ANSWER_MS <= (self.answer_ms or FASTEST_ANSWER_MS) <= SLOWEST_ANSWER_MS:
+            raise ValueError(f"expected answer_ms of {FASTEST_ANSWER_MS} to {SLOWEST_ANSWER_MS}")
+        if not 0 <= self.pause_ms <= SLOWEST_ANSWER_MS:
+            raise ValueError(f"expected pause_ms of 0 to {SLOWEST_ANSWER_MS}")
 
 
 @cache

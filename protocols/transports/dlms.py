@@ -10,26 +10,35 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from protocols.dlms import ways as habits
 from protocols.dlms.access import Access, Framing
 from protocols.dlms.action import Method
+from protocols.dlms.carrier import TRIES
 from protocols.dlms.counters import Counters
 from protocols.dlms.data import NULL, Data
-from protocols.dlms.faults import ExceptionAnswer, ServiceError
-from protocols.dlms.get import MAX_LIST, Refused, Selection
+from protocols.dlms.faults import AccessRefused, ExceptionAnswer, RangeRefused, ServiceError
+from protocols.dlms.get import MAX_LIST, AccessResult, Refused, Selection, result_name
 from protocols.dlms.initiate import Conformance
-from protocols.dlms.objects import Attribute
+from protocols.dlms.objects import PROFILE, Attribute
+from protocols.dlms.profile import BUFFER, Column, columns
 from protocols.dlms.session import Done, Failed, Send, Session, Wait
 from protocols.dlms.set import Set
 from protocols.dlms.table import Table
-from protocols.dlms.timing import Timing
+from protocols.dlms.timing import Timing, Waits
+from protocols.dlms.ways import STANDARD, Ways
 from protocols.errors import LinkError, MeterError
 from protocols.transports.exchange import Clock, ClosableLine, Line
 from protocols.transports.tcp import ConnectionGone, TcpLine
 
-RELEASE_S = 1.0  # for RLRQ and DISC together: the next meter waits
+RELEASE_MS = 1_000  # for RLRQ and DISC together: the next meter waits
+AT_ONCE = Waits()
+# What a meter says that does not take a range as it is written: some give no better reason.
+RANGE_REFUSALS = frozenset(
+    map(result_name, (AccessResult.TYPE_UNMATCHED, AccessResult.SCOPE_OF_ACCESS_VIOLATED, AccessResult.OTHER_REASON))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +81,17 @@ class Asking(Protocol):
 
 
 class Association:
-    """An open association with one meter; one question at a time."""
+    """An open association with one meter; one question at a time.
 
-    def __init__(self, session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> None:
+    What is otherwise with this meter is put right here: `Got.data` are as the standard has them, `octets` as they came.
+    """
+
+    def __init__(
+        self, session: Session, line: Line, clock: Clock, timing: Timing | Waits = AT_ONCE, ways: Ways = STANDARD
+    ) -> None:
         self._session, self._line, self._clock, self._timing = session, line, clock, timing
+        self._ways = ways
+        self._captured: dict[bytes, tuple[Column, ...]] = {}  # of profiles that were read: their columns
 
     @property
     def counter_seen(self) -> int | None:
@@ -112,7 +128,8 @@ class Association:
             MeterError: the meter refuses, or no usable answer came: then it may be set or not.
             LinkError: the line is gone.
         """
-        self._session.set(attribute, value)
+        named = self._ways.named(attribute)
+        self._session.set(named, self._ways.turned(named, value))
         await _run(self._session, self._line, self._clock, self._timing)
 
     async def set_many(self, values: Mapping[Attribute, Data]) -> None:
@@ -129,7 +146,8 @@ class Association:
             return
         for at in range(0, len(names), MAX_LIST):
             piece = names[at : at + MAX_LIST]
-            self._session.set_list(piece, tuple(values[each] for each in piece))
+            given = tuple(self._ways.turned(each, values[each]) for each in piece)
+            self._session.set_list(tuple(map(self._ways.named, piece)), given)
             done = await _run(self._session, self._line, self._clock, self._timing)
             for attribute, result in zip(piece, done.results, strict=True):
                 if isinstance(result, int) and result:
@@ -147,7 +165,7 @@ class Association:
 
     async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Got]:
         asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
-        self._session.get_list(attributes)
+        self._session.get_list(tuple(map(self._ways.named, attributes)))
         done = await _run(self._session, self._line, self._clock, self._timing)
         round_trip = self._clock.mono_ms() - asked_mono_ms
         times = asked_utc_ms + round_trip // 2, asked_mono_ms + round_trip // 2, round_trip
@@ -156,15 +174,26 @@ class Association:
             if isinstance(result, int):
                 raise Refused(0, result).error(str(attribute))
             found.append(Got(result, b"" if number else done.octets, *times))
-        return found
+        return [await self._right(attribute, got) for attribute, got in zip(attributes, found, strict=True)]
 
     async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
         """Read one attribute, or the part of it that `selection` names.
 
         Raises:
+            RangeRefused: the meter refuses a range whose ends say their offset from UTC.
             MeterError: no usable answer came, and why.
             LinkError: the line is gone.
         """
+        chosen = self._ways.selected(selection)
+        try:
+            return await self._right(attribute, await self._get(self._ways.named(attribute), chosen))
+        except AccessRefused as error:
+            if error.got not in RANGE_REFUSALS or not habits.has_offset(chosen):
+                raise
+            raise RangeRefused(error.expected, error.got, error.where) from None
+
+    async def _get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
+        """One attribute as the meter says it."""
         asked_utc_ms, asked_mono_ms = self._clock.utc_ms(), self._clock.mono_ms()
         self._session.get(attribute, selection)
         done = await _run(self._session, self._line, self._clock, self._timing)
@@ -172,6 +201,17 @@ class Association:
         middle = round_trip // 2
         value = NULL if done.value is None else done.value
         return Got(value, done.octets, asked_utc_ms + middle, asked_mono_ms + middle, round_trip)
+
+    async def _right(self, attribute: Attribute, got: Got) -> Got:
+        """What was read, with the standard's sign of offsets."""
+        ways, name = self._ways, attribute.name
+        if not ways.turns:
+            return got
+        if attribute == habits.captures(name):
+            self._captured[name] = columns(got.data)
+        elif attribute.class_id == PROFILE and attribute.number == BUFFER and name not in self._captured:
+            self._captured[name] = columns((await self._get(habits.captures(name))).data)
+        return replace(got, value=ways.turned(attribute, got.data, self._captured.get(name, ())))
 
 
 @asynccontextmanager
@@ -184,8 +224,11 @@ async def associated(
     timeout_s: float = 5.0,
     open_line: Callable[[str, int, float], Awaitable[ClosableLine]] = TcpLine.open,
     counters: Counters | None = None,
+    waits: Waits = AT_ONCE,
 ) -> AsyncIterator[Association]:
     """An association with the meter at `host`, released and closed in any case; `timeout_s` is for each answer.
+
+    `waits` are those of a meter that needs more time than that, or is silent within an answer.
 
     A ciphered one takes its invocation counters from `counters`: they are durable already.
 
@@ -194,14 +237,15 @@ async def associated(
         MeterError: the meter refused the association, did not answer, or ended the connection (StreamEnded).
     """
     line = await open_line(host, port, timeout_s)
-    session = Session(access, framing, round(timeout_s * 1000), counters)
+    tries = 1 if framing is Framing.WRAPPER else TRIES
+    session = Session(access, framing, waits.timeout_ms(tries, round(timeout_s * 1000)), counters)
     try:
         session.associate()
-        await _run(session, line, clock)
-        yield Association(session, line, clock)
+        await _run(session, line, clock, waits)
+        yield Association(session, line, clock, waits, access.ways)
     finally:
         try:
-            await _release(session, line, clock)
+            await _release(session, line, clock, waits)
         finally:
             line.close()
 
@@ -221,36 +265,41 @@ async def associated_on(
     try:
         session.associate()
         await _run(session, line, clock, timing)
-        yield Association(session, line, clock, timing)
+        yield Association(session, line, clock, timing, access.ways)
     finally:
         await _release(session, line, clock, timing)
 
 
-async def _release(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> None:
+async def _release(session: Session, line: Line, clock: Clock, timing: Timing | Waits) -> None:
     """End the association and the link as far as the meter lets us in a moment: nothing depends on it."""
-    moment_s = RELEASE_S if timing is None else timing.release_ms() / 1000
+    moment_ms = timing.release_ms(RELEASE_MS) if isinstance(timing, Waits) else timing.release_ms()
     with contextlib.suppress(MeterError, LinkError, TimeoutError):
-        async with asyncio.timeout(moment_s):
+        async with asyncio.timeout(moment_ms / 1000):
             session.release()
             await _run(session, line, clock, timing)
 
 
-async def _run(session: Session, line: Line, clock: Clock, timing: Timing | None = None) -> Done:
+async def _run(session: Session, line: Line, clock: Clock, timing: Timing | Waits) -> Done:
     """Do what the session says until it is done with what was begun."""
-    deadline_ms, allowed_ms, parts = clock.mono_ms(), 0, session.parts
+    deadline_ms = latest_ms = clock.mono_ms()
+    allowed_ms, parts = 0, session.parts
     while True:
         if session.parts != parts:  # more of the answer follows: it has as long as its first frame had
             deadline_ms, parts = clock.mono_ms() + allowed_ms, session.parts
         step = session.next()
         match step:
             case Send():
-                allowed_ms = step.timeout_ms if timing is None else timing.first_byte_ms(len(step.octets))
+                allowed_ms = step.timeout_ms if isinstance(timing, Waits) else timing.first_byte_ms(len(step.octets))
                 deadline_ms = clock.mono_ms() + allowed_ms
-                await (_write(session, line, step.octets) if timing is None else line.write(step.octets))
-            case Wait() if timing is not None:
+                if isinstance(timing, Waits):
+                    latest_ms = timing.latest_ms(clock.mono_ms(), allowed_ms)
+                await (_write(session, line, step.octets) if isinstance(timing, Waits) else line.write(step.octets))
+            case Wait() if isinstance(timing, Timing):
                 await _listen_closely(session, line, deadline_ms - clock.mono_ms(), timing)
             case Wait():
                 await _listen(session, line, deadline_ms - clock.mono_ms())
+                if session.inside:
+                    deadline_ms = max(deadline_ms, min(latest_ms, clock.mono_ms() + timing.pause_ms))
             case Failed():
                 raise step.error
             case Done():

@@ -41,6 +41,8 @@ from protocols.dlms.profile import (
     SORT_METHOD,
     Column,
 )
+from protocols.dlms.ways import RangeEnds, has_offset
+from protocols.errors import MeterError
 from protocols.reading import MeterTime, Precision
 from simulators.curve import EPOCH_QUARTERS, QUARTER_MS, Curve
 from simulators.dlms import books
@@ -125,7 +127,10 @@ class Meter:
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
         """The attribute's data, or why there are none."""
         if attribute.class_id == PROFILE:
-            return self._profiles(attribute, selection)
+            understood = self._understood(selection)
+            if isinstance(understood, AccessResult):
+                return understood
+            return self._bounded(attribute, self._profiles(attribute, understood))
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
@@ -190,7 +195,7 @@ class Meter:
         if not self.plate.adjustable:
             return AccessResult.READ_WRITE_DENIED
         try:
-            given = clocks.from_data(value, "clock").time
+            given = clocks.from_data(self._turned(value), "clock").time
         except Malformed:
             return AccessResult.TYPE_UNMATCHED
         if given is None:
@@ -224,7 +229,21 @@ class Meter:
         octets = clocks.to_bytes(time)
         if time.deviation_min is None and self.plate.clock_status:
             octets = octets[:-1] + bytes((clocks.SUMMER if time.summer else 0,))
-        return time, octets
+        return time, axdr.octets_of(self._turned(axdr.octet_string(octets)), "clock")
+
+    def _turned(self, moment: Data) -> Data:
+        """A time as this meter writes it, or as it understands one that it is told."""
+        return self.plate.ways.turned(CLOCK_TIME, moment)
+
+    def _understood(self, selection: Selection | None) -> Selection | AccessResult | None:
+        """A selection with the ends of its range as this meter understands them, or why it takes none such."""
+        ways = self.plate.ways
+        try:
+            if ways.range_ends is not RangeEnds.LOCAL:
+                return ways.selected(selection)
+            return AccessResult.SCOPE_OF_ACCESS_VIOLATED if has_offset(selection) else selection
+        except MeterError:
+            return AccessResult.TYPE_UNMATCHED
 
     def _local(self, at_ms: int) -> datetime.datetime:
         zone = self.plate.zone or datetime.timezone(datetime.timedelta(minutes=STANDARD_TIME_MIN))
@@ -290,7 +309,9 @@ class Meter:
         fixed = {
             LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name),
             DEVICE_ID: axdr.octet_string(self.plate.serial.encode()),
-            OBJECT_LIST: axdr.array(*(each.to_data() for each in self._listed())),
+            replace(OBJECT_LIST, name=self.plate.ways.association): axdr.array(
+                *(each.to_data() for each in self._listed())
+            ),
         }
         if self.plate.firmware:
             fixed[FIRMWARE] = axdr.octet_string(self.plate.firmware.encode())
@@ -329,6 +350,13 @@ class Meter:
         else:
             return AccessResult.OBJECT_UNDEFINED
         return book.get(attribute.number, selection, functools.partial(self._shortened, period_s=0))
+
+    def _bounded(self, attribute: Attribute, found: Data | AccessResult) -> Data | AccessResult:
+        """What was found, unless it has more rows than this meter gives at once."""
+        most = self.plate.most_rows
+        if most and attribute.number == BUFFER and isinstance(found, Data) and isinstance(found.content, tuple):
+            return found if len(found.content) <= most else AccessResult.OTHER_REASON
+        return found
 
     def _billed_columns(self) -> tuple[Attribute, ...]:
         totals = [each.attribute for each in self.plate.energies]

@@ -120,8 +120,18 @@ class Outlet:
             else:
                 pauses = 0
                 answer = half.received(octets)
-            writer.write(self.faults.answers(answer) if self.faults is not None and answer else answer)
+            await self._say(writer, self.faults.answers(answer) if self.faults is not None and answer else answer)
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        """Write an answer, with this meter's pause in its middle."""
+        pause_ms, half = self.meter.plate.pause_ms, len(answer) // 2
+        if pause_ms and answer:
+            writer.write(answer[:half])
             await writer.drain()
+            await asyncio.sleep(pause_ms / 1000)
+            answer = answer[half:]
+        writer.write(answer)
+        await writer.drain()
 
 
 class DlmsMeters:

@@ -13,6 +13,7 @@ from protocols.dlms.data import Tag
 from protocols.dlms.initiate import OURS, Conformance
 from protocols.dlms.objects import REGISTER, VALUE, Attribute
 from protocols.dlms.protection import Security
+from protocols.dlms.ways import STANDARD, Ways
 from simulators.dlms.going import RIGHT, Going
 
 PERIOD_S = 900
@@ -79,8 +80,11 @@ class Plate:
     clock_status: bool = True  # ... and whether it is summer time
     local_search: bool = False  # rows are sought by what the clock showed, whatever the offset from UTC
     lifo: bool = False  # load profile and event logs give the newest row first
+    most_rows: int = 0  # of one answer: a question for more is refused; 0: any
     shifts: bool = True  # its clock can be shifted; else set alone
     adjustable: bool = True  # its clock can be adjusted at all
+    ways: Ways = STANDARD  # it takes ranges without an offset alone, says offsets with the other sign, ...
+    pause_ms: int = 0  # over TCP it is silent for so long in the middle of each answer
     firmware: str = ""  # what it says of its firmware; empty: nothing
 
     @property

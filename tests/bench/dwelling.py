@@ -92,6 +92,8 @@ class Dwelling:
                 "history_days": HISTORY_DAYS,
             }
             device["registers"] = [each.name for each in plate.registers]
+            if plate.doubtful_every:  # that its status words mean something is the model's to say
+                device |= {"model": "idis", "further_profiles": [], "logs": []}
             scheme = "tcp" if plate.framing is Framing.WRAPPER else "tcp+hdlc"
             buses.append({"name": host, "protocol": "dlms", "url": f"{scheme}://{host}:4059", "device": [device]})
         broker = {"host": "localhost", "port": 8883}

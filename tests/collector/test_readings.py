@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -38,6 +39,30 @@ def test_a_different_reading_for_one_slot_is_kept_beside_the_first_and_both_are_
     rows = list(bench.store.readings.all())
     assert [row.conflict for row in rows] == [True, True]
     assert sorted(next(values_of(row, "ok")).value for row in rows) == ["10000", "11000"]
+
+
+def test_two_readings_beside_the_slots_in_one_minute_of_the_meter_are_two(bench: Bench) -> None:
+    """Each is of its own moment; the meter's clock, which shows minutes, does not own what it did not store."""
+    time = MeterTime(848_000_000, Precision.MINUTE)
+    first = dataclasses.replace(reading(1, number=10), slot_ms=None, meter_time=time)
+    later = dataclasses.replace(first.exchange, at_ms=first.exchange.at_ms + 7_000)
+    other = dataclasses.replace(reading(1, number=11), slot_ms=None, meter_time=time, exchange=later)
+    bench.take(bench.chain.seal([first]), bench.chain.seal([other]))
+    assert [row.conflict for row in bench.store.readings.all()] == [False, False]
+    before = list(bench.store.series.page("", 9))
+    assert [each.stored for each in before] == [2]
+    bench.store.series.rebuild()
+    assert list(bench.store.series.page("", 9)) == before
+
+
+def test_a_reading_by_hand_does_not_change_how_often_a_meter_is_expected(bench: Bench) -> None:
+    """Between the slots it would look like a meter that is read each few minutes, and is late soon."""
+    by_hand = dataclasses.replace(reading(2), slot_ms=None)
+    bench.take(bench.chain.seal([by_hand, reading(1), reading(2), reading(3)]))
+    (series,) = bench.store.series.page("", 9)
+    assert [later - earlier for earlier, later in itertools.pairwise(series.recent)] == [900_000, 900_000]
+    bench.take(bench.chains["house-2"].seal([dataclasses.replace(by_hand, meter=reading(1, meter=2).meter)]))
+    assert [len(each.recent) for each in bench.store.series.page("", 9) if each.gateway == "house-2"] == [1]
 
 
 def test_devices_without_identity_are_told_apart_by_gateway_and_device(bench: Bench) -> None:

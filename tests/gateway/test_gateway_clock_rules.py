@@ -10,14 +10,15 @@ import pytest
 from gateway_parts import CADENCE_MS, NOW_MS, Time
 
 from gateway import events
-from gateway.clock import BUILD_MS, STEP_MS, GatewayClock
+from gateway.clock import BUILD_MS, GatewayClock
 from gateway.config import Device, DlmsDevice, MbusDevice, ModbusDevice
 from gateway.dlms_clock import ClockKeeper
 from gateway.exchanges import spanning
 from gateway.schedule import RETRY_MS, Schedule
+from gateway.steps import STEP_MS
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
-from protocols.reading import MeterTime, Precision
+from protocols.reading import MeterTime, Precision, TimeQuality
 from protocols.transports.dlms import Got
 from protocols.uplink.header import ClockState
 from protocols.uplink.records import Event
@@ -100,6 +101,29 @@ def test_rule_1_a_meters_clock_beyond_nine_seconds_is_an_event_and_nothing_is_ch
     assert not keeper.wants(900)
 
 
+def test_rule_1_what_tells_of_a_meters_clock_says_from_when_on_its_rows_are_marked() -> None:
+    """When it was last seen otherwise: nothing at first, then the last look at which it agreed, or was apart."""
+    time, told = Time(), list[Event]()
+    keeper = ClockKeeper(DlmsDevice(name="meter", cadence_s=900), GatewayClock(time.sources()), told.append)
+    noon_ms = clocks.utc_ms(NOON) or 0
+    at_ms = [noon_ms + 500 - ahead_ms for ahead_ms in (0, 100, 11_000, 12_000, 0)]
+    for each in at_ms:
+        time.pass_ms(1_000)
+        keeper.saw(Got(axdr.octet_string(clocks.to_bytes(NOON)), b"", each, time.mono_ms, 400))
+    (apart, agreed) = told
+    assert apart.parameters == (11_000, 200 + 500 + 5, at_ms[1])
+    assert agreed.parameters == (0, 200 + 500 + 5, at_ms[3])
+
+
+@pytest.mark.parametrize(("trip_ms", "good"), [(17_990, True), (17_992, False)])
+def test_rule_2_what_took_too_long_to_be_known_within_nine_seconds_is_not_good(trip_ms: int, good: bool) -> None:
+    """Half of the exchange and the clock's own 5 ms together; it is kept with what is known of it."""
+    quality, data = GatewayClock(Time().sources()).quality(), axdr.octet_string(b"x")
+    only = Got(data, b"", NOW_MS, 1_000, trip_ms)
+    made = spanning(only, only, b"", quality, False)
+    assert made.quality == TimeQuality(good, trip_ms // 2 + 5)
+
+
 def test_rule_2_the_gateway_stamps_the_middle_of_the_exchange_and_says_how_long_it_took() -> None:
     """The uncertainty is half of that, and the clock's own."""
     quality = GatewayClock(Time().sources()).quality()
@@ -123,6 +147,33 @@ def test_rule_3_without_a_source_the_uncertainty_grows_and_beyond_nine_seconds_i
     assert clock.quality().uncertainty_ms == 200 + days * 8_640
     assert clock.quality().synchronised is good
     assert clock.utc_ms() == NOW_MS + 100 + days * DAY_MS
+
+
+@pytest.mark.parametrize("days", [0, 1, 2, 30])
+def test_rule_3_a_system_clock_that_lost_its_source_is_known_less_and_less(days: int) -> None:
+    """G11: from the last look at which something disciplined it; nothing disciplines it, so it is not synchronised."""
+    time = Time()
+    clock = GatewayClock(time.sources())
+    time.pass_ms(60_000)
+    clock.check()
+    time.synchronised = False
+    time.pass_ms(days * DAY_MS)
+    clock.check()
+    assert clock.quality() == TimeQuality(False, 5 + days * 8_640)
+    assert clock.shown().uncertainty_ms == 5 + days * 8_640
+
+
+def test_rule_3_of_a_clock_that_was_set_by_hand_nothing_is_known() -> None:
+    """Not until something disciplines it again."""
+    time = Time()
+    clock = GatewayClock(time.sources())
+    time.synchronised = False
+    time.wall_ms += 5_000
+    clock.check()
+    assert clock.quality() == TimeQuality(False, None)
+    time.synchronised = True
+    clock.check()
+    assert clock.quality() == TimeQuality(True, 5)
 
 
 def test_rule_4_a_clock_that_is_set_later_gives_a_correction_and_stamps_nothing_again() -> None:

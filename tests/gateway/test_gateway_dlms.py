@@ -18,10 +18,12 @@ from gateway.schedule import PATIENT_CAP_MS, Due, Schedule
 from gateway.settled import Positions, Settled
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
+from protocols.dlms import objects
 from protocols.dlms.access import Framing
 from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused, NoAnswer, PasswordRefused
-from protocols.dlms.profile import Row
+from protocols.dlms.objects import CLOCK_TIME, Attribute
+from protocols.dlms.profile import Column, Row
 from protocols.dlms.wrapper import MessageReader
 from protocols.errors import AnotherMeter, LinkError
 from protocols.reading import (
@@ -35,6 +37,7 @@ from protocols.reading import (
     Reading,
     Scaled,
     State,
+    Status,
     TimeQuality,
     Value,
 )
@@ -397,9 +400,9 @@ async def test_a_meter_that_captured_nothing_is_not_searched_from_the_beginning_
     assert 0 <= clock.seconds - searched.seconds <= PIECE_ROWS * 900
 
 
-def row(time: MeterTime | None, *, invalid: bool = False, status: int = 0) -> Row:
+def row(time: MeterTime | None, *, invalid: bool = False, doubtful: bool = False, status: int = 0) -> Row:
     value = Value(NativeKey.dlms(3, bytes([1, 0, 1, 8, 0, 255]), 2), "Wh", Scaled(5), State.OK)
-    return Row(None, time, repeated=False, invalid=invalid, status=status, values=(value,))
+    return Row(None, time, repeated=False, invalid=invalid, status=status, values=(value,), doubtful=doubtful)
 
 
 @pytest.mark.parametrize(
@@ -410,15 +413,74 @@ def row(time: MeterTime | None, *, invalid: bool = False, status: int = 0) -> Ro
         (row(MeterTime(900, Precision.SECOND), status=0x02), State.INVALID),
         (row(MeterTime(900, Precision.SECOND), status=0x04), State.INVALID),
         (row(MeterTime(900, Precision.SECOND), status=0x08), State.OK),
+        (row(MeterTime(900, Precision.SECOND), doubtful=True, status=0x04), State.INVALID),
     ],
 )
 async def test_a_row_that_the_meter_calls_invalid_keeps_its_numbers_and_is_marked(
     street: Street, made: Row, state: State
 ) -> None:
-    """Clock status, or the status word's bits for clock and data; summer time is no fault."""
-    reader = street.reader(street.device())
+    """Clock status, or the status word's bits for clock and data of IDIS meters; summer time is no fault."""
+    reader = street.reader(street.device(model="idis"))
     (found,) = reader._handed_on(reader._meters["pump"], Identity(Protocol.DLMS), [(made, 0)], NO_EXCHANGE)
-    assert [(each.number, each.state) for each in found.values] == [(Scaled(5), state)]
+    value = found.values[0]
+    assert (value.number, value.state, found.status) == (Scaled(5), state, Status.NONE)
+
+
+@pytest.mark.parametrize("word", [0x02, 0x04, 0x08, 0x4000])
+async def test_bits_of_a_status_word_that_nobody_explains_are_the_manufacturers(street: Street, word: int) -> None:
+    """They make no value INVALID by what another maker means with them, and are not passed over either."""
+    reader = street.reader(street.device())
+    rows = [(row(MeterTime(at, Precision.SECOND), status=each), 0) for at, each in ((900, word), (1_800, 0))]
+    marked, plain = reader._handed_on(reader._meters["pump"], Identity(Protocol.DLMS), rows, NO_EXCHANGE)
+    assert (marked.values[0].state, marked.status_raw, marked.status) == (State.OK, word, Status.MANUFACTURER)
+    assert plain.status is Status.NONE
+
+
+async def test_a_row_whose_time_the_meter_doubts_is_kept_and_marked(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is "doubtful", or "different clock base": numbers and time are there, and feed no billing."""
+    made = Meter._row
+
+    def doubted(meter: Meter, at_ms: int, time: MeterTime) -> Data:
+        clock, *cells = axdr.members_of(made(meter, at_ms, time), "row")
+        says = (0, clocks.DOUBTFUL, clocks.DIFFERENT_BASE)[at_ms // QUARTER_MS % 3]
+        octets = axdr.octets_of(clock, "clock")
+        return axdr.structure(axdr.octet_string(octets[:-1] + bytes((octets[-1] | says,))), *cells)
+
+    monkeypatch.setattr(Meter, "_row", doubted)
+    device = street.device()
+    found = [row for piece in await street.visit(street.reader(device), device) for row in piece]
+    assert [str(each.meter_time) for each in found] == [each.time for each in rows_of(street.path, PUMP)]
+    states = [{value.state for value in each.values} for each in found]
+    assert {frozenset(each) for each in states} == {frozenset({State.OK}), frozenset({State.UNKNOWN})}
+    doubts = [each.values[-1] for each in found if each.values[-1].key == CLOCK_TIME.key]
+    assert len(doubts) == states.count({State.UNKNOWN})
+    assert {(each.status or 0) & 0x06 for each in doubts} == {clocks.DOUBTFUL, clocks.DIFFERENT_BASE}
+
+
+async def test_the_first_of_two_status_words_is_the_rows_and_the_other_is_a_value(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, and no bit of the second one is taken for one of the first."""
+    second = Attribute(objects.DATA, bytes((0, 0, 96, 10, 2, 255)), objects.VALUE)
+    columns, made = Meter._columns, Meter._row
+
+    def captured(meter: Meter) -> tuple[Column, ...]:
+        clock, status, *rest = columns(meter)
+        return clock, status, Column(second), *rest
+
+    def shown_row(meter: Meter, at_ms: int, time: MeterTime) -> Data:
+        clock, status, *cells = axdr.members_of(made(meter, at_ms, time), "row")
+        return axdr.structure(clock, status, Data(axdr.Tag.UNSIGNED, 0x42), *cells)
+
+    monkeypatch.setattr(Meter, "_columns", captured)
+    monkeypatch.setattr(Meter, "_row", shown_row)
+    device = street.device(model="idis", further_profiles=[], logs=[])
+    found = [row for piece in await street.visit(street.reader(device), device) for row in piece]
+    assert {each.status_raw for each in found} <= {0, 0x08}
+    assert {(each.values[0].key, each.values[0].number) for each in found} == {(second.key, Scaled(0x42))}
+    assert {value.state for each in found for value in each.values} == {State.OK}
 
 
 def without_time(street: Street, monkeypatch: pytest.MonkeyPatch, quarters: Iterable[int]) -> None:

@@ -21,6 +21,7 @@ from protocols.dlms.profile import Column, Row
 from protocols.reading import METER_EPOCH, MeterTime, Precision
 from protocols.transports.dlms import Association, Got
 from simulators.curve import QUARTER_MS
+from simulators.dlms.habits import changed
 from simulators.dlms.meter import LOAD_PROFILE, Meter
 from simulators.dlms.plates import plates
 from simulators.record import Record
@@ -107,6 +108,43 @@ async def test_the_last_rows_end_at_the_meters_clock_and_are_no_more_than_there_
     every = await all_of(Near(meter), Wish(count=5_000))
     assert times(last) == times(every)[-5:]
     assert len(every) == ROWS
+
+
+@pytest.mark.parametrize("habits", ["rows=40", "rows=3", "lifo", "lifo,rows=10", "lifo,nulls"])
+async def test_every_row_is_shown_once_and_the_oldest_first_whatever_the_meter_is_like(
+    tmp_path: Path, habits: str
+) -> None:
+    """Long answers refused, newest row first: by a range, and as the last ones; over the hour that comes twice."""
+    record = Record(tmp_path / "record.jsonl")
+    meter = Meter(changed(plates(b"")[1], habits), record, lambda: NOW_MS, 7, NOW_MS // QUARTER_MS - ROWS + 1, None)
+    meter.associated(32)
+    found = await excerpt.begun(Near(meter), LOAD_PROFILE, "nulls" in habits)
+    truth = [meter.time_at((NOW_MS // QUARTER_MS - ROWS + 1 + each) * QUARTER_MS) for each in range(ROWS)]
+    for wish, wanted in ((Wish(plain(truth[0])), truth), (Wish(count=150), truth[-150:])):
+        shown = [row async for piece in excerpt.rows(Near(meter), found, wish) for row in piece]
+        assert sorted(row.time.seconds for row in shown if row.time) == sorted(time.seconds for time in wanted)
+        assert [row.utc_ms for row in shown] == sorted(row.utc_ms or 0 for row in shown)
+
+
+class TakenForUtc(Near):
+    """A meter that takes a time without offset for UTC."""
+
+    async def get(self, attribute: Attribute, selection: Selection | None = None) -> Got:
+        """The range as it understands it."""
+        if attribute.number == profile.BUFFER and selection is not None and _without_offset(selection):
+            column, *ends, wanted = axdr.members_of(selection.parameters, "range", 4)
+            utc = (clocks.from_bytes(axdr.octets_of(each, "range")).octets for each in ends)
+            as_utc = (axdr.octet_string(each[:9] + bytes(3)) for each in utc)
+            selection = Selection(profile.RANGE, axdr.structure(column, *as_utc, wanted))
+        return await super().get(attribute, selection)
+
+
+async def test_a_meter_that_takes_times_without_offset_for_utc_shows_every_row(meter: Meter) -> None:
+    """On both sides of the change of its offset, up to its newest row."""
+    truth = [meter.time_at((NOW_MS // QUARTER_MS - ROWS + 1 + each) * QUARTER_MS) for each in range(ROWS)]
+    rows = await all_of(TakenForUtc(meter), Wish(plain(truth[0]), plain(truth[-1])))
+    assert [row.time for row in rows] == truth
+    assert [row.time for row in await all_of(TakenForUtc(meter), Wish(count=80))] == truth[-80:]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -257,3 +258,24 @@ def test_a_file_that_would_have_faults_is_not_made(tmp_path: Path) -> None:
     flat = CONFIG[: CONFIG.index("[[bus.device]]")] + 'device = [{ address = 1, name = "heat", cadence_s = 1 }]\n'
     with pytest.raises(NotEditable):
         edited(tmp_path / "gateway.toml", flat, "heat", {"id": NEW})
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_is_read_by_hand_is_sealed_beside_the_slots(site: Site, running: bool) -> None:
+    """`read --store`, with the daemon and without it: what is printed is in the buffer."""
+    if running:
+        site.daemon()
+    done = site.gateway("read", "--all", "--store", "--json")
+    assert (done.returncode, done.stderr) == (0, "2 of 2 meters read and sealed\n")
+    rows = json.loads(done.stdout)
+    sealed = {each.device: each for found in site.contents() for each in found.readings if each.slot_ms is None}
+    assert [row["device"] for row in rows] == ["heat", "water"]
+    for row in rows:
+        shown = {str(each.key): str(each.number) for each in sealed[row["device"]].values}
+        energy = [each for each in row["values"] if each["unit"] in ("Wh", "m3") and each["state"] == "ok"]
+        assert energy
+        assert all(shown[each["key"]] == each["value"] for each in energy)
+    site.swap()
+    changed = site.gateway("read", "heat", "--store")
+    assert (changed.returncode, "PLB-" in changed.stderr, changed.stdout) == (1, True, "")
+    assert not [each for found in site.contents() for each in found.readings if each.slot_ms is None][2:]

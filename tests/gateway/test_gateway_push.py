@@ -20,6 +20,7 @@ from gateway.pushstore import PushStore, Remembered, Seen
 from gateway.schedule import Due
 from gateway.settled import Positions
 from gateway.writer import InlineWriter
+from protocols.dlms import clock as clocks
 from protocols.dlms import unasked
 from protocols.dlms.access import Framing
 from protocols.dlms.arrival import MAX_APDU, Arrived
@@ -28,11 +29,12 @@ from protocols.dlms.data import Data, Tag
 from protocols.dlms.notification import DataNotification, EventNotification
 from protocols.dlms.objects import REGISTER, Attribute
 from protocols.dlms.wrapper import Message
-from protocols.reading import How, Scaled, State
+from protocols.reading import How, MeterTime, Scaled, State
 from protocols.transports.listen import OF_ONE_SOURCE, Listener
 from protocols.uplink import batch as batches
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.records import Event
+from simulators.dlms.meter import Meter
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.push import Aim, Form, Protect, Pusher, PushFault, PushFaults
 from simulators.record import Record, read
@@ -187,6 +189,30 @@ async def test_a_ciphered_push_is_a_reading_of_its_meter_and_is_confirmed(
     assert (found.device, found.slot_ms, str(found.meter_time)) == ("main", None, said.time)
     assert found.meter.logical_name == "ISK1050012345678"
     assert shown(site.folder).last == {"main": site.rig.time.wall_ms}
+
+
+@pytest.mark.parametrize("doubt", [clocks.DOUBTFUL, clocks.DIFFERENT_BASE])
+async def test_a_push_whose_time_the_meter_doubts_is_kept_and_feeds_no_billing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, doubt: int
+) -> None:
+    """Its numbers and its time are there."""
+    made = Meter.stamped
+
+    def doubted(meter: Meter, at_ms: int) -> tuple[MeterTime, bytes]:
+        time, octets = made(meter, at_ms)
+        return time, octets[:-1] + bytes((octets[-1] | doubt,))
+
+    monkeypatch.setattr(Meter, "stamped", doubted)
+    pusher = site.pusher()
+    await site.visit()
+    await pusher.push()
+    ((found,), _) = site.sealed()
+    said = next(each for each in read(site.record.path) if each.kind == "push")
+    assert str(found.meter_time) == said.time
+    assert {each.state for each in found.values} == {State.UNKNOWN}
+    assert {each.number.mantissa for each in found.values if isinstance(each.number, Scaled)} >= {
+        int(each["m"]) for each in said.values.values()
+    }
 
 
 async def test_suite_2_has_long_keys(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from chain import NOW_MS, Bench
 from pages import Served, fill, heat, profile
 
+from collector.shown import utc
 from protocols.reading import NativeKey, Reading, Scaled, State, TimeQuality, Value
 from protocols.uplink.records import Event, When
 
@@ -48,6 +49,20 @@ def test_an_event_says_its_code_once_and_what_it_means(bench: Bench, tmp_path: P
         assert outside.count("PLB-L101") == 1
         assert "Errno" not in outside
         assert "Errno" in folded
+
+
+def test_a_step_of_a_gateways_clock_says_which_slots_it_cut(bench: Bench, tmp_path: Path) -> None:
+    """The two instants in words; one that set the clock by more than fifty years is a number of ms all the same."""
+    when = When(NOW_MS, 0, TimeQuality(True, 20))
+    cut = (11_000, "adjusted", NOW_MS // 1000 * 1000 - 11_000, NOW_MS // 1000 * 1000)
+    back = (-1_700_000_000_000, "invalid", cut[2], cut[2])
+    records = [Event(when, "clock-step", None, None, each) for each in (cut, back)]
+    bench.take(bench.chain.seal(records=records))
+    with Served(bench, tmp_path) as site:
+        texts = [each["text"] for each in site.json("/api/v1/events")["events"]]
+    before, after = (utc(each).replace("T", " ")[:19] + " UTC" for each in cut[2:])
+    assert f"gateway's clock stepped: 11000 ms, adjusted, {before}, {after}" in texts
+    assert f"gateway's clock stepped: -1700000000000 ms, invalid, {before}, {before}" in texts
 
 
 def test_two_values_with_one_label_show_their_keys(bench: Bench, tmp_path: Path) -> None:
