@@ -14,7 +14,7 @@ from gateway.config import SMALLEST_BUFFER, DlmsBus, DlmsDevice
 from gateway.dlms import PIECE_ROWS, DlmsReader
 from gateway.faults import PasswordUnusable, RowWithoutTime
 from gateway.poll import BusPoller
-from gateway.schedule import PATIENT_CAP_MS, Due, Schedule
+from gateway.schedule import Due, Schedule
 from gateway.settled import Positions, Settled
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
@@ -347,41 +347,6 @@ async def test_what_becomes_due_goes_before_further_rows(street: Street) -> None
     await polling._round()
     kinds = [found[0].how for found in sink.taken]
     assert kinds[:4] == [How.READ, How.PROFILE, How.READ, How.PROFILE]
-
-
-DAILY = {"cadence_s": None, "cadence": "daily at 00:10", "timezone": "Europe/Prague"}
-
-
-async def test_rows_of_a_daily_meter_go_on_after_what_was_due(street: Street) -> None:
-    """Found in review: what came between its pieces left the rest of an outage in the meter until the next day."""
-    sink = Sink(street, QUARTER_MS)
-    daily, often = street.device(**DAILY), street.device(name="twin", profile=None)
-    bus = DlmsBus(
-        protocol="dlms", name="street", url=f"tcp+hdlc://127.0.0.1:{street.meters.hdlc_port}", device=(daily, often)
-    )
-    schedule = Schedule(bus.device, {})
-    polling = BusPoller("street", DlmsReader(bus, street.positions, street.clock), schedule, street.clock, sink)
-    for _ in range(MAX_TAKEN // 3):
-        await polling._round()
-    assert sum(len(found) for found in sink.taken if found[0].how is How.PROFILE) >= HISTORY_ROWS
-    spot = [found[0].device for found in sink.taken if found[0].how is How.READ]
-    assert spot.count("pump") == 1 < spot.count("twin")
-
-
-async def test_rows_of_a_daily_meter_that_nobody_took_are_asked_for_again_the_same_day(street: Street) -> None:
-    """Not at once, and not a day later: after a rest."""
-    sink = Sink(street)
-    sink.has_room = False
-    polling = poller(street, sink, street.device(**DAILY))
-    await polling._round()
-    sink.has_room = True
-    street.time.pass_ms(PATIENT_CAP_MS - 1)
-    await polling._round()
-    assert [found[0].how for found in sink.taken] == [How.READ]
-    street.time.pass_ms(1)
-    await polling._round()
-    assert sum(len(found) for found in sink.taken[1:]) >= HISTORY_ROWS
-    assert [found[0].how for found in sink.taken].count(How.READ) == 1
 
 
 async def test_a_meter_that_captured_nothing_is_not_searched_from_the_beginning_again(tmp_path: Path) -> None:
