@@ -150,7 +150,8 @@ def _state(value: Value) -> str:
 def _remarks(row: Row) -> str:
     said = (
         ("summer time", row.time is not None and row.time.summer),
-        ("its time is reckoned: the row has none of its own", row.repeated),
+        ("its time is reckoned: the row has none of its own", row.repeated and row.time is not None),
+        ("it has no time, and no row above it has one", row.repeated and row.time is None),
         ("what was null in it is as in the row above", any(row.nulls) or row.status_repeated),
         ("the meter calls its time wrong", row.invalid),
         ("the meter doubts its time", row.doubtful),

@@ -1,4 +1,4 @@
-"""What several keys of the configuration hold: OBIS names, serial numbers, paths, credentials and titles."""
+"""What texts of a configuration are, and how a fault in one is told: OBIS names, secrets, titles, folders."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from protocols.uplink.header import Core
 SEALING_FILES = (
     "acquaint.py",
     "attribute.py",
+    "beside.py",
     "buses.py",
     "clock.py",
     "config.py",

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from gateway import pieces
+from gateway.beside import REFUSED, Refusals, Scalers, believe, check, identity_of, told
 from gateway.clock import GatewayClock
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.counters import CounterStore
@@ -45,16 +46,15 @@ from protocols.dlms.faults import (
 )
 from protocols.dlms.objects import Attribute, ScalerUnit
 from protocols.dlms.profile import Column
-from protocols.errors import AnotherMeter, MeterError
-from protocols.reading import Exchange, How, Identity, MeterTime, Protocol, Reading, State, Status, Value
-from protocols.transports.dlms import Asking, Association, Got
+from protocols.errors import MeterError
+from protocols.reading import Exchange, How, Identity, MeterTime, Reading, State, Status, Value
+from protocols.transports.dlms import Association, Got
 from protocols.transports.tcp import TcpLine
 
 PIECE_ROWS = 96  # a day of quarters of an hour: one answer of some KB, sealed before the next is asked for
 DAY_S, HOUR_S = 86_400, 3_600
 QUARTER_S = 900  # where a profile captures without a period
 MOST_QUESTIONS = 100  # for rows that are not there: the next visit goes on behind them
-FLAG_LETTERS = 3  # a logical device name begins with the manufacturer's three letters
 # What is wrong with one profile alone: others are read all the same.
 OF_ONE = (AccessRefused, ColumnsDiffer, ExceptionAnswer, Malformed, RowWithoutTime, TooMuch)
 
@@ -80,6 +80,7 @@ class _Meter:
     told: bool = False  # ... and was raised already: it holds up no further rows
     keeper: ClockKeeper | None = None
     further: tuple[Further, ...] = ()
+    refusals: Refusals = field(default_factory=Refusals)  # of what stands beside its values
     fit: Fit = field(default_factory=Fit)  # how many of its rows one answer may have
     compressed: bool = False
     idis: bool = False  # the status words of its rows are those of IDIS meters
@@ -216,7 +217,8 @@ class DlmsReader:
         async with self._entrance.associated(meter.device) as association:
             identity = await self._who(association, meter)
             scales, _ = await self._asked(association, meter, identity)
-            found, got, over = await next_rows(association, further, last, now, meter.compressed, scales)
+            scalers = self._scalers(association, meter, scales)
+            found, got, over = await next_rows(association, further, last, now, meter.compressed, scalers)
         await self._scales.keep(meter.device.name, scales)
         hand_on(further, found)
         if over:
@@ -247,7 +249,7 @@ class DlmsReader:
             identity = await self._who(association, meter)
             columns, scales = await self._columns(association, meter, identity, meter.buffer)
             scalers = {each.attribute: scaler for each in columns if (scaler := scales.of(each.attribute))}
-            newest_first = await is_newest_first(association, meter.buffer, scales)
+            newest_first = await is_newest_first(meter.buffer, self._scalers(association, meter, scales))
             ways = meter.period_s, meter.compressed, newest_first
             source = Source(association, meter.buffer, columns, scalers, *ways)
             timed = await _searched(source, meter, last, now)
@@ -298,11 +300,18 @@ class DlmsReader:
 
         Raises:
             AnotherMeter: not who the device is read as.
+            MeterError: it does not say so now.
         """
-        found, expected = await _identity(association), meter.device.identity
+        (found, why), expected = await told(association), meter.device.identity
+        if why is None:
+            meter.refusals.told(objects.DEVICE_ID)
+        else:
+            last = await self._scales.last(meter.device.name)
+            before = replace(found, fabrication=meter.number) if meter.number else last
+            believe(why, before, meter.device, meter.refusals, self._clock.mono_ms())
         if self._succession is not None:
             expected = await self._succession.expected(meter.device.name, found)
-        _check(found, expected, meter.device.name)
+        check(found, expected, meter.device.name)
         meter.met(found.fabrication)
         return found
 
@@ -317,10 +326,26 @@ class DlmsReader:
         meter.period_s = axdr.whole(found[period].data, "capture period")
         columns = profile.columns(found[captured].data)
         scales.captures(name, found[captured].data)
-        missing = scales.missing(each.attribute for each in columns)
-        for scaler, got in zip(missing, await _many(association, meter, missing), strict=True):
-            scales.learn(scaler, got.data)
+        registers = tuple(each.attribute for each in columns)
+        await self._learn(association, meter, scales, scales.missing(registers))
+        self._scalers(association, meter, scales).check(registers)
         return columns, scales
+
+    async def _learn(
+        self, association: Association, meter: _Meter, scales: Scales, missing: Sequence[Attribute]
+    ) -> None:
+        """Scalers with one question, or one by one where the meter refuses some."""
+        scalers = self._scalers(association, meter, scales)
+        try:
+            found = await _many(association, meter, missing)
+        except REFUSED:
+            await scalers.learn(missing)
+            return
+        for scaler, got in zip(missing, found, strict=True):
+            scalers.take(scaler, got)
+
+    def _scalers(self, association: Association, meter: _Meter, scales: Scales) -> Scalers:
+        return Scalers(association, scales, meter.refusals, self._clock.mono_ms())
 
     async def _asked(
         self,
@@ -334,24 +359,27 @@ class DlmsReader:
         scales = await self._scales.of(meter.device.name, identity, self._clock.utc_ms())
         if scales is None:
             scales = Scales(identity, await _firmware(association, meter), self._clock.utc_ms())
-            told: tuple[Attribute, ...] = ()
+            version: tuple[Attribute, ...] = ()
         else:
-            told = () if scales.firmware is None else (objects.FIRMWARE,)
+            version = () if scales.firmware is None else (objects.FIRMWARE,)
         missing = scales.missing(scaled)
-        asked = (*told, *missing, *wanted)
+        asked = (*version, *missing, *wanted)
         try:
             found = dict(zip(asked, await _many(association, meter, asked), strict=True))
-        except AccessRefused:
-            if not told:
+        except REFUSED:
+            if version:
+                self._scales.forget(meter.device.name)  # it may be the firmware that it does not say any more
+                return await self._asked(association, meter, identity, wanted, scaled)
+            if not missing:
                 raise
-            self._scales.forget(meter.device.name)  # it may be the firmware that it does not say any more
-            return await self._asked(association, meter, identity, wanted, scaled)
-        if told and hashed(found[objects.FIRMWARE]) != scales.firmware:
+            await self._scalers(association, meter, scales).learn(missing)
+            return scales, dict(zip(wanted, await _many(association, meter, wanted), strict=True))
+        if version and hashed(found[objects.FIRMWARE]) != scales.firmware:
             scales = Scales(identity, hashed(found[objects.FIRMWARE]), self._clock.utc_ms())
-            missing = scales.missing(scaled)
-            found |= zip(missing, await _many(association, meter, missing), strict=True)
+            await self._learn(association, meter, scales, scales.missing(scaled))
+            return scales, found
         for scaler in missing:
-            scales.learn(scaler, found[scaler].data)
+            self._scalers(association, meter, scales).take(scaler, found[scaler])
         return scales, found
 
     def _handed_on(
@@ -450,48 +478,17 @@ def _none(meter: _Meter) -> list[Reading]:
 
 
 def present(registers: Sequence[Attribute], shown: Mapping[Attribute, Got]) -> list[Value]:
-    """The values of registers, of which (and of whose scalers) these are the answers.
+    """The values of registers, of which (and of whose scalers, as far as they are told) these are the answers.
 
     Raises:
         MeterError: a scaler is none.
     """
     values = []
     for attribute in registers:
-        scaler = None if attribute.scaler is None else ScalerUnit.from_data(shown[attribute.scaler].data)
+        found = None if attribute.scaler is None else shown.get(attribute.scaler)
+        scaler = None if found is None else ScalerUnit.from_data(found.data)
         values.append(objects.value(attribute, shown[attribute].data, scaler))
     return values
-
-
-async def identity_of(association: Asking, device: DlmsDevice) -> Identity:
-    """Who the meter says it is.
-
-    Raises:
-        AnotherMeter: not the configured one.
-    """
-    found = await _identity(association)
-    _check(found, device.identity, device.name)
-    return found
-
-
-async def _identity(association: Asking) -> Identity:
-    """Who the meter says it is."""
-    name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
-    try:
-        serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)
-    except AccessRefused:
-        serial = None
-    flag = name[:FLAG_LETTERS] if name and name[:FLAG_LETTERS].isalpha() else None
-    return Identity(Protocol.DLMS, flag, fabrication=serial, logical_name=name)
-
-
-def _check(found: Identity, expected: Identity, device: str) -> None:
-    """Whether it is the one that is expected, by its device id.
-
-    Raises:
-        AnotherMeter: it is not.
-    """
-    if expected.fabrication not in (None, found.fabrication):
-        raise AnotherMeter(f"device id {expected.fabrication}", found.fabrication or "none", device)
 
 
 async def _firmware(association: Association, meter: _Meter) -> bytes | None:
@@ -522,6 +519,8 @@ async def _many(association: Association, meter: _Meter, attributes: Sequence[At
     """
     try:
         return await association.get_many(attributes, meter.lists)
+    except REFUSED:
+        raise  # it answers
     except MeterError:
         meter.lists = False
         raise

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway import pieces
+from gateway.beside import Scalers
 from gateway.config import DlmsDevice
 from gateway.dlms_rows import Numbered, instant, later, numbered
 from gateway.faults import RowWithoutTime
@@ -120,18 +121,20 @@ def further_of(device: DlmsDevice) -> tuple[Further, ...]:
     )
 
 
-async def layout_of(association: Association, further: Further, scales: Scales) -> Layout:
+async def layout_of(association: Association, further: Further, scalers: Scalers) -> Layout:
     """Its columns and their scalers; those that are known are asked for again where the columns have changed."""
+    scales = scalers.scales
     captured = (await association.get(Attribute(PROFILE, further.name, profile.CAPTURE_OBJECTS))).data
     scales.captures(further.name, captured)
     if further.layout is not None and further.layout.captured == captured and further.layout.known is scales:
         return further.layout
     columns = profile.columns(captured)
-    for scaler in scales.missing(each.attribute for each in columns):
-        scales.learn(scaler, (await association.get(scaler)).data)
-    newest_first = await is_newest_first(association, further.name, scales)
-    scalers = {each.attribute: found for each in columns if (found := scales.of(each.attribute))}
-    further.layout = Layout(captured, columns, scalers, newest_first, scales)
+    registers = [each.attribute for each in columns]
+    await scalers.learn(scales.missing(registers))
+    scalers.check(registers)
+    newest_first = await is_newest_first(further.name, scalers)
+    known = {each.attribute: found for each in columns if (found := scales.of(each.attribute))}
+    further.layout = Layout(captured, columns, known, newest_first, scales)
     return further.layout
 
 
@@ -141,7 +144,7 @@ async def next_rows(
     last: MeterTime | None,
     now: MeterTime,
     compressed: bool,
-    scales: Scales,
+    scalers: Scalers,
 ) -> tuple[list[Numbered], list[Got], bool]:
     """The next rows, oldest first, and their answers; and whether there are no more.
 
@@ -149,7 +152,7 @@ async def next_rows(
         LinkError, MeterError: they could not be read.
         RowWithoutTime: there are rows whose time the meter does not know, and no others.
     """
-    layout = await layout_of(association, further, scales)
+    layout = await layout_of(association, further, scalers)
     if last != further.newest:  # another process read on, or what was handed on was refused
         further.handed.clear()
     first, step_s = _start(further, last, now), STEP_S
@@ -205,15 +208,16 @@ def _fresh(further: Further, found: Sequence[Row], last: MeterTime | None) -> li
     return fresh
 
 
-async def is_newest_first(association: Association, name: bytes, scales: Scales) -> bool:
-    """Whether a profile is sorted so; a meter that does not say how gives the oldest row first."""
-    known = scales.newest_first(name)
+async def is_newest_first(name: bytes, scalers: Scalers) -> bool:
+    """Whether a profile is sorted so; a meter that does not say how gives the oldest row first.
+
+    Raises:
+        LinkError, MeterError: it does not say so now.
+    """
+    known = scalers.scales.newest_first(name)
     if known is not None:
         return known
-    try:
-        found = await association.get(Attribute(PROFILE, name, profile.SORT_METHOD))
-        newest_first = axdr.whole(found.data, "sort method") == LIFO
-    except AccessRefused:
-        newest_first = False
-    scales.sorts(name, newest_first)
+    found = await scalers.beside(Attribute(PROFILE, name, profile.SORT_METHOD))
+    newest_first = found is not None and axdr.whole(found.data, "sort method") == LIFO
+    scalers.scales.sorts(name, newest_first)
     return newest_first

@@ -30,6 +30,7 @@ from protocols.reading import (
 CLOCK_INVALID, DATA_INVALID = 0x02, 0x04
 FILLED = 1  # status of a value that was null-data and is that of the row above (of the time: that and a period)
 EVENT_NAME = 0  # no attribute of the log: the name that the model has for the code in this row
+HOUR_S = 3_600
 REMEMBERED_S = 4 * 3_600  # of rows that were handed on: twice an hour that comes twice, and as much again
 DIGEST = 16  # bytes
 Numbered = tuple[Row, int]  # a row, and how many rows before it bear the same time
@@ -51,19 +52,19 @@ def numbered(found: Sequence[Row]) -> list[Numbered]:
 def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[Numbered]:
     """The rows of an answer that were not `handed` on: those behind the `last` one, and that one where it has changed.
 
-    Where the clock went back within the answer its order says nothing of what was read: rows are told apart by time,
-    number within that time, and values. A process that has just started hands on those of that hour again.
+    Where the order of the answer says nothing of what was read, rows are told apart by time, number within that time,
+    and values: a process that has just started hands on those of that hour again.
 
     Where nothing is known of what was handed on, and the meter leaves out what is as before, the first row cannot be
     compared: it was sealed as what stood below another row.
     """
     rows = numbered(found)
-    place = next((place for place, (row, _) in enumerate(rows) if row.time == last), None) if last is not None else None
-    if place is not None:
-        back = goes_back(found)
-        rows = rows if back else rows[place:]
-        filled = not handed and any(row.repeated or any(row.nulls) for row in found)
-        if filled or (not back and len(rows) == 1):
+    places = [place for place, (row, _) in enumerate(rows) if row.time == last] if last is not None else []
+    if places:
+        known = len(places) == 1 and tells_order(found)
+        rows = rows[places[0] :] if known else rows
+        filled = not handed and any(row.repeated or row.status_repeated or any(row.nulls) for row in found)
+        if filled or (known and len(rows) == 1):
             rows = rows[1:]
     return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != digest(row)]
 
@@ -73,10 +74,24 @@ def digest(row: Row) -> bytes:
     return hashlib.blake2b(repr(row.values).encode(), digest_size=DIGEST).digest()
 
 
-def goes_back(found: Sequence[Row]) -> bool:
-    """Whether the clock shows, below a row, a time that is not later than that of the row."""
-    shown = [row.time.seconds for row in found if row.time is not None]
-    return any(later <= earlier for earlier, later in itertools.pairwise(shown))
+def tells_order(found: Sequence[Row]) -> bool:
+    """Whether all rows above one were captured before it.
+
+    So it is by their instants. A clock that shows neither offset nor summer time may go back; but two rows with the
+    same time beside each other are of a buffer that is sorted, or that was read in pieces.
+    """
+    times = [row.time for row in found if row.time is not None]
+    pairs = list(itertools.pairwise(times))
+    if all(moment(earlier) < moment(later) for earlier, later in pairs):
+        return True
+    return all(each.deviation_min is None and not each.summer for each in times) and all(
+        one != two for one, two in pairs
+    )
+
+
+def moment(time: MeterTime) -> int:
+    """Seconds to order the times of one meter by: its instant, else its calendar without the hour of summer time."""
+    return time.seconds - HOUR_S * time.summer if time.deviation_min is None else instant(time)
 
 
 def remembered(handed: Handed, rows: Sequence[Numbered]) -> dict[Key, bytes]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.dlms_rows import moment
 from protocols.dlms import profile
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, ServiceError, TooMuch
 from protocols.dlms.get import AccessResult, result_name
@@ -145,7 +146,13 @@ def _is_of_length(error: MeterError) -> bool:
 
 def _in_order(rows: list[Row]) -> list[Row]:
     """Rows by their instants: a meter that seeks by local time gives those of an hour that comes twice in turns."""
-    return sorted(rows, key=lambda row: row.utc_ms or 0) if all(row.utc_ms is not None for row in rows) else rows
+    times = [row.time for row in rows if row.time is not None]
+    if len(times) < len(rows) or all(each.deviation_min is None and not each.summer for each in times):
+        return rows  # nothing tells
+    return [
+        row
+        for _, _, row in sorted((moment(time), n, row) for n, (time, row) in enumerate(zip(times, rows, strict=True)))
+    ]
 
 
 def _new(shown: Sequence[Row], before: Sequence[Row]) -> list[Row]:

@@ -24,7 +24,7 @@ from gateway.attribute import From, Senders
 from gateway.clock import GatewayClock
 from gateway.config import DlmsDevice
 from gateway.counters import CounterStore
-from gateway.dlms_access import access_of
+from gateway.dlms_access import access_of, ways_of
 from gateway.faults import WriteFailed
 from gateway.push_faults import PushNotTaken, PushOverQuota, PushReplayed
 from gateway.pushstore import DIGESTS, Count, PushStore, Remembered, Seen, Sent
@@ -35,9 +35,9 @@ from protocols.dlms.access import Access
 from protocols.dlms.arrival import Arrived
 from protocols.dlms.breaches import KeyUnknown
 from protocols.dlms.ciphering import BOTH
-from protocols.dlms.data import Data
+from protocols.dlms.data import Data, octet_string
 from protocols.dlms.notification import EVENT_NOTIFICATION, DataNotification, EventNotification
-from protocols.dlms.objects import Meaning
+from protocols.dlms.objects import CLOCK_TIME, Meaning
 from protocols.dlms.protection import Protection, Security
 from protocols.dlms.pushed import Kept
 from protocols.dlms.unasked import Unasked
@@ -232,9 +232,11 @@ class Pushes:
         return taken
 
     def _readings(self, device: DlmsDevice, sent: DataNotification, octets: bytes) -> list[Reading]:
-        kept = self._kept(device)
+        kept, ways = self._kept(device), ways_of(device)
         try:
-            items = pushed.items(sent.body, kept)
+            items = tuple(
+                replace(each, data=ways.turned(each.attribute, each.data)) for each in pushed.items(sent.body, kept)
+            )
         except MeterError:
             self._known.misfit.add(device.name)
             raise
@@ -242,7 +244,7 @@ class Pushes:
         self._known.wanted[device.name] = pushed.unknown(items, kept)
         values, time, doubtful = pushed.values(items, kept), pushed.time_of(items), pushed.is_doubtful(items)
         if time is None and sent.moment:
-            shown = clocks.from_bytes(sent.moment)
+            shown = clocks.from_data(ways.turned(CLOCK_TIME, octet_string(sent.moment)), "push")
             time, doubtful = None if shown.invalid else shown.time, shown.doubtful
         if doubtful and time is not None:  # what may be of another time feeds no billing
             values = tuple(replace(each, state=State.UNKNOWN) if each.state is State.OK else each for each in values)

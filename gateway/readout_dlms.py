@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.beside import identity_of, shown
 from gateway.desk import Asked, desk_of
-from gateway.dlms import identity_of, present
+from gateway.dlms import present
 from gateway.handed import Through
 from gateway.lines import Lines, Place
 from gateway.online import against, described
@@ -47,15 +48,13 @@ class DlmsMeter:
         """
         registers = tuple(Attribute.of(objects.REGISTER, name) for name in self.asked.device.registers)
         scalers = tuple(each.scaler for each in registers if each.scaler is not None)
-        asked = (*scalers, *registers, objects.CLOCK_TIME)
         with closing(desk_of(self.asked, lines)) as desk:
             async with desk.associated() as association:
                 noted = _Noted(association)
                 anyone = self.asked.device.model_copy(update={"serial": None})
                 identity = await identity_of(noted, anyone)
-                found = await noted.get_many(asked)
-        shown = dict(zip(asked, found, strict=True))
-        return DlmsHeard(self.asked, identity, registers, shown, tuple(noted.found))
+                found = await shown(noted, (*registers, objects.CLOCK_TIME), scalers)
+        return DlmsHeard(self.asked, identity, registers, found, tuple(noted.found))
 
     def step(self, error: MeterError) -> str:
         """What to do about an error of it."""

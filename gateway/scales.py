@@ -54,11 +54,12 @@ class Scales:
     scalers: dict[Attribute, Data] = field(default_factory=dict)
     profiles: dict[bytes, tuple[bytes, bool | None]] = field(default_factory=dict)
     changed: bool = True  # ... since it was kept
+    denied: set[Attribute] = field(default_factory=set)  # scalers that it does not tell; forgotten at a restart
 
     def missing(self, wanted: Iterable[Attribute]) -> list[Attribute]:
-        """The scalers of registers that are not known."""
-        scalers = (each.scaler for each in wanted)
-        return [each for each in dict.fromkeys(scalers) if each is not None and each not in self.scalers]
+        """The scalers of registers that are not known, and may be told."""
+        scalers = dict.fromkeys(each.scaler for each in wanted)
+        return [each for each in scalers if each is not None and each not in self.scalers and each not in self.denied]
 
     def learn(self, scaler: Attribute, said: Data) -> None:
         """What a meter says under this attribute.
@@ -83,6 +84,7 @@ class Scales:
             return
         if known is not None:
             self.scalers.clear()
+            self.denied.clear()
             self.profiles.clear()
         self.profiles[profile] = found, None
         self.changed = True
@@ -107,11 +109,14 @@ class ScaleStore:
         self._meters: dict[str, Scales] | None = None
         self._failed = False
 
+    async def last(self, device: str) -> Identity | None:
+        """Which meter of a device something is known of, however old it is."""
+        found = (await self._known()).get(device)
+        return None if found is None else found.meter
+
     async def of(self, device: str, meter: Identity, utc_ms: int) -> Scales | None:
         """What is known of a device; None where it is another meter now, or it is too old."""
-        if self._meters is None:
-            self._meters = {} if self._path is None else await self._writer.do(self._read)
-        found = self._meters.get(device)
+        found = (await self._known()).get(device)
         if found is None or found.meter != meter:
             return None
         kept_ms = DAY_MS if found.firmware is None else WEEK_MS
@@ -143,6 +148,11 @@ class ScaleStore:
             if not self._failed:
                 log.warning("scales-not-kept", error=str(error))
             self._failed = True
+
+    async def _known(self) -> dict[str, Scales]:
+        if self._meters is None:
+            self._meters = {} if self._path is None else await self._writer.do(self._read)
+        return self._meters
 
     def _read(self) -> dict[str, Scales]:
         """What the file has; nothing where it is not there, or not whole."""

@@ -68,6 +68,9 @@ class Status(IntFlag):
     PARTIAL = 128
 
 
+MOST_EAST, MOST_WEST = 840, 720  # minutes that a clock may be ahead of UTC (Kiribati), or behind it
+
+
 @dataclass(frozen=True, slots=True)
 class MeterTime:
     """A time as the meter shows it: seconds since 2000-01-01 00:00:00 of its own calendar, never with a guessed zone.

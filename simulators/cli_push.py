@@ -12,7 +12,7 @@ import click
 
 from protocols.dlms.access import Framing
 from protocols.dlms.ciphering import Keys
-from simulators.dlms.faults import Mood, Moods
+from simulators.dlms.faults import NAMED, Faults, Mood, Moods
 from simulators.dlms.habits import HELP, changed
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.plates import plates
@@ -34,6 +34,7 @@ FRAMINGS = (Framing.WRAPPER, Framing.HDLC)
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes growth and faults repeatable.")
 @click.option("--history-rows", type=click.IntRange(0, 8_640), default=96, show_default=True, help="Of load profiles.")
 @click.option("--habits", default="", metavar="TEXT", help=HELP)
+@click.option("--faults", "written", default="", help=f"Odds of answers, as drop=0.05: {', '.join(NAMED)}.")
 @click.option("--moods", default="", help=f"Of one visit in four: {', '.join(each.value for each in Mood)}.")
 @click.option("--push", "target", metavar=PLACE, help="Both meters push there.")
 @click.option("--push-every", type=click.FloatRange(0.05), default=60.0, show_default=True, help="Seconds.")
@@ -66,6 +67,7 @@ def dlms(
     seed: int,
     history_rows: int,
     habits: str,
+    written: str,
     moods: str,
     target: str | None,
     push_every: float,
@@ -85,8 +87,9 @@ def dlms(
         password = password_file.read_bytes().strip()
         for each in plates(password, keys):
             changed(each, habits)
+        answers = [Faults.parse(written, seed + number) for number in range(len(FRAMINGS))]
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--moods, --habits or --push-faults") from error
+        raise click.BadParameter(str(error), param_hint="--moods, --habits, --faults or --push-faults") from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
     aim = None
@@ -96,9 +99,9 @@ def dlms(
             raise click.BadParameter(f"expected {PLACE}, got {target!r}", param_hint="--push")
         protect, form = Protect(push_protect), Form(push_form)
         aim = Aim(host, int(port), push_every, push_udp, protect, form, push_confirmed)
-    written = Record(record)
+    noted = Record(record)
     meters = DlmsMeters(
-        written,
+        noted,
         _utc_ms,
         seed,
         password=password,
@@ -107,11 +110,12 @@ def dlms(
         changed=lambda plate: changed(plate, habits),
     )
     for number, framing in enumerate(FRAMINGS):
-        meters.outlet(framing).moods = Moods(visits, seed + number)
+        outlet = meters.outlet(framing)
+        outlet.moods, outlet.faults = Moods(visits, seed + number), answers[number]
     try:
-        asyncio.run(_served(meters, (wrapper_port, hdlc_port), written, aim, keys, PushFaults(kinds, seed)))
+        asyncio.run(_served(meters, (wrapper_port, hdlc_port), noted, aim, keys, PushFaults(kinds, seed)))
     finally:
-        written.close()
+        noted.close()
     click.echo("stopped", err=True)
 
 

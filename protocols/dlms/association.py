@@ -14,7 +14,7 @@ from protocols.dlms.ciphering import TAGS as CIPHERED
 from protocols.dlms.ciphering import Ciphered
 from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import AssociationRefused, Malformed, PasswordRefused, ServiceError
-from protocols.dlms.initiate import RESPONSE, InitiateRequest, InitiateResponse
+from protocols.dlms.initiate import RESPONSE, InitiateError, InitiateRequest, InitiateResponse
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
 CONTEXT_LN = bytes.fromhex("60857405080101")  # logical names, no ciphering
@@ -28,12 +28,12 @@ RELEASE_REQUEST = bytes((RLRQ, 3, 0x80, 1, 0))  # reason: normal
 RELEASE_RESPONSE = bytes((RLRE, 3, 0x80, 1, 0))
 
 RESULTS = {ACCEPTED: "accepted", REJECTED: "rejected", REJECTED_FOR_NOW: "rejected for now"}
-NO_SUCH_CLIENT, WRONG_CONTEXT = 3, 2
+NO_REASON, WRONG_CONTEXT, NO_SUCH_CLIENT = 1, 2, 3
 WRONG_MECHANISM, MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIRED = 11, 12, 13, 14
 # acse-service-user diagnostics: the standard's name where there is no plainer one.
 DIAGNOSTICS = {
     0: "no diagnostic",
-    1: "no reason given",
+    NO_REASON: "no reason given",
     WRONG_CONTEXT: "application context not supported",
     NO_SUCH_CLIENT: "no such client",
     4: "calling AP invocation identifier not recognised",
@@ -56,10 +56,10 @@ ABOUT_PASSWORDS = frozenset({MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIR
 class AssociationRequest:
     """An AARQ; `mechanism` is None where none is named; `password` is the challenge where authentication is high.
 
-    `title` is the client's system title, empty where none is given.
+    `title` is the client's system title, empty where none is given; `initiate` is None without user-information.
     """
 
-    initiate: InitiateRequest | Ciphered
+    initiate: InitiateRequest | Ciphered | None
     mechanism: int | None = None
     password: bytes = field(default=b"", repr=False)
     context: bytes = CONTEXT_LN
@@ -76,7 +76,9 @@ class AssociationRequest:
                 ber.wrap(0x8B, MECHANISM + bytes((self.mechanism,))),
                 ber.wrap(0xAC, ber.wrap(0x80, self.password)),
             ]
-        return ber.wrap(AARQ, *parts, ber.wrap(0xBE, ber.wrap(0x04, self.initiate.to_bytes())))
+        if self.initiate is not None:
+            parts.append(ber.wrap(0xBE, ber.wrap(0x04, self.initiate.to_bytes())))
+        return ber.wrap(AARQ, *parts)
 
     @classmethod
     def from_bytes(cls, octets: bytes) -> AssociationRequest:
@@ -88,14 +90,12 @@ class AssociationRequest:
         found = _fields(octets, AARQ, "AARQ")
         context = _inner(found, 0xA1, 0x06, "AARQ")
         user = _inner(found, 0xBE, 0x04, "AARQ")
-        if context is None or user is None:
-            raise Malformed("context name and user-information", "none", "AARQ")
+        if context is None:
+            raise Malformed("context name", "none", "AARQ")
         name = found.get(0x8B)
         password = _inner(found, 0xAC, 0x80, "AARQ") or b""
         title = _inner(found, 0xA6, 0x04, "AARQ") or b""
-        ciphered = user[:1] and user[0] in CIPHERED
-        initiate = Ciphered.from_bytes(user) if ciphered else InitiateRequest.from_bytes(user)
-        return cls(initiate, name[-1] if name else None, password, context, title)
+        return cls(_proposal(user), name[-1] if name else None, password, context, title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class AssociationResponse:
     result: int = ACCEPTED
     source: int = USER
     diagnostic: int = 0
-    initiate: InitiateResponse | Ciphered | None = None
+    initiate: InitiateResponse | InitiateError | Ciphered | None = None
     context: bytes = CONTEXT_LN
     title: bytes = b""
     mechanism: int | None = None
@@ -199,6 +199,13 @@ def _diagnostic(octets: bytes) -> tuple[int, int]:
         if source in {USER, PROVIDER} and said:
             return source, said[-1]
     return USER, 0
+
+
+def _proposal(user: bytes | None) -> InitiateRequest | Ciphered | None:
+    """What a client proposes."""
+    if user is None:
+        return None
+    return Ciphered.from_bytes(user) if user[:1] and user[0] in CIPHERED else InitiateRequest.from_bytes(user)
 
 
 def _initiate(user: bytes | None, result: int) -> InitiateResponse | Ciphered | None:

@@ -16,13 +16,14 @@ from struct import Struct
 
 from protocols.dlms.data import SHOWN, Data, Tag
 from protocols.dlms.faults import Malformed
-from protocols.reading import METER_EPOCH, MeterTime, Precision
+from protocols.reading import METER_EPOCH, MOST_EAST, MOST_WEST, MeterTime, Precision
 
 SIZE = 12
 ANY = 0xFF
 ANY_YEAR = 0xFFFF
 NO_DEVIATION = -0x8000
-MAX_DEVIATION = 720  # minutes: what a sealed time can say; the standard allows 840 to one side
+# Minutes from local time to UTC: Kiribati is 14 hours ahead of UTC, and no place more than 12 behind it.
+LEAST_DEVIATION, MAX_DEVIATION = -MOST_EAST, MOST_WEST
 INVALID, DOUBTFUL, DIFFERENT_BASE, BAD_STATUS, SUMMER = 0x01, 0x02, 0x04, 0x08, 0x80
 DOUBTS = DOUBTFUL | DIFFERENT_BASE
 LAST_YEAR = 2099  # what a meter time can say
@@ -105,7 +106,7 @@ def _time(octets: bytes, status: int | None) -> MeterTime | None:
     if hour > 23 or minute > 59 or second > 59:
         return None
     midnight = _midnight(date)
-    if midnight is None or not (-MAX_DEVIATION <= deviation <= MAX_DEVIATION or deviation == NO_DEVIATION):
+    if midnight is None or not (LEAST_DEVIATION <= deviation <= MAX_DEVIATION or deviation == NO_DEVIATION):
         return None
     summer = status is not None and status & SUMMER > 0
     seconds = midnight + hour * 3600 + minute * 60 + second

@@ -35,7 +35,7 @@ from protocols.dlms.counters import Counters
 from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import NotSupported, ServiceError
 from protocols.dlms.hls import CHALLENGE_MAX, CHALLENGE_MIN, Challenge, check_challenge, check_proof, proof
-from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateRequest, InitiateResponse
+from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateError, InitiateRequest, InitiateResponse
 from protocols.dlms.listing import ASSOCIATION, CURRENT
 from protocols.dlms.protection import OVERHEAD, Protection, checked_title
 from protocols.dlms.shield import Shield
@@ -102,6 +102,8 @@ class Entry:
         """
         auth = self._access.auth
         response.check(auth.is_high)
+        if isinstance(response.initiate, InitiateError):
+            raise ServiceError("an association", f"initiate error {response.initiate.reason}", "AARE")
         title = self._meter_title(response.title)
         if self.protection is not None:
             self.protection.peer = title

@@ -129,6 +129,8 @@ def _kind(steps: Walk, said: _Said) -> int:
     urgent = ", high priority" if octet & 0x80 else ""
     steps.say(f"invoke-id {octet & 0x0F}{confirmed}{urgent}")
     said.fields["invoke_id"] = octet & 0x0F
+    said.fields["service_class"] = "confirmed" if octet & 0x40 else "unconfirmed"
+    said.fields["priority"] = "high" if octet & 0x80 else "normal"
     return kind
 
 

@@ -142,7 +142,7 @@ class CutShort(MeterError):  # noqa: N818
     """Data that end before what they announce."""
 
     code = "PLB-M318"
-    do = AGAIN
+    do = f"set pause_ms where the meter is silent within an answer; else {AGAIN}"
 
 
 class TooMuch(MeterError):  # noqa: N818

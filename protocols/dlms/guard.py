@@ -24,6 +24,7 @@ from protocols.dlms.apdu import (
 from protocols.dlms.association import (
     CONTEXT_CIPHERED,
     CONTEXT_LN,
+    NO_REASON,
     NO_SUCH_CLIENT,
     PASSWORD_REQUIRED,
     REJECTED,
@@ -129,7 +130,9 @@ class Guard:
         """
         self.forget()
         access = self._accesses.get(client)
-        why = NO_SUCH_CLIENT if access is None else self._refused(access, request)
+        why = NO_SUCH_CLIENT if access is None else NO_REASON
+        if access is not None and request.initiate is not None:
+            why = self._refused(access, request)
         if access is None or why:
             return AssociationResponse(REJECTED, diagnostic=why)
         self._access = access

@@ -11,6 +11,8 @@ from protocols.dlms.faults import CutShort, Malformed
 REQUEST, RESPONSE = 0x01, 0x08
 VERSION = 6  # of DLMS
 LN_OBJECT = 7  # the name of the association object where objects are called by logical names
+INITIATE_ERROR = bytes.fromhex("0e0106")  # confirmed-service-error, initiateError, of the initiate service
+VERSION_TOO_LOW = 1  # its reasons: the DLMS version
 CONFORMANCE = bytes.fromhex("5f1f0400")  # application tag 31, 4 bytes, no unused bits; then the 24 bits
 SHORT_CONFORMANCE = bytes.fromhex("5f0400")  # the tag as some old meters write it
 
@@ -81,6 +83,17 @@ class InitiateRequest:
         conformance, at = _read_conformance(octets, at)
         pdu, _ = take(octets, at, 2, "initiate request")
         return cls(conformance, int.from_bytes(pdu, "big"), version, key, allowed is None or bool(allowed), quality)
+
+
+@dataclass(frozen=True, slots=True)
+class InitiateError:
+    """Why a meter agrees to nothing: confirmed-service-error of the initiate service (Green Book 9.5)."""
+
+    reason: int
+
+    def to_bytes(self) -> bytes:
+        """The APDU."""
+        return INITIATE_ERROR + bytes((self.reason,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,18 @@ from protocols.dlms.apdu import (
     SERVICE_UNKNOWN,
     ExceptionResponse,
 )
-from protocols.dlms.association import RELEASE_RESPONSE, AssociationRequest, AssociationResponse
+from protocols.dlms.association import (
+    NO_REASON,
+    REJECTED,
+    RELEASE_RESPONSE,
+    AssociationRequest,
+    AssociationResponse,
+)
 from protocols.dlms.carrier import LLC_COMMAND
 from protocols.dlms.data import Data
 from protocols.dlms.faults import Babble, Malformed
 from protocols.dlms.get import (
+    CONFIRMED,
     AccessResult,
     Block,
     GetList,
@@ -37,7 +44,15 @@ from protocols.dlms.get import (
 )
 from protocols.dlms.guard import Guard, Vault
 from protocols.dlms.hdlc import POLL_FINAL, RNR, RR, Frame, FrameReader
-from protocols.dlms.initiate import ACTING, OURS, Conformance, InitiateResponse
+from protocols.dlms.initiate import (
+    ACTING,
+    OURS,
+    VERSION,
+    VERSION_TOO_LOW,
+    Conformance,
+    InitiateError,
+    InitiateResponse,
+)
 from protocols.dlms.link import MAX_SIZE, Act, Parameters, Station
 from protocols.dlms.objects import Attribute
 from protocols.dlms.services import Acting, ActionService, BlockSender, SetService, Settable
@@ -47,6 +62,7 @@ from protocols.errors import MeterError
 LLC_RESPONSE = bytes.fromhex("e6e700")
 MAX_PDU = 1_024  # bytes of an APDU that a server takes and sends where it is not told otherwise
 MIN_PDU = 64  # bytes: below this a client gets no blocks that are worth their headers
+REQUESTS = frozenset({get.REQUEST, setting.REQUEST, action.REQUEST})
 BLOCK_OVERHEAD = 14  # bytes of a block's APDU around its octets: 9 of header and up to 5 of length
 
 
@@ -95,21 +111,23 @@ class Server:
     def answers(self, apdu: bytes, client: int) -> list[bytes]:
         """The APDUs that answer `apdu`: several where general blocks follow one another, none to what needs none."""
         if self._sender is None or not self._sends_blocks:
-            return [self.answer(apdu, client)]
+            return [each for each in (self.answer(apdu, client),) if each]
         if apdu[:1] == bytes((blocks.TAG,)) and self._client == client:
             try:
                 return self._sender.acknowledged(apdu)
             except MeterError:
                 return []
-        return self._sender.sent(self.answer(apdu, client))
+        answer = self.answer(apdu, client)
+        return self._sender.sent(answer) if answer else []
 
     def answer(self, apdu: bytes, client: int) -> bytes:
-        """The APDU that answers `apdu`, both as they travel."""
+        """The APDU that answers `apdu`, both as they travel; empty where it wants none."""
         try:
             if apdu[:1] == bytes((association.AARQ,)):
                 return self._associate(AssociationRequest.from_bytes(apdu), client).to_bytes()
             if self._client is None or self._client == client:
-                return self._guard.protect(self._answer(self._guard.open(apdu), client))
+                answer = self._answer(self._guard.open(apdu), client)
+                return self._guard.protect(answer) if answer else answer
         except MeterError as error:
             return self._guard.refusal(error)
         return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
@@ -124,7 +142,7 @@ class Server:
             if self._client != client:
                 return ExceptionResponse(SERVICE_NOT_ALLOWED, OPERATION_NOT_POSSIBLE).to_bytes()
             answer = self._prove(apdu, client) if self._guard.pending else self._served(apdu, client)
-            return _with_class_and_priority(apdu, answer)
+            return b"" if _is_unconfirmed(apdu) else _with_class_and_priority(apdu, answer)
         except MeterError:
             pass  # what cannot be read is answered as a service that is not known
         return ExceptionResponse(SERVICE_UNKNOWN, SERVICE_NOT_SUPPORTED).to_bytes()
@@ -146,6 +164,9 @@ class Server:
         proposed = self._guard.admitted(request, client)
         if isinstance(proposed, AssociationResponse):
             return proposed
+        if proposed.version < VERSION:
+            self.disconnected()
+            return AssociationResponse(REJECTED, diagnostic=NO_REASON, initiate=InitiateError(VERSION_TOO_LOW))
         theirs = proposed.max_pdu or self._max_pdu
         self._pdu = max(MIN_PDU, min(self._max_pdu, theirs) - self._guard.overhead)
         self._client = client
@@ -213,6 +234,11 @@ class Server:
         block = Block(invoke, self._next_block, not self._rest, piece)
         self._next_block += 1
         return block.to_bytes()
+
+
+def _is_unconfirmed(asked: bytes) -> bool:
+    """Whether a request is of the service class that is not answered."""
+    return asked[0] in REQUESTS and len(asked) > 2 and not asked[2] & CONFIRMED
 
 
 def _with_class_and_priority(asked: bytes, answer: bytes) -> bytes:
@@ -343,7 +369,8 @@ class HdlcServer:
             return b""
         # A client's address is one byte: its number in the upper seven bits.
         answers = self._server.answers(whole[len(LLC_COMMAND) :], self._peer[0] >> 1)
-        return station.send(LLC_RESPONSE + answers[0]) if answers else b""  # one APDU at a time over a link
+        # One APDU at a time over a link; what wants none is acknowledged.
+        return station.send(LLC_RESPONSE + answers[0]) if answers else station.receive_ready()
 
     def _unnumbered(self, peer: bytes, kind: int, information: bytes = b"") -> bytes:
         return Frame(peer, self._own, kind | POLL_FINAL, information).to_bytes()

@@ -83,6 +83,41 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A register as an example shows it: its name, number and unit (empty: the push says none)."""
+
+    obis: str
+    value: str
+    unit: str = ""
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none."""
+        obis.from_text(self.obis)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A push of such a meter: the APDU (hex, unciphered), and what its registers show.
+
+    `offset_min` is the offset from UTC in minutes that its time says; None: it says none, or has no time.
+    """
+
+    made: str
+    octets: str
+    values: tuple[Shown, ...]
+    offset_min: int | None = None
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse what is no hex, or shows nothing."""
+        if not self.values or not bytes.fromhex(self.octets):
+            raise ValueError("expected an APDU that shows a value at least")
+
+
+@dataclass(frozen=True, slots=True)
 class DlmsModel:
     """One model: profiles of registers beside the load profile, event logs, and its ways.
 
@@ -101,6 +136,7 @@ class DlmsModel:
     adjusting: Adjusting | None = None
     range_ends: Literal["offset", "local"] = "offset"
     offset_sign: Literal["standard", "reversed"] = "standard"
+    examples: tuple[Example, ...] = ()
     association: str = "0-0:40.0.0.255"
     answer_ms: int | None = None
     pause_ms: int = 0

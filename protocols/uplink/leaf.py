@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass
 
 from protocols.reading import (
+    MOST_EAST,
+    MOST_WEST,
     Exchange,
     Float32,
     How,
@@ -43,7 +45,7 @@ SHOWN = 40  # characters of what is none in a message
 INTEGER, FLOAT32, TEXT, TIME, RAW = 1, 2, 3, 4, 5  # kinds of number; 0 in a column means "not in this reading"
 
 _NO_DEVIATION = 0
-_DEVIATION_ZERO = 721  # minutes east of UTC are sent as 1..1441
+_DEVIATION_ZERO = MOST_WEST + 1  # minutes east of UTC are sent as 1..1561
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,7 @@ def time_of(seconds: int, code: int) -> MeterTime:
         FieldError: outside 2000 to 2100, or a code that no time has.
     """
     precision, summer, deviation = code & 3, bool(code & 4), code >> 3
-    if not 0 <= seconds < limits.METER_SECONDS or not precision or not 0 <= deviation <= 2 * _DEVIATION_ZERO - 1:
+    if not 0 <= seconds < limits.METER_SECONDS or not precision or not 0 <= deviation <= _DEVIATION_ZERO + MOST_EAST:
         raise FieldError("a meter time from 2000 to 2100", f"[{seconds}, {code}]", "leaf")
     shown = None if deviation == _NO_DEVIATION else deviation - _DEVIATION_ZERO
     return MeterTime(seconds, Precision(precision), summer, shown)

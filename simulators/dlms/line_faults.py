@@ -6,9 +6,10 @@ import random
 from dataclasses import dataclass
 
 from simulators import odds
+from simulators.dlms.faults import flagged
 from simulators.odds import Odds
 
-KINDS = ("noise", "late", "garble", "silent", "partial", "twice", "stutter")
+KINDS = ("noise", "late", "garble", "silent", "partial", "twice", "stutter", "flag")
 ECHO, HALF_OPEN = "echo", "half_open"
 MAX_NOISE = 40  # bytes before an answer
 FALSE_START = bytes.fromhex("7ea02f")  # noise that looks like the beginning of a frame
@@ -56,7 +57,7 @@ def spoil(answer: bytes, kind: str | None, dice: random.Random) -> bytes:
         case "garble":
             at = dice.randrange(1, len(answer) - 1)
             return answer[:at] + bytes([answer[at] ^ dice.randrange(1, 256)]) + answer[at + 1 :]
-        case "twice":
-            return answer + answer
+        case "flag" | "twice":
+            return (flagged(answer) if kind == "flag" else answer) + answer
         case _:
             return answer

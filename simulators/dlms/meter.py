@@ -19,7 +19,7 @@ from protocols.dlms.data import Data, Tag
 from protocols.dlms.faults import Malformed
 from protocols.dlms.get import AccessResult, Selection
 from protocols.dlms.guard import Vault
-from protocols.dlms.listing import OBJECT_LIST, READ, Listed, Right
+from protocols.dlms.listing import ASSOCIATION, OBJECT_LIST, READ, Listed, Right
 from protocols.dlms.objects import (
     CLOCK,
     CLOCK_TIME,
@@ -56,6 +56,8 @@ LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
 ROW_STATUS = Attribute(DATA, bytes((0, 0, 96, 10, 1, 255)), VALUE)
 OWNER_ID = Attribute(DATA, bytes((0, 0, 96, 1, 1, 255)), VALUE)  # a number that the owner gives the meter
 MAX_OWNER_ID = 32  # bytes
+CLOCK_ZONE, CLOCK_STATUS = (Attribute(CLOCK, CLOCK_TIME.name, number) for number in (3, 4))
+ASSOCIATION_STATUS, ASSOCIATED = 8, 2  # attribute of the association, and what it says in one
 UNKNOWN_OF_ROWS = (6,)  # attributes of a profile that this meter does not have: by what it is sorted
 STATUS_SUMMER = 0x08  # bit of the status word of a row: summer time was active
 STATUS_DOUBTFUL = 0x04  # ... its data are not valid
@@ -127,16 +129,15 @@ class Meter:
     def get(self, attribute: Attribute, selection: Selection | None, client: int) -> Data | AccessResult:
         """The attribute's data, or why there are none."""
         if attribute.class_id == PROFILE:
-            understood = self._understood(selection)
-            if isinstance(understood, AccessResult):
-                return understood
-            return self._bounded(attribute, self._profiles(attribute, understood))
+            return self._selected(attribute, selection)
         if selection is not None:
             return AccessResult.SCOPE_OF_ACCESS_VIOLATED
         if attribute.number == 1 and any(attribute.name == each.name for each in self._objects()):
             return axdr.octet_string(attribute.name)
         if attribute.class_id == DATA and attribute.name[:4] == COUNTERS and attribute.number == VALUE:
             return Data(Tag.DOUBLE_LONG_UNSIGNED, self.vault.seen.get(attribute.name[4], 0))
+        if attribute.class_id == ASSOCIATION:
+            return self._association(attribute)
         found = (
             self._shown(attribute)
             or self._snapshot.get(attribute)
@@ -145,8 +146,28 @@ class Meter:
         )
         return AccessResult.OBJECT_UNDEFINED if found is None else found
 
+    def _selected(self, attribute: Attribute, selection: Selection | None) -> Data | AccessResult:
+        """What of a profile is asked for, where it takes such a question."""
+        understood = self._understood(selection)
+        if isinstance(understood, AccessResult):
+            return understood
+        return self._bounded(attribute, self._profiles(attribute, understood))
+
+    def _association(self, attribute: Attribute) -> Data | AccessResult:
+        """The association that asks: its name, its object list, and that it stands."""
+        if attribute.name != self.plate.ways.association:
+            return AccessResult.OBJECT_UNDEFINED
+        found = {1: axdr.octet_string(attribute.name), ASSOCIATION_STATUS: Data(Tag.ENUM, ASSOCIATED)}
+        if attribute.number == OBJECT_LIST.number:
+            return axdr.array(*(each.to_data() for each in self._listed()))
+        return found.get(attribute.number, AccessResult.OBJECT_UNDEFINED)
+
     def _shown(self, attribute: Attribute) -> Data | None:
         """What is not as it was when the association began."""
+        if attribute == CLOCK_ZONE:
+            return self._turned_minutes()
+        if attribute == CLOCK_STATUS:
+            return Data(Tag.UNSIGNED, self.stamped(self.clock.ms())[1][-1])
         if attribute == OWNER_ID:
             return self._owner_id
         if attribute == CLOCK_TIME and self.plate.going != RIGHT:
@@ -235,6 +256,11 @@ class Meter:
         """A time as this meter writes it, or as it understands one that it is told."""
         return self.plate.ways.turned(CLOCK_TIME, moment)
 
+    def _turned_minutes(self) -> Data:
+        """Minutes from the clock's standard time to UTC, with the sign of its stamps."""
+        east = STANDARD_TIME_MIN
+        return Data(Tag.LONG, east if self.plate.ways.turns else -east)
+
     def _understood(self, selection: Selection | None) -> Selection | AccessResult | None:
         """A selection with the ends of its range as this meter understands them, or why it takes none such."""
         ways = self.plate.ways
@@ -309,9 +335,6 @@ class Meter:
         fixed = {
             LOGICAL_DEVICE_NAME: axdr.octet_string(self.plate.logical_name),
             DEVICE_ID: axdr.octet_string(self.plate.serial.encode()),
-            replace(OBJECT_LIST, name=self.plate.ways.association): axdr.array(
-                *(each.to_data() for each in self._listed())
-            ),
         }
         if self.plate.firmware:
             fixed[FIRMWARE] = axdr.octet_string(self.plate.firmware.encode())
@@ -421,7 +444,9 @@ class Meter:
         """The rows as this meter sends them."""
         if self.plate.nulls:
             rows = [_compressed(row, before, period_s) for row, before in zip(rows, [None, *rows], strict=False)]
-        return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact else axdr.array(*rows)
+        # A compact array says the types of its rows once: rows with nulls in other places make no such array.
+        one_form = len({tuple(cell.tag for cell in axdr.members_of(row, "row")) for row in rows}) <= 1
+        return Data(Tag.COMPACT_ARRAY, tuple(rows)) if self.plate.compact and one_form else axdr.array(*rows)
 
     def _row(self, at_ms: int, time: MeterTime) -> Data:
         doubt = STATUS_DOUBTFUL if self._is_doubtful(at_ms) else 0
@@ -440,11 +465,12 @@ def _number(register: Register, mantissa: int) -> dict[str, int | str]:
 
 
 def _compressed(row: Data, before: Data | None, period_s: int) -> Data:
-    """A row with null-data for what is as before, and for a time that is a period later."""
+    """A row with null-data for what is as before, and for a time that is a period later; without one, as before."""
     if before is None:
         return row
-    cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
-    return axdr.structure(*(axdr.NULL if new == old or _is_next(new, old, period_s) else new for new, old in cells))
+    (time, old), *cells = zip(axdr.members_of(row, "row"), axdr.members_of(before, "row"), strict=True)
+    follows = _is_next(time, old, period_s) if period_s else time == old
+    return axdr.structure(axdr.NULL if follows else time, *(axdr.NULL if new == old else new for new, old in cells))
 
 
 def _is_next(new: Data, old: Data, period_s: int) -> bool:

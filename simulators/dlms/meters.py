@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 
 from protocols.dlms.access import Framing
-from protocols.dlms.association import AARQ, REJECTED_FOR_NOW, AssociationResponse
+from protocols.dlms.association import AARQ, NO_REASON, REJECTED_FOR_NOW, AssociationResponse
 from protocols.dlms.ciphering import Keys
 from protocols.dlms.counters import Block
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
@@ -31,7 +31,6 @@ PAUSE_S = 0.5  # of the client, after which a frame behind a false start is look
 IDLE_S = 120.0  # a client that says nothing for so long is gone: others may come
 STOP_S = 2.0  # for a connection that is being served to end
 READ_SIZE = 4096
-NO_REASON = 1  # diagnostic of a rejection
 COUNTERS_AHEAD = 1_000_000  # that another client with our title used
 WINDOW = 4  # general blocks that are sent before the client says how many it takes
 

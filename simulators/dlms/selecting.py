@@ -14,6 +14,9 @@ from protocols.dlms.profile import ENTRY, RANGE, Column
 from protocols.errors import MeterError
 from protocols.reading import MeterTime
 
+HOUR, HUNDREDTHS = 5, 8  # places in a date-time
+DAY_START, DAY_END = bytes((0, 0, 0)), bytes((23, 59, 59))
+
 
 def selected(
     times: Sequence[MeterTime], captured: tuple[Column, ...], selection: Selection | None
@@ -38,7 +41,7 @@ def by_range(parameters: Data, captured: tuple[Column, ...]) -> tuple[MeterTime,
     restricting, first, last, wanted = axdr.members_of(parameters, "range", 4)
     if axdr.whole(axdr.members_of(restricting, "range", 4)[0], "range") != CLOCK:
         raise Malformed("the clock as restricting object", "another", "range")
-    ends = [clocks.from_data(each, "range").time for each in (first, last)]
+    ends = [clocks.from_data(_filled(each, edge), "range").time for each, edge in ((first, DAY_START), (last, DAY_END))]
     if ends[0] is None or ends[1] is None:
         raise Malformed("two whole times", "less", "range")
     chosen = axdr.members_of(wanted, "range")
@@ -46,6 +49,15 @@ def by_range(parameters: Data, captured: tuple[Column, ...]) -> tuple[MeterTime,
     if chosen and len(places) != len(chosen):
         raise Malformed("columns that are captured", "another", "range")
     return ends[0], ends[1], places
+
+
+def _filled(end: Data, edge: bytes) -> Data:
+    """The end of a range with what it leaves open of the time of day: the day's first, or last, moment."""
+    if not isinstance(end.content, bytes) or len(end.content) != clocks.SIZE:
+        return end
+    day = end.content[HOUR:HUNDREDTHS]
+    filled = bytes(whole if each == clocks.ANY else each for each, whole in zip(day, edge, strict=True))
+    return Data(end.tag, end.content[:HOUR] + filled + end.content[HUNDREDTHS:])
 
 
 def by_entries(parameters: Data, rows: int, columns: int) -> tuple[slice, list[int]]:

@@ -326,3 +326,15 @@ def test_a_response_with_a_list_says_which_is_refused() -> None:
     [apdu] = program(bytes.fromhex("c403420200060000010201 04".replace(" ", "")))["apdus"]
     assert apdu["result"] == get.result_name(4)
     assert apdu["data"] == [{"type": "double-long-unsigned", "value": "258"}]
+
+
+@pytest.mark.parametrize(
+    ("octet", "service_class", "priority"),
+    [(0xC1, "confirmed", "high"), (0x41, "confirmed", "normal"), (0x81, "unconfirmed", "high")],
+)
+def test_class_and_priority_of_a_service_are_fields(octet: int, service_class: str, priority: str) -> None:
+    """Of a GET and of a SET."""
+    asked = GetNormal(1, Attribute.of(1, "0-0:42.0.0.255")).to_bytes()
+    for apdu in (asked, b"\xc1" + asked[1:] + b"\x09\x00"):
+        found = program(bytes((*apdu[:2], octet, *apdu[3:])))["apdus"][0]
+        assert (found["invoke_id"], found["service_class"], found["priority"]) == (1, service_class, priority)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from protocols import obis
+from protocols.dlms import clock as clocks
+from protocols.dlms import pushed
+from protocols.dlms.notification import DataNotification
+from protocols.mbus.explain import written
 from protocols.models.dlms import UnknownDlmsModel, from_toml, load, names
 from protocols.models.files import BadModel
+from protocols.reading import Value
 
 GOOD = """what = "a meter"
 [source]
@@ -28,6 +34,53 @@ def test_every_model_is_sound(name: str) -> None:
     model = load(name)
     assert model.source.where
     assert all(log.codes() for log in model.logs)
+
+
+@pytest.mark.parametrize("name", [each for each in names() if load(each).examples])
+def test_the_example_of_a_model_shows_what_it_says(name: str) -> None:
+    """Names, numbers, units and the offset of its time, from the bytes of a real meter."""
+    for example in load(name).examples:
+        sent = DataNotification.from_bytes(bytes.fromhex(example.octets))
+        items = pushed.items(sent.body, pushed.Kept())
+        found = {_name(each): (written(each.number), each.unit) for each in pushed.values(items, pushed.Kept())}
+        assert {each.obis: found[each.obis] for each in example.values} == {
+            each.obis: (each.value, each.unit) for each in example.values
+        }
+        assert [each for each in found if each.startswith("1-")] == [
+            each.obis for each in example.values if each.obis.startswith("1-")
+        ]
+        time = pushed.time_of(items) or (clocks.from_bytes(sent.moment).time if sent.moment else None)
+        assert (None if time is None else time.deviation_min) == example.offset_min
+
+
+def test_six_models_and_more_have_an_example_from_a_meter() -> None:
+    """All but what a companion standard says of any meter."""
+    assert len(names()) >= 7
+    assert [each for each in names() if not load(each).examples] == ["idis"]
+
+
+def _name(value: Value) -> str:
+    name = value.key.parts[1]
+    assert isinstance(name, bytes)
+    return obis.shown(name)
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ('range_ends = "none"', "range_ends"),
+        ('offset_sign = "other"', "offset_sign"),
+        ('association = "40.0.1"', "OBIS"),
+        ("answer_ms = 99", "answer_ms"),
+        ("pause_ms = 10001", "pause_ms"),
+    ],
+)
+def test_ways_that_are_none_are_refused(line: str, where: str) -> None:
+    """As in a meter's block; those that are known are taken."""
+    good = 'range_ends = "local"\noffset_sign = "reversed"\nassociation = "0-0:40.0.1.255"\nanswer_ms = 8000\n'
+    assert from_toml("good", good + GOOD).answer_ms == 8_000
+    with pytest.raises(BadModel, match=where):
+        from_toml("bad", f"{line}\n{GOOD}")
 
 
 def test_a_model_says_the_names_of_codes_and_the_limits_of_adjusting() -> None:

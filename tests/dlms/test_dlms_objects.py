@@ -93,6 +93,15 @@ def test_a_clock_without_offset_has_no_instant() -> None:
     assert (found.time.deviation_min, found.status, clock.utc_ms(found.time)) == (None, None, None)
 
 
+@pytest.mark.parametrize(("deviation", "known"), [(-840, True), (720, True), (-841, False), (721, False)])
+def test_a_clock_is_at_most_fourteen_hours_ahead_of_utc_and_twelve_behind(deviation: int, known: bool) -> None:
+    """What is beyond it is no time: the row is told as one without."""
+    found = clock.from_bytes(SPRING[:9] + deviation.to_bytes(2, "big", signed=True) + b"\0")
+    assert (found.time is not None) is known
+    if found.time is not None:
+        assert found.time.deviation_min == -deviation
+
+
 @pytest.mark.parametrize("at", [0, 2, 3, 5, 6])
 def test_a_clock_with_an_open_field_has_no_time(at: int) -> None:
     """Year, month, day, hour and minute must be there; the raw bytes are kept."""

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import DlmsBus, DlmsDevice, configuration_hash, read_configuration
+from gateway.dlms_access import answer_ms, budget_s, waits_of, ways_of
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms import objects, profile
-from protocols.dlms.access import Access, Framing
+from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.breaches import ProofRefused
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.dlms.counters import Block
@@ -20,10 +22,11 @@ from protocols.dlms.faults import AccessRefused, RangeRefused
 from protocols.dlms.listing import OBJECT_LIST
 from protocols.dlms.objects import CLOCK_TIME, Attribute
 from protocols.dlms.profile import CAPTURE_OBJECTS
+from protocols.dlms.timing import Timing, Waits
 from protocols.dlms.ways import STANDARD, OffsetSign, RangeEnds, Ways
 from protocols.errors import MeterError
 from protocols.reading import MeterTime
-from protocols.transports.dlms import Association, associated
+from protocols.transports.dlms import AT_ONCE, Association, associated
 from protocols.transports.exchange import Clock
 from simulators.dlms.habits import changed
 from simulators.dlms.meter import LOAD_PROFILE
@@ -63,11 +66,16 @@ class Pair:
         own = next(each for each in (plate.access, *plate.secured) if each.client == client)
         return replace(own, ways=ways, title=b"PLB00001" if own.security else b"")
 
-    def associated(self, ways: Ways, client: int = 32) -> AbstractAsyncContextManager[Association]:
-        """An association with it."""
+    def associated(
+        self, ways: Ways, client: int = 32, *, waits: Waits = AT_ONCE, framing: Framing = Framing.HDLC
+    ) -> AbstractAsyncContextManager[Association]:
+        """An association with it, or with the one behind the wrapper."""
+        if framing is Framing.WRAPPER:
+            access = Access(16, auth=Auth.NONE)
+            return associated("127.0.0.1", self.meters.wrapper_port, framing, access, self.clock, waits=waits)
         way = "127.0.0.1", self.meters.hdlc_port, Framing.HDLC, self.access(ways, client), self.clock
         self._counted += 100
-        return associated(*way, counters=Block(self._counted, self._counted + 100))
+        return associated(*way, counters=Block(self._counted, self._counted + 100), waits=waits)
 
 
 async def shown(association: Association) -> MeterTime:
@@ -162,3 +170,50 @@ def test_a_time_without_offset_and_what_is_no_time_stay_as_they_are() -> None:
     columns = (profile.Column(CLOCK_TIME),)
     with pytest.raises(MeterError, match="1 columns"):
         REVERSED.turned(profile.buffer_of(LOAD_PROFILE), axdr.array(axdr.structure(bare, text)), columns)
+
+
+@pytest.mark.parametrize("framing", [Framing.HDLC, Framing.WRAPPER])
+async def test_a_meter_that_is_silent_within_an_answer_is_read_with_that_pause(
+    tmp_path: Path, framing: Framing
+) -> None:
+    """Without it the answer is cut off, and what is to be set is named."""
+    short = Waits(200)
+    async with Pair(tmp_path, "pause=450") as pair:  # it takes one client, and writes to that one still
+        with pytest.raises(MeterError) as failed:
+            async with pair.associated(STANDARD, waits=short, framing=framing):
+                pass
+    waits = replace(short, pause_ms=2_000)
+    async with (
+        Pair(tmp_path, "pause=450") as pair,
+        pair.associated(STANDARD, waits=waits, framing=framing) as association,
+    ):
+        at = await shown(association)
+    assert clocks.utc_ms(at) == NOW_MS // 1000 * 1000
+    assert "pause_ms" in failed.value.do
+
+
+def test_the_waits_of_a_meter_are_its_own_or_its_models() -> None:
+    """What its block says comes first; a visit of a slow one may take longer."""
+    device = DlmsDevice(name="slow", cadence_s=900, answer_ms=8_000, pause_ms=4_000)
+    bus = DlmsBus(protocol="dlms", name="line", port="/dev/line", device=(device,))
+    assert waits_of(device) == Waits(8_000, 4_000)
+    assert answer_ms(bus, device) == 8_000
+    assert answer_ms(bus, device.model_copy(update={"answer_ms": None})) == bus.answer_ms
+    assert budget_s(device, 30.0) == 180.0
+    assert Timing(9_600, pause_ms=4_000).between_ms() == 4_000 + Timing().slack_ms
+    assert ways_of(device) == STANDARD
+    own = {"range_ends": "local", "offset_sign": "reversed", "association": "0-0:40.0.3.255"}
+    association = bytes((0, 0, 40, 0, 3, 255))
+    assert ways_of(device.model_copy(update=own)) == Ways(RangeEnds.LOCAL, OffsetSign.REVERSED, association)
+
+
+def test_the_sign_of_the_offset_is_in_the_configurations_hash(tmp_path: Path) -> None:
+    """It changes what is sealed; what is only asked otherwise changes nothing."""
+    head = 'gateway = "gate-1"\nstate_folder = "s"\nkeys_folder = "k"\n[broker]\nhost = "b"\nport = 8883\n'
+    meter = '[[bus]]\nprotocol = "dlms"\nname = "b"\nurl = "tcp://h:1"\n[[bus.device]]\nname = "m"\ncadence_s = 900\n'
+    hashes = []
+    for line in ("", 'range_ends = "local"\n', 'offset_sign = "reversed"\n'):
+        path = tmp_path / "gateway.toml"
+        path.write_text(head + meter + line)
+        hashes.append(configuration_hash(read_configuration(path)))
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -18,9 +18,12 @@ from click.testing import CliRunner, Result
 from dlms_lines import served
 
 from gateway.cli import main
+from gateway.cli_profile import _remarks
 from gateway.clock import system_sources
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.dlms.opening import Identification
+from protocols.dlms.profile import Row
+from protocols.reading import MeterTime, Precision
 from simulators.dlms.line import line_plates
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.plates import Plate
@@ -285,8 +288,16 @@ async def test_nulls_are_undone_where_the_meter_is_known_to_compress(tmp_path: P
         asked = await run("profile", *way, "--last", 4, "--json", "--compressed")
         named = await run("profile", "main", "--config", file, "--last", 4, "--json")
         table = await run("profile", *way, "--last", 4, "--compressed")
-    first, *rest = json.loads(plain.stdout)["rows"]
+    _, *rest = json.loads(plain.stdout)["rows"]
     assert {row["status"] for row in rest} == {None}
-    assert [row["status"] for row in json.loads(asked.stdout)["rows"]] == [first["status"]] * 4
+    (status,) = {row["status"] for row in json.loads(asked.stdout)["rows"]}
+    assert status is not None
     assert json.loads(named.stdout)["rows"] == json.loads(asked.stdout)["rows"]
     assert "what was null in it is as in the row above" in table.stdout
+
+
+def test_a_row_that_has_no_time_is_not_said_to_have_one() -> None:
+    """Null where nothing stands above; behind a time it is reckoned."""
+    first = Row(None, None, True, False, None, ())
+    assert _remarks(first).split("  ")[1:] == ["it has no time, and no row above it has one"]
+    assert "reckoned" in _remarks(replace(first, time=MeterTime(0, Precision.SECOND)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from collector.store.sqlite import SqliteStore
 from protocols.dlms import clock as clocks
 from protocols.reading import METER_EPOCH, How, MeterTime
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
+from simulators.dlms.plates import Plate
 
 HERE = ZoneInfo("Europe/Budapest")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -25,8 +27,12 @@ HABITS = {
     "sought by local time": "local-search",
     "without deviation": "no-deviation",
     "without deviation or status": "bare-clock",
+    "without deviation or status, in small pieces": "bare-clock,rows=3",
     "standard time all year": "standard-time",
+    "ranges without offset alone": "local-range,local-search",
+    "offset with the other sign": "reversed",
 }
+KEYS = {"local-range,local-search": {"range_ends": "local"}, "reversed": {"offset_sign": "reversed"}}
 CADENCES = {"each quarter": QUARTER_MS, "often": 2 * QUARTER_MS, "seldom": 4 * HOUR_MS + 1_207_000}
 Place = tuple[MeterTime, int]  # a row's time, and its number among those with the same
 
@@ -53,16 +59,18 @@ def instant_ms(time: MeterTime, part: int, habits: str) -> int:
         return utc_ms
     shown = METER_EPOCH + datetime.timedelta(seconds=time.seconds)
     first = shown.replace(tzinfo=HERE)
-    if habits == "bare-clock":
+    if habits.startswith("bare-clock"):
         return int(first.replace(fold=part).timestamp()) * 1000
     found = next(each for each in (first, first.replace(fold=1)) if bool(each.dst()) == time.summer)
     return int(found.timestamp()) * 1000
 
 
-async def lived(street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool) -> list[Place]:
+async def lived(
+    street: Street, bench: Bench, day: datetime.date, every_ms: int, restarts: bool, **given: object
+) -> list[Place]:
     """The rows of that day in the collector's store, in its order, read at visits of this cadence."""
     handed: list[Place] = []
-    device = street.device(history_days=1)
+    device = street.device(history_days=1, **given)
     await street.start()
     reader = street.reader(device)
     while street.time.wall_ms < midnight_ms(day + datetime.timedelta(days=1)) + every_ms:
@@ -88,8 +96,51 @@ async def test_all_quarters_arrive_in_order_with_their_instants(
 ) -> None:
     """However often it is read: seldom means in the first of two hours that look the same, then after both."""
     street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(day) - 2 * HOUR_MS)
-    found = [instant_ms(*each, habits) for each in await lived(street, bench, day, every_ms, restarts)]
+    given = KEYS.get(habits, {})
+    found = [instant_ms(*each, habits) for each in await lived(street, bench, day, every_ms, restarts, **given)]
     first, last = midnight_ms(day), midnight_ms(day + datetime.timedelta(days=1))
     wanted = list(range(first, last, QUARTER_MS))
     assert len(wanted) == quarters
+    if habits == "bare-clock,rows=3":  # in pieces the rows of both hours come in turns
+        found.sort()
     assert [each for each in found if first <= each < last] == wanted
+
+
+@pytest.mark.parametrize(
+    "habits",
+    ["nulls", "lifo,nulls", "no-deviation,nulls", "local-search,nulls", "nulls,rows=3", "no-deviation,nulls,rows=3"],
+)
+async def test_a_restart_in_the_night_of_two_hours_puts_no_row_in_conflict(
+    tmp_path: Path, bench: Bench, habits: str
+) -> None:
+    """What is null in a row depends on which row stands above it in an answer: no row is sealed in two ways."""
+    street = Street(tmp_path, habits, history_rows=8, now_ms=midnight_ms(AUTUMN) - 2 * HOUR_MS)
+    found = await lived(street, bench, AUTUMN, QUARTER_MS, restarts=True, compressed=True)
+    assert sorted(str(time) for time, _ in found) == sorted(each.time or "" for each in street.recorded("row"))
+
+
+@pytest.mark.parametrize(
+    ("place", "offset_min"),
+    [
+        ("Pacific/Auckland", 780),
+        ("Pacific/Chatham", 825),
+        ("Pacific/Kiritimati", 840),
+        ("Pacific/Pago_Pago", -660),
+        ("Etc/GMT+12", -720),
+    ],
+)
+async def test_meters_all_around_the_earth_are_read_with_their_instants(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str, offset_min: int
+) -> None:
+    """More than twelve hours ahead of UTC, too, in summer: sealed, stored, and the right quarter."""
+
+    def moved(plate: Plate, _: str) -> Plate:
+        return replace(plate, zone=ZoneInfo(place))
+
+    monkeypatch.setattr("dlms_street.changed", moved)
+    day = datetime.date(2026, 12, 1)
+    street = Street(tmp_path, history_rows=8, now_ms=midnight_ms(day) - 2 * HOUR_MS)
+    found = await lived(street, bench, day, 4 * HOUR_MS, restarts=False)
+    assert {time.deviation_min for time, _ in found} == {offset_min}
+    assert [clocks.utc_ms(time) for time, _ in found] == [each.at_ms for each in street.recorded("row")][: len(found)]
+    assert len(found) > 96

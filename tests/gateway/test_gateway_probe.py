@@ -21,6 +21,7 @@ from protocols.dlms.ciphering import Keys, Suite
 from protocols.dlms.hdlc import Frame
 from protocols.dlms.heard import Heard
 from protocols.dlms.opening import Identification
+from simulators.dlms.habits import changed
 from simulators.dlms.line import line_plates
 from simulators.dlms.meters import DlmsMeters
 from simulators.record import Record
@@ -386,3 +387,14 @@ def test_what_comes_behind_the_release_counts_no_more() -> None:
     acknowledged = Frame(ours, theirs, hdlc.UA | hdlc.POLL_FINAL).to_bytes()
     assert Heard.of(Framing.HDLC, [(True, snrm), (False, acknowledged)]).linked
     assert not Heard.of(Framing.HDLC, [(True, snrm), (True, disc), (False, acknowledged)]).linked
+
+
+async def test_an_offset_of_the_other_sign_is_named_with_its_setting(tmp_path: Path) -> None:
+    """The clock is right then; with the setting the ways in use are shown, and nothing is to be done."""
+    async with meters(tmp_path, changed=lambda plate: changed(plate, "reversed")) as found:
+        plain = await probe(*lls(found, tmp_path))
+        told = await probe(*lls(found, tmp_path), "--offset-sign", "reversed", "--pause-ms", 200)
+    assert plain.exit_code == 3, plain.output
+    assert "give --offset-sign reversed" in plain.output
+    assert told.exit_code == 0, told.output
+    assert "offset_sign = reversed, pause_ms = 200" in told.output

@@ -34,6 +34,7 @@ from protocols.transports.listen import OF_ONE_SOURCE, Listener
 from protocols.uplink import batch as batches
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.records import Event
+from simulators.dlms.habits import changed
 from simulators.dlms.meter import Meter
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.push import Aim, Form, Protect, Pusher, PushFault, PushFaults
@@ -420,6 +421,24 @@ async def test_a_plain_meter_is_known_by_name_or_address(tmp_path: Path) -> None
     await site.settled()
     assert len(site.sealed()[0]) == 1
     assert await site.refused() == ["PLB-M380", "PLB-M385"]
+    await site.end()
+    await site.meters.stop()
+
+
+async def test_the_offset_of_a_push_has_the_sign_that_its_meter_writes(tmp_path: Path) -> None:
+    """As of what is read of it: the reading has the instant, and the calendar that the meter shows."""
+    site = Site(tmp_path, plain(offset_sign="reversed"), KEYS)
+    now_ms = site.rig.time.wall_ms
+    site.meters = DlmsMeters(
+        site.record, lambda: now_ms, password=PASSWORD, keys=KEYS, changed=lambda plate: changed(plate, "reversed")
+    )
+    await site.meters.start()
+    await site.start()
+    await site.visit()
+    await site.pusher(protect=Protect.NONE).push()
+    ((found,), _) = site.sealed()
+    assert found.meter_time is not None
+    assert clocks.utc_ms(found.meter_time) == now_ms // 1000 * 1000
     await site.end()
     await site.meters.stop()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import random
+import subprocess
+import sys
 
 import pytest
 from corruptions import Tally, spoil
@@ -168,9 +169,21 @@ def test_addresses_that_no_meter_has_are_refused(address: int) -> None:
         snd_nke(address)
 
 
-def test_the_library_leaves_the_root_logger_alone() -> None:
-    snd_nke(1)
-    assert not [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+ALONE = """
+import logging, sys
+from protocols.mbus.pymeterbus import req_ud2, snd_nke
+assert (snd_nke(1).hex(), req_ud2(5, True).hex()) == ("1040014116", "107b058016")
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"meterbus", "Crypto", "cffi", "pycparser"}))
+print(*logging.getLogger().handlers)
+import meterbus
+print(meterbus.load([0xE5]).__class__.__name__, req_ud2(5, False).hex())
+"""
+
+
+def test_of_the_library_only_what_builds_frames_stays_in_memory() -> None:
+    """Neither its wireless half nor its handlers of the root logger; whoever imports all of it gets it."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["", "", "TelegramACK 105b056016"], done.stderr
 
 
 def test_waits_follow_the_bits_of_the_line() -> None:

@@ -27,6 +27,7 @@ from protocols.dlms.link import Parameters
 from protocols.dlms.objects import CLOCK_TIME, Attribute, ScalerUnit
 from protocols.dlms.server import HdlcServer, Server, WrapperServer
 from protocols.dlms.session import Session
+from protocols.dlms.ways import OffsetSign, Ways
 from protocols.dlms.wrapper import Message, MessageReader
 from protocols.errors import MeterError
 from protocols.mbus import explain, layout, link, select, telegram, walk
@@ -75,6 +76,7 @@ SHOWN_TIMES = tuple(clock.to_bytes(MeterTime(900 * n, Precision.SECOND, False, 6
 TIMES = tuple(map(data.octet_string, SHOWN_TIMES))
 BITS = Data(Tag.BIT_STRING, b"\x80", 8)
 ROWS = data.array(*(data.structure(time, Data(Tag.UNSIGNED, 8), *NUMBERS[:2]) for time in (*TIMES, data.NULL)))
+REVERSED = Ways(offset_sign=OffsetSign.REVERSED)
 COLUMNS = (profile.Column(CLOCK_TIME), profile.Column(Attribute.of(1, "0-0:96.10.1")), profile.Column(ENERGY))
 SCALER = data.structure(Data(Tag.INTEGER, 3), Data(Tag.ENUM, 30))
 SERVER_SIDE = (
@@ -357,6 +359,9 @@ def _sealed_row(time: MeterTime | None, status: int | None, shown: Sequence[Valu
 def dlms_rows(octets: bytes) -> None:
     """Rows of a profile with a clock, a status word and two registers; each is sealed or refused by name."""
     captured = (*COLUMNS, profile.Column(Attribute.of(4, "1-0:2.8.0")))
+    whole, buffer = data.from_bytes(octets), profile.buffer_of(bytes(6))
+    turned = REVERSED.turned(buffer, whole, captured)
+    assert REVERSED.turned(buffer, turned, captured) == whole
     for row in profile.rows(data.from_bytes(octets), captured, {ENERGY: ScalerUnit(3, "Wh")}, 900)[:4]:
         str(row.time)
         assert row.utc_ms is None or row.time is not None

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`(\w+)/(test_\w+)::(test_\w+)`")
-PAGES = {"clock": [str(number) for number in range(1, 10)]}
+PAGES = {
+    "clock": [str(number) for number in range(1, 10)],
+    "trust": [*(f"G{number:02}" for number in range(1, 23)), *(f"L{number:02}" for number in range(1, 13))],
+}
 
 
 def lines(page: str) -> dict[str, str]:
@@ -30,10 +33,10 @@ def named_in(folder: str, module: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
-    """And each line that must stand in it does, with a test."""
+    """And each line that must stand in it does, with a test, or with the reason why it has none."""
     found = lines(page)
     assert list(found) == PAGES[page]
     for line in found.values():
         named = NAMED.findall(line)
-        assert named, line
+        assert named or "| None: " in line, line
         assert [each for each in named if each[2] not in named_in(*each[:2])] == []

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import PlombaError
-from protocols.reading import Raw, Reading, Scaled, State, Text, Value
+from protocols.reading import MeterTime, Precision, Raw, Reading, Scaled, State, Text, Value
 from protocols.uplink import batch as batches
 from protocols.uplink import body, columns, envelope, limits, merkle, proof, topics, trust
 from protocols.uplink.faults import BodyHashError, BoxError, FieldError, FormError, LimitError, ProofError, StaleError
 from protocols.uplink.keys import Algorithm, PublicKey
-from protocols.uplink.leaf import SealedReading
+from protocols.uplink.leaf import SealedReading, time_code, time_of
 from protocols.uplink.pack import pack
 
 
@@ -122,6 +122,21 @@ def test_the_gateway_refuses_to_seal_a_number_without_a_form() -> None:
     early = dataclasses.replace(s.heat(0).exchange, at_ms=limits.PAST_MS - 1)
     with pytest.raises(FieldError):
         _sealed([dataclasses.replace(s.heat(0), exchange=early)])
+
+
+@pytest.mark.parametrize("east_min", [-720, -1, 0, 780, 840])
+def test_a_meters_time_keeps_its_offset_from_utc(east_min: int) -> None:
+    """From twelve hours behind UTC to fourteen ahead of it."""
+    time = MeterTime(86_400, Precision.SECOND, True, east_min)
+    assert time_code(time) == 3 + 4 + 8 * (east_min + 721)
+    assert time_of(time.seconds, time_code(time)) == time
+
+
+@pytest.mark.parametrize("east_min", [-722, 841])
+def test_an_offset_that_no_place_has_is_refused(east_min: int) -> None:
+    """Before anything is stored from it."""
+    with pytest.raises(FieldError):
+        time_of(86_400, 3 + 8 * (east_min + 721))
 
 
 def test_the_gateway_refuses_to_seal_too_many_leaves_or_bytes() -> None:
