@@ -57,24 +57,24 @@ class Left:
 
 
 class Held:
-    """The doubtful readings of one bus whose slots are open: the first of each device."""
+    """The doubtful readings of one bus whose slots are open: the first of each slot."""
 
     def __init__(self) -> None:
-        self._left: dict[str, Left] = {}
+        self._left: dict[tuple[str, int], Left] = {}
 
     def keep(self, due: Due, doubtful: Doubtful | None, why: PlombaError) -> None:
         """A visit failed; what was read in it, if anything, waits for the end of its slot."""
         if doubtful is None or not all(due.slot_ms <= each.exchange.at_ms < due.end_ms for each in doubtful.found):
             return
-        self._left.setdefault(due.device.name, Left(due, doubtful, why.code))
+        self._left.setdefault((due.device.name, due.slot_ms), Left(due, doubtful, why.code))
 
     def forget(self, due: Due) -> None:
         """The slot has its reading."""
-        self._left.pop(due.device.name, None)
+        self._left.pop((due.device.name, due.slot_ms), None)
 
     def over(self, utc_ms: int, everything: bool = False) -> list[Left]:
         """Those whose slot is over (or all), once."""
         found = [each for each in self._left.values() if everything or not each.due.slot_ms <= utc_ms < each.due.end_ms]
         for each in found:
-            del self._left[each.due.device.name]
+            del self._left[each.due.device.name, each.due.slot_ms]
         return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from gateway.doubtful import Held
 from gateway.faults import LateAnswer, PollTooLong
 from gateway.guests import Guests
 from gateway.reader import Reader
-from gateway.schedule import Due, Schedule
+from gateway.schedule import PATIENT_CAP_MS, PATIENT_MS, Due, Schedule
 from gateway.steps import marked
 from protocols.errors import AnotherMeter, ConfigurationError, LinkError, MeterError, PlombaError
 from protocols.reading import How, Reading
@@ -59,6 +60,14 @@ class Sink(Protocol):
         """Whether what was handed on last was taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """A visit whose device may have rows that were not read yet, and until when it is left alone."""
+
+    due: Due
+    rest_mono_ms: int = 0
+
+
 class BusPoller:
     """The owner of one bus.
 
@@ -85,6 +94,7 @@ class BusPoller:
         self._schedule, self._clock, self._sink = schedule, clock, sink
         self._failing: dict[str, str] = {}  # device or bus name -> the code it fails with
         self._held = Held()
+        self._unfilled: dict[str, Unfilled] = {}  # by device
         self._stopping = asyncio.Event()
         self.guests = guests
         self._line = asyncio.Lock()  # whoever holds it talks on the line
@@ -136,8 +146,9 @@ class BusPoller:
             left = self._take_left() or left
         if polled or left:
             await self._sink.round_over()
-        for due in polled:
-            await self._back_fill(due)
+        self._unfilled |= {due.device.name: Unfilled(due) for due in polled}
+        for each in list(self._unfilled.values()):
+            await self._back_fill(each)
 
     def _next(self, begun: set[Turn], tried: set[Turn]) -> Due | None:
         """Whose turn it is now, each slot once a round: a slot may begin or end while others are read."""
@@ -147,20 +158,26 @@ class BusPoller:
     def _due(self) -> list[Due]:
         return self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms())
 
-    async def _back_fill(self, due: Due) -> None:
-        """Profile rows of a device that just answered, piece by piece; what is due on this bus goes before them.
+    async def _back_fill(self, unfilled: Unfilled) -> None:
+        """Profile rows of a device that answered, piece by piece; what is due on this bus goes before them.
 
-        Where nobody takes them they stay in the meter until the next visit.
+        Where nobody takes them, or the meter fails, they stay in the meter until the next visit, or, where that is far,
+        for some time; where something was due they go on after it.
         """
-        while self._may_back_fill() and (piece := await self._rows(due)):
+        name = unfilled.due.device.name
+        while not self._stopping.is_set() and not self._due() and self._clock.mono_ms() >= unfilled.rest_mono_ms:
+            piece = await self._rows(unfilled.due) if self._sink.has_room else None
+            if piece is None and unfilled.due.device.every_s * 1000 > PATIENT_MS:
+                self._unfilled[name] = Unfilled(unfilled.due, self._clock.mono_ms() + PATIENT_CAP_MS)
+                return
+            if not piece:
+                del self._unfilled[name]
+                return
             self._sink.take(piece)
             await self._sink.round_over()
 
-    def _may_back_fill(self) -> bool:
-        return self._sink.has_room and not self._stopping.is_set() and not self._due()
-
-    async def _rows(self, due: Due) -> list[Reading]:
-        """A piece, or nothing where none is due or the meter fails: the next visit goes on from there."""
+    async def _rows(self, due: Due) -> list[Reading] | None:
+        """A piece, nothing where that is all, None where the meter fails."""
         name, budget_s = f"{due.device.name} profile", _budget_s(due.device)
         try:
             async with self._line, asyncio.timeout(budget_s):
@@ -168,11 +185,11 @@ class BusPoller:
         except TimeoutError:
             late = PollTooLong(f"profile rows within {budget_s:.0f} s", "none yet", due.device.name)
             self._failed(name, late, events.POLL_FAILED, due)
-            return []
+            return None
         except (LinkError, MeterError, ConfigurationError) as error:
             self._reader.let_go()
             self._failed(name, error, events.POLL_FAILED, due)
-            return []
+            return None
         if not piece:  # a fault of some rows is told behind the others: only the end of them is the end of it
             self._recovered(name, events.POLL_RECOVERED, due)
         return piece
@@ -214,18 +231,18 @@ class BusPoller:
             self._sink.note(Event(self._clock.when(), events.READING_DOUBTFUL, who, device, what))
         return bool(left)
 
-    def _take(self, due: Due, found: list[Reading]) -> None:
-        """Hand on what was read for a slot; where a step of our clock cut it, that is said."""
-        self._sink.take([marked(each, due.end_ms, self._clock.steps) for each in found])
-
     def _tell_missed(self) -> None:
-        """Slots of calendars that are over without a reading; while our own clock is not known to be right none is."""
-        if not self._clock.quality().synchronised:
+        """Slots of calendars that are over without a reading; none while nothing says what time it is."""
+        if self._clock.unset:
             return
         for due in self._schedule.missed(self._clock.utc_ms()):
             what = "billing" if due.billing else "cadence"
             log.warning(events.SLOT_MISSED, bus=self._name, device=due.device.name, slot_ms=due.slot_ms, what=what)
             self._note(events.SLOT_MISSED, due, (self._name, due.slot_ms, due.end_ms, what))
+
+    def _take(self, due: Due, found: list[Reading]) -> None:
+        """Hand on what was read for a slot; where a step of our clock cut it, that is said."""
+        self._sink.take([marked(each, due.end_ms, self._clock.steps) for each in found])
 
     async def _read(self, due: Due) -> list[Reading]:
         budget_s = self._schedule.budget_ms(due, self._clock.utc_ms(), int(_budget_s(due.device) * 1000)) / 1000
