@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import rules
 from gateway.config_line import ModbusWay, Name
+from gateway.config_newcomers import Lookout
 from gateway.config_push import Address, Push, PushObject
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.reading import Identity, Protocol
@@ -459,6 +460,7 @@ class Configuration(_Table):
     broker: Broker = Field(description="Where the broker is.")
     buffer: BufferSize = Field(default=BufferSize(), description="How large the buffer may become.")
     seal: Sealing = Field(default=Sealing(), description="What goes under the seal beside values and hashes.")
+    newcomers: Lookout = Field(default=Lookout(), description="The search for meters in the place of silent ones.")
     push: Push | None = Field(default=None, description="Where DLMS meters may send what nobody asked for.")
     bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(
         min_length=1, max_length=64, description="The lines and addresses at which meters are read."

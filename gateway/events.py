@@ -22,6 +22,9 @@ METER_CHANGED = "meter-changed"
 METER_RETURNED = "meter-returned"  # ... the same: the configured meter answers again
 # The record of an exchange: see docs/adr/0018-an-exchange-is-an-event.md.
 METER_EXCHANGED = "meter-exchanged"
+# bus, a meter that nobody configured (packed identity), found (ms UTC), in words, code, in whose place it may be; the
+# event's device is what its reading is named.
+NEWCOMER_FOUND = "newcomer-found"
 READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gateway import enrol, events, local
+from gateway import enrol, events, local, newcomers
 from gateway.buses import Shared
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, Device, MbusDevice, configuration_content, read_configuration
@@ -45,6 +45,7 @@ def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: b
     """
     configuration = read_configuration(path)
     _, device = find(configuration, name)
+    to = to or _offered(configuration, device, yes)
     say = _speaker(configuration)
     final, initial = _met(say, device, to, yes)
     if final is None and not typed:
@@ -60,6 +61,22 @@ def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: b
     say(RECORD, name, *said)
     click.echo(f"recorded: {who} is the meter of {name}")
     return _configure(path, configuration, device, initial, yes)
+
+
+def _offered(configuration: Configuration, device: Device, yes: bool) -> str | None:
+    """The number of a newcomer that was found and is taken for the new meter; with `yes` only the one that is proposed.
+
+    A meter that is not selected by its number needs none: the new one answers at its address.
+    """
+    if not isinstance(device, MbusDevice) or device.secondary is None:
+        return None
+    for each in newcomers.standing(configuration):
+        if device.name not in each.devices or (yes and not each.sure):
+            continue
+        who, number = named(each.newcomer.identity), each.newcomer.number
+        if yes or click.confirm(f"{who} was found on the line {each.bus}: is it the new meter?", err=True):
+            return number
+    return None
 
 
 Say = Callable[..., Wire]

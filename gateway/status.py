@@ -12,6 +12,7 @@ from gateway import pushshown, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
+from gateway.newcomers import Offer
 from gateway.successors import Successor, named
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -56,6 +57,23 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A meter that nobody configured on a bus with silent ones, when it was found (ms UTC), and what is proposed.
+
+    `devices` are those in whose place it may be; `exchange` is the one for which it is proposed.
+    """
+
+    bus: str
+    meter: str
+    number: str
+    medium: int
+    found_ms: int
+    devices: tuple[str, ...]
+    exchange: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of one gateway's buffer."""
 
@@ -77,6 +95,7 @@ class Status:
     counters: dict[str, dict[str, int]]
     last_push: dict[str, int]  # by device, ms UTC
     successors: tuple[Replaced, ...] = ()
+    newcomers: tuple[Found, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +112,10 @@ class Listed:
     refused: str | None
 
 
-def read_status(folder: Path, max_bytes: int, successors: Sequence[Successor] = ()) -> Status:
-    """The buffer's state, and who answers in place of configured meters.
+def read_status(
+    folder: Path, max_bytes: int, successors: Sequence[Successor] = (), newcomers: Sequence[Offer] = ()
+) -> Status:
+    """The buffer's state, who answers in place of configured meters, and who was found.
 
     Raises:
         BufferMissing: no daemon ever ran here.
@@ -135,7 +156,15 @@ def read_status(folder: Path, max_bytes: int, successors: Sequence[Successor] = 
             counters | pushes.counters,
             pushes.last,
             tuple(Replaced(each.device, named(each.old), named(each.found), each.since_ms) for each in successors),
+            tuple(map(_found, newcomers)),
         )
+
+
+def _found(offer: Offer) -> Found:
+    new = offer.newcomer
+    proposed = offer.devices[0] if offer.sure else None
+    who = named(new.identity)
+    return Found(offer.bus, who, new.number, new.medium, new.found_ms, offer.devices, proposed, offer.text)
 
 
 def list_batches(folder: Path) -> list[Listed]:
