@@ -97,8 +97,10 @@ class Lookout:
         self._since = {each.device: each.since_ms for each in self._now.silent if each.device in self._selected}
         self._asleep: set[str] = set()  # who did not answer this process either
         self._read_ms: dict[str, int] = {}
+        self._told: dict[str, tuple[str, ...]] = {}  # in whose places newcomers may be
         self._tries: dict[str, int] = {}
         self._search: SecondarySearch | None = None
+        self._left = 0  # selections of the search when it was kept last
         self._hears = False
 
     def heard(self, device: str) -> None:
@@ -145,10 +147,7 @@ class Lookout:
             self._hears = False
             raise
         finally:
-            if self._search is not None:
-                if self._search.reads or not self._search.between:
-                    self._search.interrupted()
-                self._change(search=self._search.to_row())
+            self._leave()
         return found
 
     async def rest(self) -> None:
@@ -228,6 +227,16 @@ class Lookout:
             return []
         finally:
             self._change(busy_ms=self._now.busy_ms + max(0, self._clock.mono_ms() - began_ms))
+
+    def _leave(self) -> None:
+        """The line is others' now; what was asked is kept."""
+        search = self._search
+        if search is None or (self._left == search.counts.selections and search.between):
+            return
+        if search.reads or not search.between:
+            search.interrupted()
+        self._left = search.counts.selections
+        self._change(search=search.to_row())
 
     async def _searched(self, may: Callable[[int], bool]) -> None:
         search = self._search = self._search or self._begun()
@@ -314,13 +323,12 @@ class Lookout:
         return found
 
     def _tell(self) -> None:
-        """Say who was found, and again where it may be in another one's place."""
+        """Say who was found, once in each process, and again where it may be in another one's place."""
         if not self._now.done or self._unread() is not None:
             return
         for offer in offers(self._bus.name, self._now.silent, self._now.newcomers):
-            said = ", ".join(offer.devices)
-            if said and offer.newcomer.told != said:
-                self._replace(offer.newcomer, told=said)
+            if offer.devices and self._told.get(offer.newcomer.number) != offer.devices:
+                self._told[offer.newcomer.number] = offer.devices
                 self._event(offer)
 
     def _event(self, offer: Offer) -> None:

@@ -54,7 +54,6 @@ class Newcomer(_Row):
     medium: Octet
     found_ms: Instant
     is_read: bool = False
-    told: Annotated[str, Field(max_length=32_768)] = ""  # in whose place it may be, as an event said last
 
     @property
     def identity(self) -> Identity:

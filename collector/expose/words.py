@@ -43,6 +43,7 @@ EVENTS = {
     "meter-changed": "another meter is in its place, read under its own identity and attributed to nobody",
     "meter-returned": "the meter that was known answers again",
     "meter-exchanged": "meter exchange recorded",
+    "newcomer-found": "a meter that nobody configured was found, read once and attributed to nobody",
     "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
@@ -62,7 +63,8 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
-PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged"})  # bus, packed identity, since, words
+# Bus, packed identity, since, words.
+PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged", "newcomer-found"})
 BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful"}  # their first parameter is the bus
 RAW = FAILED | {
     "reading-doubtful",

@@ -177,8 +177,8 @@ async def test_a_day_has_so_many_selections_at_the_most_and_the_next_one_goes_on
     assert set(first[:-1]) & set(second) <= {first[-1]}
 
 
-async def test_a_start_in_the_middle_goes_on_and_says_and_reads_it_once(tmp_path: Path) -> None:
-    """The file in the state folder has it; who is silent has to be silent to the new process, too."""
+async def test_a_start_in_the_middle_goes_on_and_each_process_says_who_was_found(tmp_path: Path) -> None:
+    """The file in the state folder has it; the newcomer is read once, and who is silent has to be so anew."""
     site = Site(tmp_path)
     site.swap()
     while len(site.wide) < 20:
@@ -187,10 +187,10 @@ async def test_a_start_in_the_middle_goes_on_and_says_and_reads_it_once(tmp_path
     before = len(site.wide)
     await site.minutes(1)
     assert site.wide[0][1] not in {pattern for _, pattern in site.wide[before:]}
-    for _ in range(3):
+    for said in (1, 2, 3):
         await site.minutes(60)
+        assert len(site.found()) == said
         site.start()
-    assert len(site.found()) == 1
     assert [each.meter.id for each in site.kept.readings if each.slot_ms is None] == [NEW]
     assert site.offered() == [(NEW, (OLD,), True)]
 
