@@ -30,6 +30,7 @@ class Troubles:
     names: Sequence[Name]
     strangers: Sequence[Stranger] = ()
     ended: Mapping[Key, int] = field(default_factory=dict)
+    once: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store) -> Troubles:
@@ -40,6 +41,7 @@ class Troubles:
             store.devices.names(),
             store.devices.strangers(),
             store.devices.ended(),
+            store.devices.once(),
         )
 
     @cached_property
@@ -86,6 +88,10 @@ class Troubles:
     def has_ended(self, gateway: str, meter: str, read_ms: int) -> bool:
         """Whether nothing more is expected of a meter that was read last then: another one is in its place."""
         return read_ms <= self.ended.get((gateway, meter), -1)
+
+    def is_expected(self, gateway: str, meter: str, read_ms: int) -> bool:
+        """Whether readings of a meter that was read last then should go on: not of a newcomer, that was read once."""
+        return not self.has_ended(gateway, meter, read_ms) and read_ms > self.once.get((gateway, meter), -1)
 
     def replaced(self) -> list[str]:
         """Who answers in another meter's place, in sentences."""

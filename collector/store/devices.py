@@ -30,7 +30,8 @@ SETTLED = frozenset({RETURNED, EXCHANGED})  # the same: nobody is in another's p
 NEWCOMER = "newcomer-found"  # the same parameters, and no old meter: the device is a name of its only reading
 START = "start"
 _CONFIGURED = "configuration"  # beside the events: where the newest one stands
-_PLACE, _ENDED = "=place", "=ended"  # ... who took whose place, by device, and whose series ended, by meter
+# ... who took whose place, by device; whose series ended, and who was found and read once, both by meter.
+_PLACE, _ENDED, _ONCE = "=place", "=ended", "=once"
 CONTENT_PARTS = 3  # of a configuration's content: version, gateway, buses
 BUSES, DEVICES = 64, 250  # of a configuration, and of a bus
 
@@ -149,8 +150,11 @@ class DeviceTable:
 
     def ended(self) -> dict[tuple[str, str], int]:
         """By gateway and a meter's name in addresses: when its series ended, for another meter took its place."""
-        rows = self._sql.execute("SELECT gateway, device, at_ms FROM trouble WHERE failing = 1 AND bus = ?", (_ENDED,))
-        return {(gateway, meter): at_ms for gateway, meter, at_ms in rows}
+        return self._of_meters(_ENDED)
+
+    def once(self) -> dict[tuple[str, str], int]:
+        """... until when a newcomer's readings are its only ones: no others are expected."""
+        return self._of_meters(_ONCE)
 
     def configured(self) -> list[Device]:
         """The devices of every gateway's newest configuration."""
@@ -236,9 +240,15 @@ class DeviceTable:
         if event.code == EXCHANGED:
             self._forget_newcomers(gateway, new.hex())
         self._put(gateway, stand, (_PLACE, device, event.code, new.hex(), since_ms, int(changed)))
+        if event.code == NEWCOMER and (name := _maybe_name(new)) is not None:
+            self._put(gateway, stand, (_ONCE, name, event.code, "", event.when.at_ms, 1))
         if event.meter is not None:
             old = meter_name(_key(event.meter))
             self._put(gateway, stand, (_ENDED, old, event.code, "", since_ms, int(went)))
+
+    def _of_meters(self, kind: str) -> dict[tuple[str, str], int]:
+        rows = self._sql.execute("SELECT gateway, device, at_ms FROM trouble WHERE failing = 1 AND bus = ?", (kind,))
+        return {(gateway, meter): at_ms for gateway, meter, at_ms in rows}
 
     def _forget_newcomers(self, gateway: str, identity: str) -> None:
         """Those of this identity (hex; %: all) are somebody's now, or are told again."""
@@ -270,6 +280,14 @@ class DeviceTable:
 def _key(meter: Identity) -> bytes:
     """A meter as its readings have it, where nothing is behind it."""
     return pack([identity_to_wire(meter), None])
+
+
+def _maybe_name(identity: bytes) -> str | None:
+    """A meter's name in addresses, by its packed identity; None where that is none."""
+    try:
+        return meter_name(pack([unpack(identity, limits.BODY, "identity"), None]))
+    except PlombaError:
+        return None
 
 
 def devices_of(content: bytes) -> list[tuple[str, str]]:

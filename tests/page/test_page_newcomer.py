@@ -17,14 +17,16 @@ OLD = heat(0, "heat-attic", 2).meter
 NEW = dataclasses.replace(OLD, id="60300099")
 NAME = "newcomer 60300099"
 WHEN = When(NOW_MS + 6 * SLOT_MS, 6, TimeQuality(True, 20))
+SOON = When(NOW_MS + 6 * SLOT_MS + 30_000, 6, TimeQuality(True, 20))
 LATER = When(NOW_MS + 7 * SLOT_MS, 7, TimeQuality(True, 20))
 FACTS = ("riser", pack(identity_to_wire(NEW)), WHEN.at_ms, "KAM 60300099")
-FOUND = Event(WHEN, "newcomer-found", None, NAME, (*FACTS, "PLB-M205", "heat-attic is silent: was it exchanged?"))
+FOUND = Event(SOON, "newcomer-found", None, NAME, (*FACTS, "PLB-M205", "heat-attic is silent: was it exchanged?"))
 
 
 def find(bench: Bench) -> None:
     """After `fill` a newcomer is found and read once."""
     fill(bench)
+    bench.now_ms = NOW_MS + 6 * SLOT_MS
     reading = dataclasses.replace(heat(6, NAME, 9), meter=NEW, slot_ms=None)
     bench.take(bench.chain.seal([reading], [FOUND]))
 
@@ -43,6 +45,15 @@ def test_its_reading_is_shown_and_attributed_to_nobody(bench: Bench, tmp_path: P
             for each in wrong
         )
         assert 'plomba_meters_unattributed{gateway="house-1",newcomer="1"} 1.0' in site.ask("/metrics")[2]
+
+
+def test_it_is_not_late_for_being_read_once(bench: Bench, tmp_path: Path) -> None:
+    """Nothing more is expected of it until it is somebody's; the others, silent for a day, are late."""
+    find(bench)
+    bench.now_ms += 86_400_000
+    with Served(bench, tmp_path) as site:
+        late = {each["name"]: each["late"] for each in site.json("/api/v1/meters")["meters"]}
+        assert (late["mbus:KAM/60300099"], late["mbus:KAM/00000002"]) == (False, True)
 
 
 def test_the_record_of_the_exchange_ends_it(bench: Bench, tmp_path: Path) -> None:
