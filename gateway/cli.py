@@ -266,7 +266,8 @@ def status(path: Path, as_json: bool) -> None:
 
     configuration = _read(path)
     folder, most = configuration.state_folder, configuration.buffer.max_bytes
-    found = read_status(folder, most, standing(configuration), newcomers.standing(configuration))
+    offers, searches = newcomers.standing(configuration), newcomers.searches(configuration)
+    found = read_status(folder, most, standing(configuration), offers, searches)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:
@@ -345,6 +346,7 @@ def _show(found: Status) -> None:
         (f"newcomer on {each.bus}", f"{each.meter}, found {shown_time(each.found_ms)}: {each.text}")
         for each in found.newcomers
     ]
+    lines += [(f"search on {each.bus}", each) for each in found.searches]
     for name, value in lines:
         click.echo(f"{name + ':':24}{value}")
 

@@ -44,6 +44,7 @@ SEALING_FILES = (
     "schedule.py",
     "seal.py",
     "settled.py",
+    "silence.py",
     "succession.py",
     "successors.py",
 )

@@ -26,10 +26,11 @@ from gateway.config_newcomers import Lookout as Settings
 from gateway.faults import NewcomerFound, WriteFailed
 from gateway.forecast import BUSY_PERMILLE, forecast
 from gateway.mbus import pattern_of
-from gateway.newcomers import ANY, MOST, Newcomer, Newcomers, Offer, Silent, explains, kin, offers
+from gateway.newcomers import ANY, MOST, Newcomer, Newcomers, Offer, explains, kin, offers
+from gateway.silence import Silence
 from gateway.succession import Succession
 from gateway.successors import named
-from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
+from protocols.errors import LinkError, MeterError, PlombaError
 from protocols.mbus import telegram
 from protocols.mbus.faults import NoAnswer
 from protocols.mbus.search import DECIMALS, Found, SecondarySearch
@@ -44,7 +45,6 @@ QUESTIONS = 8  # in one rest, after which the schedule is looked at again: about
 SELECTIONS = 10_000  # of one search: some days of a line with much noise
 UNCLEAR = 50  # places of one search that are not clear, before the line is called noisy
 TRIES = 3  # to read a newcomer
-SLOTS = 2  # of a meter that nothing comes in, at least, before it is silent
 DAY_MS = 86_400_000
 LEFT = 4  # questions of a day that a battery meter must have left: a selection, and what is read behind it
 
@@ -90,13 +90,10 @@ class Lookout:
     ) -> None:
         self._bus, self._settings, self._store = bus, settings, store
         self._succession, self._clock, self._note, self._line = succession, clock, note, line
-        self._selected = {each.name: each for each in bus.device if each.address is None}
         self._roomy = forecast(bus).worst_permille <= BUSY_PERMILLE
         self._spare = {each.device: each.allowed_a_day - each.reads_a_day for each in uses(bus) if each.allowed_a_day}
         self._now = self._kept = store.of(bus.name)
-        self._since = {each.device: each.since_ms for each in self._now.silent if each.device in self._selected}
-        self._asleep: set[str] = set()  # who did not answer this process either
-        self._read_ms: dict[str, int] = {}
+        self._silence = Silence(bus, settings.after_s, succession, clock, self._now.silent)
         self._told: dict[str, tuple[str, ...]] = {}  # in whose places newcomers may be
         self._tries: dict[str, int] = {}
         self._search: SecondarySearch | None = None
@@ -106,28 +103,19 @@ class Lookout:
     def heard(self, device: str) -> None:
         """A device was read."""
         self._hears = True
-        self._since.pop(device, None)
-        self._asleep.discard(device)
-        if device in self._selected:
-            self._read_ms[device] = self._clock.utc_ms()
+        self._silence.heard(device)
 
     def failed(self, device: str, error: PlombaError) -> None:
-        """A device was not read: of no answer and of another meter's it is known what they mean."""
-        if isinstance(error, AnotherMeter):
-            self.heard(device)
-        elif isinstance(error, NoAnswer) and device in self._selected:
-            now_ms = self._clock.utc_ms()
-            since_ms = self._since.setdefault(device, self._read_ms.get(device, now_ms))
-            self._since[device] = min(since_ms, now_ms)  # the clock may have been set back
-            self._asleep.add(device)
-            self._hears = True
+        """A device was not read."""
+        self._hears |= isinstance(error, NoAnswer)
+        self._silence.failed(device, error)
 
     def is_due(self) -> bool:
         """Whether something is to be looked for now."""
-        if not (self._settings.search and self._roomy and self._hears):
+        if not (self._settings.search and self._hears):
             return False
         self._look_who()
-        if not any(each.device in self._asleep for each in self._now.silent):
+        if not self._silence.is_sure(self._now.silent):
             return False
         return self._unread() is not None or not (self._now.done or self._spent())
 
@@ -164,7 +152,7 @@ class Lookout:
     def _look_who(self) -> None:
         """Who is silent for long, and what follows from it; a new day has bounds of its own."""
         now_ms = self._clock.utc_ms()
-        silent = tuple(self._silent(now_ms))
+        silent = self._silence.long()
         names, before = {each.device for each in silent}, {each.device for each in self._now.silent}
         changes: dict[str, object] = {}
         left = tuple(each for each in self._now.newcomers if not self._explained(each))
@@ -180,17 +168,12 @@ class Lookout:
             self._search = None
         self._change(**changes)
 
-    def _silent(self, now_ms: int) -> Iterator[Silent]:
-        for name, since_ms in sorted(self._since.items()):
-            least_ms = max(self._settings.after_s * 1000, SLOTS * self._selected[name].cadence_ms)
-            if now_ms - since_ms >= least_ms and not self._succession.is_settled(name):
-                media = [each.medium for each in self._succession.known(name) if each.medium is not None]
-                yield Silent(device=name, since_ms=since_ms, medium=media[-1] if media else None)
-
     def _spent(self) -> bool:
         """Whether the day's bounds are reached; it is said why."""
         now, settings, why = self._now, self._settings, ""
-        if now.selections >= settings.selections_a_day:
+        if not self._roomy:
+            why = "the line is too full"
+        elif now.selections >= settings.selections_a_day:
             why = f"{now.selections} selections today"
         elif now.busy_ms >= settings.seconds_a_day * 1000:
             why = f"{now.busy_ms // 1000} s of the line today"

@@ -176,6 +176,13 @@ def standing(configuration: Configuration) -> list[Offer]:
     return found
 
 
+def searches(configuration: Configuration) -> dict[str, Sought]:
+    """By line: the searches for who may be in place of silent ones."""
+    known = read(configuration.state_folder)
+    names = (bus.name for bus in configuration.bus if isinstance(bus, MbusBus))
+    return {name: known[name] for name in names if name in known and known[name].silent}
+
+
 def explains(who: Identity, newcomer: Newcomer) -> bool:
     """Whether a meter with a number, as far as it is known, is the newcomer."""
     pairs = (

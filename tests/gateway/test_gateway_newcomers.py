@@ -266,6 +266,18 @@ async def test_a_command_that_has_the_line_or_waits_for_it_goes_first(tmp_path: 
     await lent
 
 
+async def test_a_line_that_is_nearly_full_is_left_alone_and_status_says_so(tmp_path: Path) -> None:
+    """A search costs the healthy ones a reset each, for which there may be no time."""
+    site = Site(tmp_path)
+    site.device = {"cadence_s": 10}
+    site.start()
+    site.swap()
+    await site.minutes(20)
+    assert site.wide == []
+    (sought,) = newcomers.searches(site.configuration).values()
+    assert (sought.silent[0].device, sought.why) == (OLD, "the line is too full")
+
+
 def test_a_file_of_another_kind_is_no_state(tmp_path: Path) -> None:
     """It costs a search, and nothing else."""
     for octets in (b"", b"[]", b'{"bus": {"riser": {"media": [999]}}}', b"[" * 10_000):
