@@ -18,11 +18,13 @@ from gateway.buses import pollers
 from gateway.clock import GatewayClock
 from gateway.config import configuration_from
 from gateway.lines import MACHINE
+from gateway.mbus import MbusReader
 from gateway.newcomers import Newcomer, Silent, compatible, offers
 from gateway.poll import BusPoller
 from gateway.settled import Positions
 from gateway.writer import InlineWriter
 from protocols.mbus.select import SELECT, Secondary
+from protocols.mbus.timing import USB_SLACK_MS, Timing
 from protocols.transports.exchange import ClosableLine
 from protocols.uplink.records import Event
 from simulators.mbus.bus import Bus
@@ -39,16 +41,17 @@ DAY_MS = 86_400_000
 class Heard(BusLine):
     """A line that keeps which patterns of several meters were selected."""
 
-    def __init__(self, bus: Bus, time: Time, wide: list[tuple[int, str]]) -> None:
-        super().__init__(bus, time)
-        self.wide = wide
+    def __init__(self, site: Site) -> None:
+        super().__init__(site.bus, site.time)
+        self.site = site
 
     async def write(self, octets: bytes) -> None:
         """The slaves hear it, and so do we."""
         if octets[6:7] == bytes((SELECT,)) and octets[0] == 0x68:
             digits = octets[7:11][::-1].hex().upper()
             if "F" in digits:
-                self.wide.append((self.time.wall_ms, str(Secondary(digits, medium=octets[14]))))
+                self.site.wide.append((self.time.wall_ms, str(Secondary(digits, medium=octets[14]))))
+                self.site.rests.append(self.site.poller._rest_ms())
         await super().write(octets)
 
 
@@ -61,6 +64,7 @@ class Site:
         made = [plate(number, letters, address=n) for n, number in enumerate(NUMBERS, 1)]
         self.bus = Bus(made, Record(folder / "record.jsonl"), lambda: self.time.wall_ms, 1, skew_bits=20)
         self.wide: list[tuple[int, str]] = []
+        self.rests: list[int] = []  # until something was due, at each of these
         self.settings = {"after_s": AFTER_S, **settings}
         self.device: dict[str, Any] = {}
         self.by_address = False
@@ -86,7 +90,7 @@ class Site:
 
     def line(self, port: str, baud: int, mode: str) -> ClosableLine:
         """The line, opened."""
-        return Heard(self.bus, self.time, self.wide)
+        return Heard(self)
 
     async def minutes(self, count: int) -> None:
         """Poll for so long, as the poller's own loop does."""
@@ -95,6 +99,12 @@ class Site:
             await self.poller._round()
             await self.poller._look()
             self.time.pass_ms(min(1_000, max(1, self.poller._rest_ms())))
+
+    @property
+    def reader(self) -> MbusReader:
+        """The reader of the line."""
+        assert isinstance(self.poller._reader, MbusReader)
+        return self.poller._reader
 
     def next_day(self) -> None:
         """Nobody looks until midnight."""
@@ -136,6 +146,8 @@ async def test_the_new_meter_in_the_place_of_a_silent_one_is_found_read_once_and
     assert (reading.meter.id, reading.slot_ms) == (NEW, None)
     assert site.offered() == [(NEW, (OLD,), True)]
     assert set(lost(site, NUMBERS[1:]).values()) == {0}
+    longest_ms = Timing(2400, USB_SLACK_MS).answered_ms(17)
+    assert min(site.rests) > 2 * longest_ms
 
 
 async def test_while_nobody_is_silent_nothing_is_searched(tmp_path: Path) -> None:
@@ -247,11 +259,14 @@ async def test_a_meter_that_measures_something_else_is_no_newcomer(tmp_path: Pat
 
 
 async def test_a_command_that_has_the_line_or_waits_for_it_goes_first(tmp_path: Path) -> None:
-    """While it is lent nothing is asked."""
+    """Nothing is asked while it is lent; the next rest is the search's again."""
     site = Site(tmp_path)
     site.swap()
     while not site.wide:
         await site.minutes(1)
+    while site.poller._rest_ms() < 15_000:
+        site.time.pass_ms(1_000)
+        await site.poller._round()
     done, before = asyncio.Event(), len(site.wide)
 
     async def work() -> list[Any]:
@@ -260,10 +275,29 @@ async def test_a_command_that_has_the_line_or_waits_for_it_goes_first(tmp_path: 
 
     lent = asyncio.create_task(site.poller.lend(work))
     await asyncio.sleep(0)
-    await site.poller._look()
+    async with asyncio.timeout(5):
+        await site.poller._look()
     assert len(site.wide) == before
     done.set()
     await lent
+    await site.poller._look()
+    assert len(site.wide) > before
+
+
+async def test_who_may_have_heard_the_search_is_reset_at_the_next_visit(tmp_path: Path) -> None:
+    """A meter may keep the frame count bit of the search, and would give an old telegram for ours."""
+    site = Site(tmp_path)
+    site.swap()
+    fits = [False]
+    while not any(fits):
+        site.time.pass_ms(1_000)
+        await site.poller._round()
+        slaves = [each.slave for each in site.reader._meters.values()]
+        before = len(site.wide)
+        await site.poller._look()
+        heard = [Secondary.of(pattern) for _, pattern in site.wide[before:]]
+        fits = [any(each.meets(Secondary(number)) for each in heard) for number in NUMBERS[1:]]
+    assert all(each.reset_due for each, fit in zip(slaves[1:], fits, strict=True) if fit)
 
 
 async def test_a_line_that_is_nearly_full_is_left_alone_and_status_says_so(tmp_path: Path) -> None:

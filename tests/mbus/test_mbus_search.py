@@ -269,12 +269,23 @@ def test_a_search_among_others_who_deselect_its_meters_finds_the_same(bus: Calla
     assert not search.unresolved
 
 
+def test_a_meter_that_others_deselect_again_and_again_is_no_collision(bus: Callable[..., Bus]) -> None:
+    """It acknowledged, and was not asked for its values."""
+    slaves, search = bus(TWO[:1]), SecondarySearch(Timing())
+    for _ in range(40):
+        seek(search, slaves.hear, stop=1)
+        slaves.hear(select.deselect())
+        search.interrupted()
+    seek(search, slaves.hear)
+    assert (meters(search), search.counts.collisions) == (addresses(TWO[:1]), 0)
+
+
 @pytest.mark.parametrize("plates", [(*PLATES_DIFFER, *FOUR), (*MAKERS, plate("12345678", medium=7), *FOUR)])
 def test_a_search_within_a_pattern_finds_its_meters_alone(bus: Callable[..., Bus], plates: tuple[Plate, ...]) -> None:
     """Nobody else is ever selected; its state keeps the pattern."""
     for medium in (4, 6, 7):
-        search, wanted = SecondarySearch(Timing(), within=Secondary(medium=medium)), Secondary(medium=medium)
-        slaves = bus(plates)
+        slaves, wanted = bus(plates), Secondary(medium=medium)
+        search = SecondarySearch.from_row(SecondarySearch(Timing(), within=wanted).to_row(), Timing())
         for _ in range(1_000):
             assert search.mask.medium == medium
             seek(search, slaves.hear, stop=7)
