@@ -12,7 +12,8 @@ from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, DlmsBus, MbusBus, ModbusBus
 from gateway.guests import Guests, Hosting
 from gateway.lines import MACHINE, Lines, Place, opened
-from gateway.poll import BusPoller, Sink
+from gateway.newcomers import Newcomers
+from gateway.poll import BusPoller, Looking, Sink
 from gateway.reader import Reader, Tending
 from gateway.schedule import Schedule
 from gateway.settled import Positions, Slotted
@@ -47,16 +48,17 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all buses of a process have in common: invocation counters, and who answers in place of whom."""
+    """What all buses of a process have in common: invocation counters, who answers in place of whom, who was found."""
 
     counting: Counting
     successors: Successors
+    newcomers: Newcomers
 
     @classmethod
     def of(cls, configuration: Configuration, writer: Writer | None) -> Shared:
         """Those in the state folder; `writer` writes them."""
         folder = configuration.state_folder
-        return cls(Counting(folder, writer), Successors(folder, writer, configuration))
+        return cls(Counting(folder, writer), Successors(folder, writer, configuration), Newcomers(folder, writer))
 
 
 def pollers(
@@ -74,9 +76,9 @@ def pollers(
 ) -> list[BusPoller]:
     """A poller for each bus; `slots` are settled already, by device name; readings go to `sink`.
 
-    `clocks`: meters' clocks are watched, and adjusted where they may be. `writer` writes what must be on the disk
-    before a meter is asked (invocation counters); `acquaint` is told of meters that push; `shared` is what others use
-    beside the pollers.
+    `clocks`: meters' clocks are watched, and adjusted where they may be, and newcomers are looked for. `writer` writes
+    what must be on the disk before a meter is asked (invocation counters); `acquaint` is told of meters that push;
+    `shared` is what others use beside the pollers.
     """
     keep = configuration.seal.keep_telegrams
     note = sink.note if clocks else None
@@ -95,8 +97,29 @@ def pollers(
         mine = reader(bus, positions, clock, keep, lines, shared.counting, note, acquaint, scales, succession)
         tend = mine.tend if isinstance(mine, Tending) else None
         guests = Guests(mine) if isinstance(mine, Hosting) else None
-        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests))
+        looking = _lookout(bus, configuration, shared, succession, clock, sink, mine) if clocks else None
+        found.append(BusPoller(bus.name, mine, Schedule(bus.device, slots), clock, sink, tend, guests, looking))
     return found
+
+
+def _lookout(
+    bus: Bus,
+    configuration: Configuration,
+    shared: Shared,
+    succession: Succession,
+    clock: GatewayClock,
+    sink: Sink,
+    mine: Reader,
+) -> Looking | None:
+    """What looks for newcomers, where meters are selected by their numbers."""
+    if not isinstance(bus, MbusBus) or all(each.address is not None for each in bus.device):
+        return None
+    from gateway.lookout import Lookout  # noqa: PLC0415
+    from gateway.mbus import MbusReader  # noqa: PLC0415
+
+    if not isinstance(mine, MbusReader) or not configuration.newcomers.search:
+        return None
+    return Lookout(bus, configuration.newcomers, shared.newcomers, succession, clock, sink.note, mine)
 
 
 def guests(configuration: Configuration, polling: Iterable[BusPoller]) -> dict[str, Guests]:

@@ -271,11 +271,14 @@ def run(path: Path) -> None:
 @_json
 def status(path: Path, as_json: bool) -> None:
     """Show what the buffer holds and what the collector said last."""
+    from gateway import newcomers  # noqa: PLC0415
     from gateway.status import read_status  # noqa: PLC0415
     from gateway.successors import standing  # noqa: PLC0415
 
     configuration = _read(path)
-    found = read_status(configuration.state_folder, configuration.buffer.max_bytes, standing(configuration))
+    folder, most = configuration.state_folder, configuration.buffer.max_bytes
+    offers, searches = newcomers.standing(configuration), newcomers.searches(configuration)
+    found = read_status(folder, most, standing(configuration), offers, searches)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:
@@ -350,6 +353,11 @@ def _show(found: Status) -> None:
         (f"another meter {each.device}", f"{each.new} in place of {each.old} since {shown_time(each.since_ms)}")
         for each in found.successors
     ]
+    lines += [
+        (f"newcomer on {each.bus}", f"{each.meter}, found {shown_time(each.found_ms)}: {each.text}")
+        for each in found.newcomers
+    ]
+    lines += [(f"search on {each.bus}", each) for each in found.searches]
     for name, value in lines:
         click.echo(f"{name + ':':24}{value}")
 

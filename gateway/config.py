@@ -18,6 +18,7 @@ from gateway import rules
 from gateway.cadence import UTC, ZoneText
 from gateway.config_device import Polled
 from gateway.config_line import ModbusWay, Name
+from gateway.config_newcomers import Lookout
 from gateway.config_push import Address, Push, PushObject
 from gateway.config_words import Credential, Folder, Obis, SecretFile, Serial, Title
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
@@ -464,6 +465,7 @@ class Configuration(_Table):
         description="The zone of all metering points without a timezone of their own, for cadence and billing.",
         examples=["Europe/Prague"],
     )
+    newcomers: Lookout = Field(default=Lookout(), description="The search for meters in the place of silent ones.")
     push: Push | None = Field(default=None, description="Where DLMS meters may send what nobody asked for.")
     bus: tuple[Annotated[Bus, Field(discriminator="protocol")], ...] = Field(
         min_length=1, max_length=64, description="The lines and addresses at which meters are read."

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway import enrol, successors
+from gateway import enrol, newcomers, successors
 from gateway.findings import Finding, Mark
 from gateway.local import SOCKET_FILE
 from gateway.lock import LOCK_FILE
@@ -27,7 +27,7 @@ PUBLIC = (enrol.TRUST, enrol.TLS_CERTIFICATE, enrol.TLS_CA, OWNER)
 COUNTERS_FILE = "counters.sqlite3"  # of counters.py, which would load the DLMS codec
 TITLE_FILE, SCALES_FILE = "system-title", "scales.plomba"  # ... of dlms_adhoc.py, and scales.py
 DATABASES = (BUFFER_FILE, PUSH_FILE, COUNTERS_FILE)
-STATE = {RESERVE_FILE, LOCK_FILE, SOCKET_FILE, TITLE_FILE, SCALES_FILE, successors.FILE}
+STATE = {RESERVE_FILE, LOCK_FILE, SOCKET_FILE, TITLE_FILE, SCALES_FILE, successors.FILE, newcomers.FILE}
 STATE |= {name + end for name in DATABASES for end in ("", *SIDE_FILES)}
 _BACKUP = re.compile(
     r"~$|\.(bak|backup|old|orig|save|rej|sw[a-p]|tmp|dpkg-\w+|rpm\w+)$|^#.*#$|^\.#| copy|\(\d+\)", re.I

@@ -28,6 +28,9 @@ METER_EXCHANGED = "meter-exchanged"
 # bus, the slot's beginning and end (ms UTC), "cadence" or "billing": a slot of a calendar is over and has no reading.
 # Said again by each process until the meter is read.
 SLOT_MISSED = "slot-missed"
+# bus, a meter that nobody configured (packed identity), found (ms UTC), in words, code, in whose place it may be; the
+# event's device is what its reading is named.
+NEWCOMER_FOUND = "newcomer-found"
 READING_DOUBTFUL = "reading-doubtful"  # bus, code, slot, SHA-256 of the telegram, text
 BUS_FAILED = "bus-failed"  # bus, code, text
 BUS_RECOVERED = "bus-recovered"  # bus, code

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from gateway import newcomers
 from gateway.config import Configuration, Device, MbusDevice, read_configuration
 from gateway.edit import edited
 from gateway.exchanging import READ, RECORD, Visited, find, keys_of
@@ -33,6 +34,7 @@ def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: b
     """
     configuration = read_configuration(path)
     _, device = find(configuration, name)
+    to = to or _offered(configuration, device, yes)
     with session(configuration, "exchange") as say:
         initial = _recorded(say, device, to, typed, yes)
     return FAILED if initial is None else _configure(path, configuration, device, initial, yes)
@@ -55,6 +57,22 @@ def _recorded(say: Say, device: Device, to: str | None, typed: Sequence[str], ye
     say(RECORD, device.name, *said)
     click.echo(f"recorded: {who} is the meter of {device.name}")
     return initial
+
+
+def _offered(configuration: Configuration, device: Device, yes: bool) -> str | None:
+    """The number of a newcomer that was found and is taken for the new meter; with `yes` only the one that is proposed.
+
+    A meter that is not selected by its number needs none: the new one answers at its address.
+    """
+    if not isinstance(device, MbusDevice) or device.secondary is None:
+        return None
+    for each in newcomers.standing(configuration):
+        if device.name not in each.devices or (yes and not each.sure):
+            continue
+        who, number = named(each.newcomer.identity), each.newcomer.number
+        if yes or click.confirm(f"{who} was found on the line {each.bus}: is it the new meter?", err=True):
+            return number
+    return None
 
 
 def _met(say: Say, device: Device, to: str | None, yes: bool) -> tuple[Visited | None, Visited]:

@@ -21,13 +21,13 @@ from gateway.config import Bus, Configuration, Device, MbusDevice
 from gateway.faults import BufferFull, PollTooLong, UnknownMeter, WriteFailed
 from gateway.lines import Lines
 from gateway.local import Verb
-from gateway.poll import BusPoller
+from gateway.poll import REOPEN_S, BusPoller
 from gateway.schedule import at_once
 from gateway.seal import Sealer
 from gateway.settled import Positions
 from gateway.succession import fits
 from gateway.successors import named
-from protocols.errors import AnotherMeter
+from protocols.errors import AnotherMeter, LinkError
 from protocols.reading import Identity, Reading, Scaled, State
 from protocols.uplink import limits
 from protocols.uplink.leaf import identity_from_wire, identity_to_wire
@@ -161,7 +161,14 @@ class Exchanging:
         return again
 
     async def _once(self, bus: Bus, asked: Device) -> list[Reading]:
-        """One visit over a line of its own."""
+        """One visit over a line of its own; a converter may need a moment until it lets the daemon's go."""
+        try:
+            return await self._visit(bus, asked)
+        except LinkError:
+            await asyncio.sleep(REOPEN_S)
+            return await self._visit(bus, asked)
+
+    async def _visit(self, bus: Bus, asked: Device) -> list[Reading]:
         alone = bus.model_copy(update={"device": (asked,)})
         keep = self._configuration.seal.keep_telegrams
         mine = reader(alone, Positions({}), self._clock, keep, self._lines, self._counting)

@@ -231,6 +231,15 @@ class NotExchanged(MeterError):  # noqa: N818
     do = "mount the new meter and give the command again; without --yes it waits for you between the two readings"
 
 
+class NewcomerFound(MeterError):  # noqa: N818
+    """A meter that nobody configured was found on a line where a configured one is silent."""
+
+    code = "PLB-M205"
+    do = (
+        "was the silent meter exchanged for it? 'plomba-gateway exchange METER --to NUMBER' records it, or configure it"
+    )
+
+
 class StepNotRepeated(MeterError):  # noqa: N818
     """A counter that stepped back, jumped or was missing, and the meter did not answer a second time in this slot."""
 

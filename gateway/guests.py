@@ -75,6 +75,11 @@ class Guests:
         self._in_hand: tuple[Question, float] | None = None  # and since when
         self.arrived = asyncio.Event()  # a question came since it was cleared
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a question waits."""
+        return bool(self._waiting)
+
     async def ask(self, device: str, words: list[Wire]) -> Wire:
         """What a meter answers, in its turn.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway import battery, enrol
+from gateway import battery, enrol, newcomers
 from gateway.battery import Use
 from gateway.config import Configuration, DlmsDevice, MbusBus
 from gateway.findings import Finding, Mark, failed
@@ -32,6 +32,7 @@ def inspect(configuration: Configuration, now: datetime.datetime) -> list[Findin
         *enrolment(configuration.keys_folder, now),
         *passwords(configuration),
         *findings(standing(configuration)),
+        *newcomers.findings(newcomers.standing(configuration)),
     ]
 
 

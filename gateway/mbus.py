@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gateway.clock import GatewayClock
@@ -24,10 +24,11 @@ from gateway.succession import Succession
 from protocols.errors import AnotherMeter
 from protocols.mbus import select, telegram
 from protocols.mbus.meaning import check_identity, meter_time, values
+from protocols.mbus.search import EVERYBODY, SecondarySearch
 from protocols.mbus.select import Secondary
 from protocols.mbus.session import ReadSession, Route, SlaveState, primary
 from protocols.mbus.telegram import Telegram
-from protocols.mbus.timing import Timing
+from protocols.mbus.timing import TCP_SLACK_MS, Timing
 from protocols.reading import How, Identity, Reading, Status, TimeQuality
 from protocols.transports import exchange
 from protocols.transports.exchange import Answer
@@ -105,6 +106,38 @@ class MbusReader:
         """A meter for a command: what it answers is handed on, and not judged."""
         yield MbusHost(partial(self._visited, self._meters[device]))
 
+    @property
+    def question_ms(self) -> int:
+        """How long one question of a search and what follows it take at the most."""
+        slack_ms = TCP_SLACK_MS if self._opened is None else self._opened.slack_ms
+        return Timing(self._baud, slack_ms).answered_ms(len(select.select(EVERYBODY)))
+
+    async def ask(self, search: SecondarySearch) -> bool:
+        """One question of a search; whether there is another.
+
+        Raises:
+            LinkError: the line is gone.
+            MeterError: the search cannot go on.
+        """
+        there = await self._there()
+        for each in self._meters.values():  # whoever may hear it may take a frame count bit from it
+            each.slave.reset_due |= search.mask.meets(pattern_of(each.device.identity))
+        search.bear(Timing(self._baud, there.slack_ms))
+        return await exchange.ask(search, there.line, exchange.Clock(self._clock.utc_ms, self._clock.mono_ms))
+
+    async def meet(self, who: Identity, name: str) -> list[Reading]:
+        """The reading, without a slot, of a meter that no device is, under this name.
+
+        Raises:
+            LinkError, MeterError: as for `read`.
+        """
+        there, asked_mono_ms = await self._there(), self._clock.mono_ms()
+        session = ReadSession(select.selected(pattern_of(who)), SlaveState(), Timing(self._baud, there.slack_ms))
+        times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
+        answers = await exchange.run(session, there.line, times)
+        quality = self._clock.quality_since(asked_mono_ms)
+        return [replace(each, slot_ms=None) for each in readings(answers, name, who, 0, quality, self._keep)]
+
     def let_go(self) -> None:
         """Close the line."""
         if self._opened is not None:
@@ -117,15 +150,20 @@ class MbusReader:
             return device.identity
         return await self._succession.expected(device.name, telegram.recall(answers[0].frame).identity)
 
-    async def _visited(self, meter: _Meter) -> Visited:
+    async def _there(self) -> Opened:
+        """The line, opened where it is not; then nobody's frame count bit is known."""
         if self._opened is None:
             self._opened = await self._open()
             for each in self._meters.values():
                 each.slave.reset_due = True
-        session = ReadSession(meter.way, meter.slave, Timing(self._baud, self._opened.slack_ms))
+        return self._opened
+
+    async def _visited(self, meter: _Meter) -> Visited:
+        there = await self._there()
+        session = ReadSession(meter.way, meter.slave, Timing(self._baud, there.slack_ms))
         times = exchange.Clock(self._clock.utc_ms, self._clock.mono_ms)
         try:
-            answers = await exchange.run(session, self._opened.line, times)
+            answers = await exchange.run(session, there.line, times)
         except asyncio.CancelledError:
             meter.slave.reset_due = True
             raise
@@ -141,12 +179,17 @@ def way(device: MbusDevice) -> Route:
 
 def plate_of(device: MbusDevice) -> Secondary:
     """The secondary address of a meter that is reached by its number, as narrow as its plate is given."""
-    letters = device.manufacturer
+    return pattern_of(device.identity)
+
+
+def pattern_of(who: Identity) -> Secondary:
+    """The selection of a meter, as narrow as it is known."""
+    letters = who.manufacturer
     return Secondary(
-        device.identity.id or "",
+        who.id or EVERYBODY.id,
         select.ANY_MANUFACTURER if letters is None else telegram.manufacturer_code(letters),
-        select.ANY if device.version is None else device.version,
-        select.ANY if device.medium is None else device.medium,
+        select.ANY if who.version is None else who.version,
+        select.ANY if who.medium is None else who.medium,
     )
 
 

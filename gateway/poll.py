@@ -68,6 +68,29 @@ class Unfilled:
     rest_mono_ms: int = 0
 
 
+class Looking(Protocol):
+    """Looks on the line for meters that nobody configured."""
+
+    def heard(self, device: str) -> None:
+        """A device was read."""
+
+    def failed(self, device: str, error: PlombaError) -> None:
+        """A device was not read."""
+
+    def is_due(self) -> bool:
+        """Whether something is to be looked for now."""
+
+    async def look(self, may: Callable[[int], bool]) -> list[Reading]:
+        """Some questions, as long as there `may` be another one that takes so many milliseconds; what was read.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+
+    async def rest(self) -> None:
+        """Tell what is new, and keep it."""
+
+
 class BusPoller:
     """The owner of one bus.
 
@@ -78,6 +101,8 @@ class BusPoller:
         clock: for slots and stamps.
         sink: takes what comes.
         tend: does at a meter what is not reading, and says whether something was done; asked while nothing is due.
+        guests: what commands ask.
+        lookout: looks for meters that nobody configured, behind all that.
     """
 
     def __init__(
@@ -89,6 +114,7 @@ class BusPoller:
         sink: Sink,
         tend: Callable[[], Awaitable[bool]] | None = None,
         guests: Guests | None = None,
+        lookout: Looking | None = None,
     ) -> None:
         self._name, self._reader, self._tending = name, reader, tend
         self._schedule, self._clock, self._sink = schedule, clock, sink
@@ -96,7 +122,8 @@ class BusPoller:
         self._held = Held()
         self._unfilled: dict[str, Unfilled] = {}  # by device
         self._stopping = asyncio.Event()
-        self.guests = guests
+        self.guests, self._lookout = guests, lookout
+        self._borrowers = 0  # commands that have the line, or wait for it
         self._line = asyncio.Lock()  # whoever holds it talks on the line
 
     @property
@@ -106,9 +133,13 @@ class BusPoller:
 
     async def lend(self, work: Callable[[], Awaitable[list[Reading]]]) -> list[Reading]:
         """Do `work` with the line between two polls; it opens the line for itself."""
-        async with self._line:
-            self._reader.let_go()
-            return await work()
+        self._borrowers += 1
+        try:
+            async with self._line:
+                self._reader.let_go()
+                return await work()
+        finally:
+            self._borrowers -= 1
 
     def stop(self) -> None:
         """End after the poll in hand."""
@@ -123,6 +154,7 @@ class BusPoller:
                 await self._round()
                 await self._tend()
                 await self._serve()
+                await self._look()
                 await self._pause()
             if self._take_left(everything=True):
                 await self._sink.round_over()
@@ -207,11 +239,15 @@ class BusPoller:
             await self._sleep(REOPEN_S)
             return False
         except (MeterError, ConfigurationError) as error:  # a password that cannot be read is a fault of one device
+            if self._lookout is not None:
+                self._lookout.failed(due.device.name, error)
             self._schedule.failed(due, self._clock.mono_ms())
             self._held.keep(due, self._reader.doubtful(due.device.name), error)
             other = isinstance(error, AnotherMeter)
             self._failed(due.device.name, error, events.IDENTITY_MISMATCH if other else events.POLL_FAILED, due)
             return False
+        if self._lookout is not None:
+            self._lookout.heard(due.device.name)
         self._recovered(self._name, events.BUS_RECOVERED, None)
         self._recovered(due.device.name, events.POLL_RECOVERED, due)
         self._schedule.read(due, self._clock.mono_ms() - began_ms)
@@ -299,6 +335,30 @@ class BusPoller:
         async with self._line:
             rest_ms = self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
             await self.guests.served(rest_ms, lambda: not self._due())
+
+    async def _look(self) -> None:
+        """A few questions for a meter that nobody configured, while nothing is due and nobody wants the line."""
+        if self._lookout is None:
+            return
+        if self._sink.has_room and self._lookout.is_due() and self._may_look(0):
+            try:
+                async with self._line, asyncio.timeout(self._rest_ms() / 1000):
+                    found = await self._lookout.look(self._may_look)
+            except (LinkError, TimeoutError):
+                self._reader.let_go()
+                found = []
+            if found:
+                self._sink.take(found)
+                await self._sink.round_over()
+        await self._lookout.rest()
+
+    def _may_look(self, ms: int) -> bool:
+        """Whether nobody needs the line for so long."""
+        wanted = self._borrowers or (self.guests is not None and self.guests.waiting)
+        return not (self._stopping.is_set() or wanted) and self._rest_ms() > ms
+
+    def _rest_ms(self) -> int:
+        return self._schedule.wait_ms(self._clock.utc_ms(), self._clock.mono_ms())
 
     async def _pause(self) -> None:
         """Until something is due, or somebody asks."""

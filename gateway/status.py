@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway import pushshown, schema
 from gateway.buffer import content_of
 from gateway.chain import Mark
 from gateway.faults import BufferDamaged, BufferMissing, NoSuchBatch
+from gateway.newcomers import Offer, Sought
 from gateway.successors import Successor, named
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -22,6 +24,7 @@ from protocols.uplink.pack import unpack
 from protocols.uplink.proof import export_batch
 
 META_BYTES = 64 * 1024
+NONE: Mapping[str, Sought] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,41 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A meter that nobody configured on a bus with silent ones, when it was found (ms UTC), and what is proposed.
+
+    `devices` are those in whose place it may be; `exchange` is the one for which it is proposed.
+    """
+
+    bus: str
+    meter: str
+    number: str
+    medium: int
+    found_ms: int
+    devices: tuple[str, ...]
+    exchange: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The search for newcomers on a bus: for which silent devices, its selections today, and whether it is done.
+
+    `rests` is why it does not go on today, or empty.
+    """
+
+    bus: str
+    devices: tuple[str, ...]
+    selections: int
+    done: bool
+    rests: str
+
+    def __str__(self) -> str:
+        state = "done" if self.done else "goes on"
+        return f"{', '.join(self.devices)} silent; {self.selections} selections today, {self.rests or state}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of one gateway's buffer."""
 
@@ -77,6 +115,8 @@ class Status:
     counters: dict[str, dict[str, int]]
     last_push: dict[str, int]  # by device, ms UTC
     successors: tuple[Replaced, ...] = ()
+    newcomers: tuple[Found, ...] = ()
+    searches: tuple[Searched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +133,14 @@ class Listed:
     refused: str | None
 
 
-def read_status(folder: Path, max_bytes: int, successors: Sequence[Successor] = ()) -> Status:
-    """The buffer's state, and who answers in place of configured meters.
+def read_status(
+    folder: Path,
+    max_bytes: int,
+    successors: Sequence[Successor] = (),
+    newcomers: Sequence[Offer] = (),
+    searches: Mapping[str, Sought] = NONE,
+) -> Status:
+    """The buffer's state, who answers in place of configured meters, and who was found by which searches.
 
     Raises:
         BufferMissing: no daemon ever ran here.
@@ -135,7 +181,19 @@ def read_status(folder: Path, max_bytes: int, successors: Sequence[Successor] = 
             counters | pushes.counters,
             pushes.last,
             tuple(Replaced(each.device, named(each.old), named(each.found), each.since_ms) for each in successors),
+            tuple(map(_found, newcomers)),
+            tuple(
+                Searched(bus, tuple(one.device for one in each.silent), each.selections, each.done, each.why)
+                for bus, each in searches.items()
+            ),
         )
+
+
+def _found(offer: Offer) -> Found:
+    new = offer.newcomer
+    proposed = offer.devices[0] if offer.sure else None
+    who = named(new.identity)
+    return Found(offer.bus, who, new.number, new.medium, new.found_ms, offer.devices, proposed, offer.text)
 
 
 def list_batches(folder: Path) -> list[Listed]:

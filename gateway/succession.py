@@ -57,6 +57,16 @@ class Succession:
         """Whether the meter that is read there is attributed to nobody yet."""
         return self._store.of(device) is not None
 
+    def known(self, device: str) -> list[Identity]:
+        """Who the device's meter is, who answers in its place, and who was read last, as far as known."""
+        standing = self._store.of(device)
+        found = (self._of(device), None if standing is None else standing.found, self._seen.get(device))
+        return [each for each in found if each is not None]
+
+    def is_settled(self, device: str) -> bool:
+        """Whether an exchange was recorded that the configuration of this process does not have yet."""
+        return device in self._store.settled
+
     async def expected(self, device: str, found: Identity) -> Identity:
         """Who must have answered a visit of `device` in which `found` did: the caller refuses what does not fit it."""
         wanted, known = self._of(device), self._store.of(device)

@@ -267,9 +267,9 @@ def _given(value: Any) -> Any:
 
 def gateway_example() -> str:
     """The gateway's example."""
-    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "push", "bus"))
+    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "newcomers", "push", "bus"))
     lines = [*_comment(GATEWAY_HEADER), "", *top]
-    for name in ("broker", "buffer", "seal"):
+    for name in ("broker", "buffer", "seal", "newcomers"):
         table = slot_of(gateway.Configuration.model_fields[name].annotation).kind
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
     push = slot_of(gateway.Configuration.model_fields["push"].annotation).kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,6 +16,7 @@ from collector.expose.queries import Look
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SILENT = "Meters silent for more than twice the usual distance of their slots, and at least 30 s."
+UNATTRIBUTED = "Meters in another one's place, or (newcomer 1) found where one is silent, attributed to nobody."
 GATEWAYS = 1_000  # series of gateways at the most
 
 
@@ -57,6 +59,12 @@ class _Numbers(Collector):
         yield _one("plomba_devices_never_read", "Devices configured or failing, without any reading.", never)
         yield _one("plomba_readings_in_conflict", "Readings that came twice and differ.", conflicts)
         yield _one("plomba_meters_late", SILENT, late)
+        nobodys = GaugeMetricFamily("plomba_meters_unattributed", UNATTRIBUTED, labels=["gateway", "newcomer"])
+        for (gateway, newcomer), count in sorted(
+            Counter((each.gateway, str(int(each.newcomer))) for each in self._look.troubles.strangers).items()
+        ):
+            nobodys.add_metric([gateway, newcomer], count)
+        yield nobodys
         ready = int(not self._health.reasons())
         yield _one("plomba_ready", "1 when the broker is linked and the store takes batches.", ready)
 

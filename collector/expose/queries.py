@@ -198,7 +198,7 @@ class Look:
     def _late_since(self, series: list[Times]) -> int | None:
         """By the quickest of a meter's series: what comes monthly says nothing of today."""
         newest = max(series, key=lambda each: each.at_ms)
-        if self.troubles.has_ended(newest.gateway, newest.name, newest.at_ms):
+        if not self.troubles.is_expected(newest.gateway, newest.name, newest.at_ms):
             return None
         judged = [(usual, each.at_ms) for each in series if (usual := usual_ms(each.recent)) is not None]
         if not judged:

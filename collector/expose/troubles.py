@@ -30,6 +30,7 @@ class Troubles:
     names: Sequence[Name]
     strangers: Sequence[Stranger] = ()
     ended: Mapping[Key, int] = field(default_factory=dict)
+    once: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store) -> Troubles:
@@ -40,6 +41,7 @@ class Troubles:
             store.devices.names(),
             store.devices.strangers(),
             store.devices.ended(),
+            store.devices.once(),
         )
 
     @cached_property
@@ -87,11 +89,19 @@ class Troubles:
         """Whether nothing more is expected of a meter that was read last then: another one is in its place."""
         return read_ms <= self.ended.get((gateway, meter), -1)
 
+    def is_expected(self, gateway: str, meter: str, read_ms: int) -> bool:
+        """Whether readings of a meter that was read last then should go on: not of a newcomer, that was read once."""
+        return not self.has_ended(gateway, meter, read_ms) and read_ms > self.once.get((gateway, meter), -1)
+
     def replaced(self) -> list[str]:
         """Who answers in another meter's place, in sentences."""
-        said = [f"{each.device} at {each.gateway} since {words.instant(utc(each.at_ms))}" for each in self.strangers]
-        what = "another meter answers, its readings attributed to nobody until the exchange is recorded"
-        return [f"{what}: {names(said)}"] if said else []
+        answers = "another meter answers, its readings attributed to nobody until the exchange is recorded"
+        found = "a meter that nobody configured was found where one is silent, its reading attributed to nobody"
+        return [
+            f"{what}: {names(said)}"
+            for what, newcomer in ((answers, False), (found, True))
+            if (said := [_named(each) for each in self.strangers if each.newcomer is newcomer])
+        ]
 
     def on_bus(self, bus: Failure) -> list[str]:
         """The devices on a bus, as far as they are known."""
@@ -176,3 +186,8 @@ def also_read_as(found: Iterable[Name], gateway: str, device: str, since_ms: int
     """The other names under which a meter was read since then."""
     others = (each for each in found if (each.gateway, each.device) != (gateway, device) and each.read_ms >= since_ms)
     return tuple(each.device if each.gateway == gateway else f"{each.device} at {each.gateway}" for each in others)
+
+
+def _named(stranger: Stranger) -> str:
+    """Where it is, and since when."""
+    return f"{stranger.device} at {stranger.gateway} since {words.instant(utc(stranger.at_ms))}"

@@ -45,6 +45,7 @@ EVENTS = {
     "meter-returned": "the meter that was known answers again",
     "meter-exchanged": "meter exchange recorded",
     "slot-missed": "meter not read in the time that its calendar gives",
+    "newcomer-found": "a meter that nobody configured was found, read once and attributed to nobody",
     "reading-doubtful": "a reading that nothing confirmed, kept and not billed",
     "bus-failed": "bus failed",
     "bus-recovered": "bus works again",
@@ -64,7 +65,8 @@ EVENTS = {
 
 SILENT = ("PLB-M101", "PLB-M301", "PLB-M401")  # nothing came from the meter
 
-PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged"})  # bus, packed identity, since, words
+# Bus, packed identity, since, words.
+PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged", "newcomer-found"})
 BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful", "slot-missed"}  # their first parameter is the bus
 SPANS = frozenset({"slot-missed"})  # behind the bus: from and to (ms)
 RAW = FAILED | {

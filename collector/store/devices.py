@@ -25,10 +25,13 @@ FAILED = frozenset({"poll-failed", "identity-mismatch", "bus-failed"})  # parame
 RECOVERED = frozenset({"poll-recovered", "bus-recovered"})  # bus, code
 CHANGED = "meter-changed"  # the event's meter is the old one; parameters: bus, the new one (packed), since, words
 RETURNED = "meter-returned"
-SETTLED = frozenset({RETURNED, "meter-exchanged"})  # the same: nobody is in another's place any more
+EXCHANGED = "meter-exchanged"
+SETTLED = frozenset({RETURNED, EXCHANGED})  # the same: nobody is in another's place any more
+NEWCOMER = "newcomer-found"  # the same parameters, and no old meter: the device is a name of its only reading
 START = "start"
 _CONFIGURED = "configuration"  # beside the events: where the newest one stands
-_PLACE, _ENDED = "=place", "=ended"  # ... who took whose place, by device, and whose series ended, by meter
+# ... who took whose place, by device; whose series ended, and who was found and read once, both by meter.
+_PLACE, _ENDED, _ONCE = "=place", "=ended", "=once"
 CONTENT_PARTS = 3  # of a configuration's content: version, gateway, buses
 BUSES, DEVICES = 64, 250  # of a configuration, and of a bus
 
@@ -83,12 +86,16 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A meter that answers in place of a device's known one since `at_ms`; `identity`: as packed on the wire."""
+    """A meter that answers in place of a device's known one since `at_ms`; `identity`: as packed on the wire.
+
+    A `newcomer` was found by its gateway beside devices that are silent, and nobody configured it.
+    """
 
     gateway: str
     device: str
     identity: bytes
     at_ms: int
+    newcomer: bool = False
 
 
 class DeviceTable:
@@ -109,7 +116,7 @@ class DeviceTable:
             self._start(gateway, stand, when.at_ms)
         elif record.code in FAILED | RECOVERED:
             self._change(gateway, stand, record)
-        elif record.code == CHANGED or record.code in SETTLED:
+        elif record.code in {CHANGED, NEWCOMER} or record.code in SETTLED:
             self._replace(gateway, stand, record)
 
     def read(self, gateway: str, found: Iterable[tuple[bytes, str, int]], new: int) -> None:
@@ -132,15 +139,22 @@ class DeviceTable:
     def strangers(self) -> list[Stranger]:
         """Who answers in another meter's place: its readings are nobody's until an exchange is recorded."""
         rows = self._sql.execute(
-            "SELECT gateway, device, code, at_ms FROM trouble WHERE failing = 1 AND bus = ? ORDER BY gateway, device",
-            (_PLACE,),
+            "SELECT gateway, device, code, at_ms, event = ? FROM trouble WHERE failing = 1 AND bus = ?"
+            " ORDER BY gateway, device",
+            (NEWCOMER, _PLACE),
         )
-        return [Stranger(gateway, device, bytes.fromhex(code), at_ms) for gateway, device, code, at_ms in rows]
+        return [
+            Stranger(gateway, device, bytes.fromhex(code), at_ms, bool(found))
+            for gateway, device, code, at_ms, found in rows
+        ]
 
     def ended(self) -> dict[tuple[str, str], int]:
         """By gateway and a meter's name in addresses: when its series ended, for another meter took its place."""
-        rows = self._sql.execute("SELECT gateway, device, at_ms FROM trouble WHERE failing = 1 AND bus = ?", (_ENDED,))
-        return {(gateway, meter): at_ms for gateway, meter, at_ms in rows}
+        return self._of_meters(_ENDED)
+
+    def once(self) -> dict[tuple[str, str], int]:
+        """... until when a newcomer's readings are its only ones: no others are expected."""
+        return self._of_meters(_ONCE)
 
     def configured(self) -> list[Device]:
         """The devices of every gateway's newest configuration."""
@@ -183,6 +197,7 @@ class DeviceTable:
         if not self._newer(gateway, stand, _CONFIGURED):
             return
         self._put(gateway, stand, (_CONFIGURED, "", _CONFIGURED, "", record.when.at_ms, 0))
+        self._forget_newcomers(gateway, "%")  # each process says again whom it does not know
         self._sql.execute("DELETE FROM configured WHERE gateway = ?", (gateway,))
         self._sql.executemany(
             "INSERT OR IGNORE INTO configured VALUES (?, ?, ?, ?)",
@@ -221,11 +236,26 @@ class DeviceTable:
             or not self._newer(gateway, stand, _PLACE, device)
         ):
             return
-        changed, went = event.code == CHANGED, event.code != RETURNED
+        changed, went = event.code in {CHANGED, NEWCOMER}, event.code != RETURNED
+        if event.code == EXCHANGED:
+            self._forget_newcomers(gateway, new.hex())
         self._put(gateway, stand, (_PLACE, device, event.code, new.hex(), since_ms, int(changed)))
+        if event.code == NEWCOMER and (name := _maybe_name(new)) is not None:
+            self._put(gateway, stand, (_ONCE, name, event.code, "", event.when.at_ms, 1))
         if event.meter is not None:
             old = meter_name(_key(event.meter))
             self._put(gateway, stand, (_ENDED, old, event.code, "", since_ms, int(went)))
+
+    def _of_meters(self, kind: str) -> dict[tuple[str, str], int]:
+        rows = self._sql.execute("SELECT gateway, device, at_ms FROM trouble WHERE failing = 1 AND bus = ?", (kind,))
+        return {(gateway, meter): at_ms for gateway, meter, at_ms in rows}
+
+    def _forget_newcomers(self, gateway: str, identity: str) -> None:
+        """Those of this identity (hex; %: all) are somebody's now, or are told again."""
+        self._sql.execute(
+            "UPDATE trouble SET failing = 0 WHERE gateway = ? AND bus = ? AND event = ? AND code LIKE ?",
+            (gateway, _PLACE, NEWCOMER, identity),
+        )
 
     def _newer(self, gateway: str, stand: Stand, bus: str, device: str = "") -> bool:
         row = self._sql.execute(
@@ -250,6 +280,14 @@ class DeviceTable:
 def _key(meter: Identity) -> bytes:
     """A meter as its readings have it, where nothing is behind it."""
     return pack([identity_to_wire(meter), None])
+
+
+def _maybe_name(identity: bytes) -> str | None:
+    """A meter's name in addresses, by its packed identity; None where that is none."""
+    try:
+        return meter_name(pack([unpack(identity, limits.BODY, "identity"), None]))
+    except PlombaError:
+        return None
 
 
 def devices_of(content: bytes) -> list[tuple[str, str]]:

@@ -39,6 +39,7 @@ CHECKS = 8  # questions that confirm one meter
 ASKED = 6  # selections of one pattern, before it is narrowed without knowing why it is not clear
 MOST = 50_000  # selections of one search: all manufacturers of one identification take 35,000
 DECIMALS = Choices()
+EVERYBODY = Secondary()
 SHOWN_PLACES = 4  # of those that were left, in a sentence
 HOPELESS = 60  # selections, all of them answered and none by a meter, before the line is called noisy
 
@@ -143,13 +144,18 @@ class _Tries:
 
 
 class SecondarySearch(Search):
-    """Finds the meters of a bus.
+    """Finds the meters of a bus, or those of them that the pattern `within` fits.
 
     It may be left at any time: `to_row` is all that `from_row` needs to go on.
     """
 
     def __init__(
-        self, timing: Timing, choices: Choices = DECIMALS, expected: int | None = None, most: int = MOST
+        self,
+        timing: Timing,
+        choices: Choices = DECIMALS,
+        expected: int | None = None,
+        most: int = MOST,
+        within: Secondary = EVERYBODY,
     ) -> None:
         super().__init__(timing, expected)
         self.found: list[Found] = []
@@ -159,8 +165,25 @@ class SecondarySearch(Search):
         self._levels: list[Level] = []
         self._left: list[str] = []  # places where a letter may hide: its digits, ? and a point for each further one
         self._known: dict[tuple[Secondary, int], tuple[Secondary, ...]] = {}  # the choices of open levels
-        self._mask = Secondary()
+        self._within = self._mask = within
         self._tries = _Tries()
+
+    @property
+    def mask(self) -> Secondary:
+        """The pattern that is under way."""
+        return self._mask
+
+    @property
+    def reads(self) -> bool:
+        """Whether the next question is to a meter that the last one selected: nobody else may select in between."""
+        return self._state in READING
+
+    def interrupted(self) -> None:
+        """Others spoke on the line, or an answer was not awaited: what was selected is so no more, and is again."""
+        self._listener = None
+        if self._state in READING:
+            self._tries.asked -= self._state is State.READ
+            self._state = STEPS[self._state, Event.SILENT]
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -191,6 +214,7 @@ class SecondarySearch(Search):
             "every_manufacturer": self.choices.every_manufacturer,
             "expected": self.expected,
             "most": self.most,
+            "within": str(self._within),
             "done": self._state is State.RELEASE,
             "levels": [level.to_row() for level in self._levels],
             "found": [{"meter": str(each.meter), "address": each.address} for each in self.found],
@@ -209,7 +233,9 @@ class SecondarySearch(Search):
         """
         expected = row.get("expected")
         choices = Choices(row.get("letters") is True, row.get("every_manufacturer") is True)
-        search = cls(timing, choices, None if expected is None else whole(expected), whole(row.get("most")))
+        within = Secondary.of(str(row.get("within", EVERYBODY)))
+        most = whole(row.get("most"))
+        search = cls(timing, choices, None if expected is None else whole(expected), most, within)
         for each in meters(row.get("found")):
             address = whole(each.get("address"), MAX_ADDRESS)
             search.found.append(Found(Secondary.of(str(each.get("meter"))), address))

@@ -108,6 +108,15 @@ class Secondary:
             and self.medium in (ANY, meter.medium)
         )
 
+    def meets(self, other: Secondary) -> bool:
+        """Whether there may be a meter that obeys a selection by this pattern and one by the other."""
+        return (
+            all("F" in pair or pair[0] == pair[1] for pair in zip(self.id, other.id, strict=True))
+            and (ANY_MANUFACTURER in (self.manufacturer, other.manufacturer) or self.manufacturer == other.manufacturer)
+            and (ANY in (self.version, other.version) or self.version == other.version)
+            and (ANY in (self.medium, other.medium) or self.medium == other.medium)
+        )
+
 
 def of_header(frame: Frame) -> Secondary | None:
     """The secondary address in the header of a reply; None where it has none."""

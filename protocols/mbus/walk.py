@@ -89,6 +89,8 @@ class Choices:
         if level.at < DIGITS:
             digits = HEXADECIMAL + "F" if self.letters else DECIMAL
             return tuple(replace(mask, id=mask.id[: level.at] + digit + mask.id[level.at + 1 :]) for digit in digits)
+        if level.at == MEDIUM_AT and mask.medium != ANY:
+            return (mask,)  # it was given
         if level.at == VERSION_AT:
             return tuple(replace(mask, version=each) for each in _ordered(range(ANY), hint[6:7]))
         if level.at == MEDIUM_AT:

@@ -254,9 +254,51 @@ def test_a_search_that_is_stopped_again_and_again_finds_the_same(bus: Callable[.
     assert again.to_row() == search.to_row()
 
 
+@pytest.mark.parametrize("name", ["4 of 4", "same id, other version and medium", "20 of 20"])
+def test_a_search_among_others_who_deselect_its_meters_finds_the_same(bus: Callable[..., Bus], name: str) -> None:
+    """It is told so: what was selected is selected again, and no silence of then counts."""
+    plates, choices = BUSES[name]
+    slaves, dice, search = bus(plates), random.Random(name), SecondarySearch(Timing(), choices, len(plates))
+    for _ in range(20_000):
+        seek(search, slaves.hear, stop=dice.randrange(1, 5))
+        if search.next() is None:
+            break
+        slaves.hear(select.deselect())
+        search.interrupted()
+    assert meters(search) == addresses(plates)
+    assert not search.unresolved
+
+
+def test_a_meter_that_others_deselect_again_and_again_is_no_collision(bus: Callable[..., Bus]) -> None:
+    """It acknowledged, and was not asked for its values."""
+    slaves, search = bus(TWO[:1]), SecondarySearch(Timing())
+    for _ in range(40):
+        seek(search, slaves.hear, stop=1)
+        slaves.hear(select.deselect())
+        search.interrupted()
+    seek(search, slaves.hear)
+    assert (meters(search), search.counts.collisions) == (addresses(TWO[:1]), 0)
+
+
+@pytest.mark.parametrize("plates", [(*PLATES_DIFFER, *FOUR), (*MAKERS, plate("12345678", medium=7), *FOUR)])
+def test_a_search_within_a_pattern_finds_its_meters_alone(bus: Callable[..., Bus], plates: tuple[Plate, ...]) -> None:
+    """Nobody else is ever selected; its state keeps the pattern."""
+    for medium in (4, 6, 7):
+        slaves, wanted = bus(plates), Secondary(medium=medium)
+        search = SecondarySearch.from_row(SecondarySearch(Timing(), within=wanted).to_row(), Timing())
+        for _ in range(1_000):
+            assert search.mask.medium == medium
+            seek(search, slaves.hear, stop=7)
+            if search.next() is None:
+                break
+            search = SecondarySearch.from_row(json.loads(json.dumps(search.to_row())), Timing())
+        assert meters(search) == {each for each in addresses(plates) if wanted.fits(each)}
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"within": "FFFF"},
         {"levels": [{"mask": "FFFFFFFF", "at": 0, "choice": 10, "known": 0}]},
         {"levels": [{"mask": "FFFFFFFF", "at": 11, "choice": 0, "known": 0}]},
         {"levels": [{"mask": "FFFFFFFF", "at": "0", "choice": 0, "known": 0}]},

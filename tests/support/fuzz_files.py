@@ -7,6 +7,7 @@ import datetime
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +28,7 @@ from collector.authority import Authority, Role
 from collector.config import Config
 from collector.keys import WorkerPublic
 from collector.trustee import csr_pem
-from gateway import enrol, scanstate, successors
+from gateway import enrol, newcomers, scanstate, successors
 from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
 from gateway.exchanging import DIGEST, Visited
 from gateway.faults import BufferDamaged
@@ -192,6 +193,16 @@ def successors_file(octets: bytes) -> None:
     assert all(successors.said(each) for each in found)
 
 
+def newcomers_file(octets: bytes) -> None:
+    """Who was found on which line, as it is kept beside the buffer, and the search that goes on there."""
+    found = newcomers.from_bytes(octets)
+    assert newcomers.from_bytes(newcomers.to_bytes(found)) == found
+    for bus, mine in found.items():
+        assert len(newcomers.offers(bus, mine.silent, mine.newcomers)) <= newcomers.MOST
+        with suppress(ValueError):
+            SecondarySearch.from_row(mine.search or {}, Timing())
+
+
 def exchange_answer(octets: bytes) -> None:
     """What the daemon says of who answered, for an exchange."""
     found = Visited.from_wire(unpack(octets, SMALL, "answer"))
@@ -317,10 +328,26 @@ _SUCCESSORS = successors.to_bytes(
         Successor("lift", Identity(Protocol.DLMS, fabrication="1"), _NEW, NOW_MS),
     ]
 )
+_NEWCOMERS = newcomers.to_bytes(
+    {
+        "riser": newcomers.Sought(
+            silent=(newcomers.Silent(device="heat", since_ms=NOW_MS, medium=4),),
+            newcomers=(
+                newcomers.Newcomer(number="60300099", manufacturer="KAM", version=53, medium=4, found_ms=NOW_MS),
+            ),
+            day=20_000,
+            selections=12,
+            questions={"heat": 3},
+            media=(4, 12),
+            search=SecondarySearch(Timing()).to_row(),
+        )
+    }
+)
 _VISITED = pack(Visited(_NEW, False, bytes(DIGEST), ("mbus:06/0/0/0/0/0 12 kWh",)).to_wire())
 
 TARGETS = (
     Target("successors-file", (_SUCCESSORS,), successors_file, mutators.trees),
+    Target("newcomers-file", (_NEWCOMERS, b"{}"), newcomers_file, mutators.texts, errors=ConfigurationError),
     Target("exchange-answer", (_VISITED,), exchange_answer, mutators.trees),
     Target(
         "scan-state",

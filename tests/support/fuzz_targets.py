@@ -91,6 +91,7 @@ EXCEPTIONS = {
     "gateway/bundle.py packed": OURS,
     "gateway/status.py content": KEPT,
     "gateway/successors.py write": LINE,
+    "gateway/newcomers.py write": LINE,
     "gateway/status.py export": "the id of an epoch, from a technician",
     "collector/brokercheck.py connect_packet": OURS,
     "collector/brokercheck.py publish_packet": OURS,
