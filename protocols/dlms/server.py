@@ -238,7 +238,7 @@ class Server:
 
 def _is_unconfirmed(asked: bytes) -> bool:
     """Whether a request is of the service class that is not answered."""
-    return asked[0] in REQUESTS and len(asked) > 2 and not asked[2] & CONFIRMED
+    return len(asked) > 2 and asked[0] in REQUESTS and not asked[2] & CONFIRMED
 
 
 def _with_class_and_priority(asked: bytes, answer: bytes) -> bytes:

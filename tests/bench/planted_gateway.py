@@ -281,7 +281,7 @@ def position_before_commit(take: Any) -> object:
     return planted
 
 
-@bug(gateway.dlms, "_check")
+@bug(gateway.dlms, "check")
 def no_identity_check_of_electricity_meters(check: Any) -> object:
     """Whoever answers at a TCP address is taken for the meter."""
     del check

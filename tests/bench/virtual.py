@@ -300,15 +300,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return asyncio.TimerHandle(when, callback, args, self, context)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Call it at once; the future is done, or will be in a later turn."""
+        """Call it at once; the future is done, or will be in a later turn, unless it was cancelled meanwhile."""
         future: asyncio.Future[T] = self.create_future()
         try:
             found = func(*args)
         except Exception as error:  # noqa: BLE001 - it belongs to who awaits
             fault = error
-            self._hand_out(future.set_exception, fault)
+            self._hand_out(lambda what: None if future.done() else future.set_exception(what), fault)
         else:
-            self._hand_out(future.set_result, found)
+            self._hand_out(lambda what: None if future.done() else future.set_result(what), found)
         return future
 
     def call_exception_handler(self, context: Any) -> None:

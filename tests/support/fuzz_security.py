@@ -143,7 +143,7 @@ def dlms_guard(octets: bytes) -> None:
     sealer = _client()
     sealer.protect(b"\x01")  # the counter that its AARQ has
     for each in _sealed(pieces(octets), sealer, 0x60):
-        assert server.answer(each, 17)
+        server.answer(each, 17)  # nothing, where the request is an unconfirmed one
 
 
 def _client_proof() -> bytes:
