@@ -18,6 +18,7 @@ from gateway.adhoc import said
 from gateway.cli_read import readable
 from gateway.config import Configuration
 from gateway.draft import Draft, Row, beside, keep
+from gateway.faults import StateOfAnother
 from gateway.lines import MACHINE, Place
 from gateway.owners import holders
 from gateway.propose import CADENCE_S, STABLE, stable
@@ -121,7 +122,12 @@ def _mbus(meeting: Meeting, bus: Row) -> list[Row]:
     state, blocks = beside(meeting.path, "scan"), list[str]()
     mode = f"8{bus.get('parity', 'even')[0].upper()}1"
     place = Place(bus.get("url") or bus["port"], bus.get("baud", 2400), mode)
-    code = scan(Scan(place, primary=way == "addresses", state=state, name=bus["name"]), show=blocks.append)
+    asked = Scan(place, primary=way == "addresses", state=state, name=bus["name"])
+    try:
+        code = scan(asked, show=blocks.append)
+    except StateOfAnother:  # it was left, and then another line or another way was chosen
+        state.unlink()
+        code = scan(asked, show=blocks.append)
     if code == PARTIAL and state.exists():
         raise Left
     text = "".join(blocks)
