@@ -85,7 +85,7 @@ def sealed(folder: Path) -> tuple[Path, Commissioned]:
 def site(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site that was set up by options alone."""
     folder = tmp_path_factory.mktemp("site")
-    done = run(folder, "init", "--gateway", "boiler-room-7", "--bus", f"mbus {line} search=addresses", "--yes")
+    done = run(folder, "init", "--gateway", "boiler-room-7", "--bus", f"mbus {line}", "--yes")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -156,7 +156,7 @@ def test_a_walk_that_was_left_goes_on_with_its_answers(line: Path, tmp_path: Pat
     assert (code, "the same command goes on" in shown) == (3, True)
     assert not (tmp_path / "gateway.toml").exists()
     enter = [(question, "\n") for question, _ in UP_TO_SEARCH[2:]]
-    rest = [("Search by", "addresses\n"), ("Its name", "-\n"), ("Its name", "-\n"), ("Its name", "cellar\n")]
+    rest = [("Search by", "\n"), ("Its name", "-\n"), ("Its name", "-\n"), ("Its name", "cellar\n")]
     code, shown = typed(tmp_path, [*enter, *rest, ("Next line", "\n"), ("Write", "\n")])
     assert code == 0, shown
     assert f"[{line}]" in shown

@@ -67,7 +67,19 @@ HEADERS = {kind: vector("messages", kind, "header") for kind in ("hello", "ack")
 TRUST_FILE, REQUEST_FILE = vector("messages", "trust", "file"), vector("messages", "request", "file")
 _FIRST = commissioned.First("energy", "12.3", "Wh", "ok")
 _MET = commissioned.Met(
-    "heat", "mbus", "riser", "tcp://192.0.2.1:1", "address 1", None, "KAM", "60300001", 53, 4, s.START_MS, None, (_FIRST,)
+    "heat",
+    "mbus",
+    "riser",
+    "tcp://192.0.2.1:1",
+    "address 1",
+    None,
+    "KAM",
+    "60300001",
+    53,
+    4,
+    s.START_MS,
+    None,
+    (_FIRST,),
 )
 RECORD_FILE = commissioned.sign(
     commissioned.Commissioned(s.GATEWAY, s.SEALING.public, "0.1.0", bytes(32), s.START_MS, (_MET,)), s.SEALING
