@@ -19,6 +19,7 @@ import mutators
 import samples as s
 from fuzzing import Target, Work
 
+from collector.propose import propose
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink import (
@@ -289,7 +290,7 @@ _READERS: tuple[tuple[str, Callable[[bytes], object], tuple[bytes, ...]], ...] =
     ("batch-signed", signed_batch, (HEADERS["batch"],)),
     ("trust-signed", signed_trust, (element(TRUST_FILE, 1),)),
     ("request-signed", signed_request, (element(REQUEST_FILE, 1),)),
-    ("record-file", commissioned.read, (RECORD_FILE,)),
+    ("record-file", lambda octets: propose(octets, None, None).row, (RECORD_FILE,)),
     ("record-signed", signed_record, (element(RECORD_FILE, 1),)),
     ("proof-signed", signed_file, FILES),
 )
