@@ -18,6 +18,7 @@ _COMMANDS = {
     "keys": ("collector.cli_setup", "keys"),
     "authority": ("collector.cli_setup", "authority"),
     "tls-key": ("collector.cli_setup", "tls_key"),
+    "propose": ("collector.cli_propose", "propose"),
     "sign": ("collector.cli_setup", "sign"),
     "broker-config": ("collector.cli_setup", "broker_config"),
     "broker-check": ("collector.cli_run", "broker_check"),

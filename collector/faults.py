@@ -90,6 +90,13 @@ class FingerprintError(SecurityError):
     do = "do not sign: the request is not from the device in front of you"
 
 
+class RecordSignerError(SecurityError):
+    """A commissioning record is signed by a key that is not an active one of its gateway, or not the one expected."""
+
+    code = "PLB-X303"
+    do = "take nothing from it: compare its fingerprint with the one that 'plomba-gateway keys' shows on the device"
+
+
 class UnexpectedError(OwnBug):
     """A message made our own code fail in a way that no rule names."""
 

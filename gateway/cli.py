@@ -213,6 +213,60 @@ def read(
 
 
 @main.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("gateway.toml"),
+    show_default=True,
+    help="The configuration to write (TOML).",
+)
+@click.option("--gateway", "name", metavar="NAME", help="Name of this gateway: 3 to 32 of a-z, 0-9 and -.")
+@click.option("--broker", metavar="HOST:PORT", help="Where the broker is.")
+@click.option(
+    "--bus",
+    "buses",
+    metavar="WORDS",
+    multiple=True,
+    help="A line: 'PROTOCOL PORT-OR-URL NAME=ANSWER ...', as 'modbus tcp://192.0.2.20:502 unit=1 model=MODEL'.",
+)
+@click.option(
+    "--existing",
+    type=click.Choice(["keep", "replace", "stop"]),
+    help="What to do with a configuration that is there.  [default: ask; keep with --yes]",
+)
+@click.option("--records", type=click.Path(file_okay=False, path_type=Path), help="Folder for the records.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take the defaults for what no option says.")
+@click.pass_context
+def init(
+    ctx: click.Context,
+    path: Path,
+    name: str | None,
+    broker: str | None,
+    buses: tuple[str, ...],
+    existing: str | None,
+    records: Path | None,
+    yes: bool,
+) -> None:
+    """Set up a new site: find its meters, read them, write the configuration, the keys and a commissioning record.
+
+    Asks plain questions; Enter takes the answer in brackets. Ctrl-C leaves, and the same command goes on where it was.
+    The answers of --bus have these names: name, baud, parity; search (numbers or addresses) and of an M-Bus meter its
+    proposed name; meter, physical, client, auth, password_file, encryption_key_file, authentication_key_file,
+    ciphering, model, cadence_s of a DLMS meter; unit, model, meter, cadence_s of each Modbus meter.
+    The record comes as text, PDF and sealed (.plomba), beside the configuration. 0 all meters were read, 1 failed,
+    3 some were not read, or it was left.
+    """
+    from gateway import init as walking  # noqa: PLC0415
+    from gateway.questions import Questions  # noqa: PLC0415
+
+    options = {"gateway": name, "broker": broker, "existing": existing}
+    questions = Questions({key: [each] for key, each in options.items() if each is not None}, silent=yes)
+    lines = tuple(walking.words(each) for each in buses)
+    ctx.exit(walking.init(walking.Site(path, records or path.absolute().parent, questions, lines)))
+
+
+@main.command()
 @_config
 def keys(path: Path) -> None:
     """Make the sealing, box and TLS key; what is there is never overwritten."""

@@ -49,7 +49,7 @@ def one(file: Path, name: str, baud: int | None, mode: str | None) -> Readable:
         raise UnknownMeter(f"a meter: {listed(known)}", name, str(file))
     if (baud or mode) and known[name] != "mbus":
         raise click.UsageError(f"--baud and --mode are of M-Bus lines: leave them out for {name}")
-    return _readable(file, found, name, baud, mode)
+    return readable(file, found, name, baud, mode)
 
 
 def by_options(asked: Visit) -> Readable:
@@ -130,7 +130,7 @@ def _row_of(file: Path, found: Configuration, name: str, lines: Lines) -> dict[s
     """A meter's readout, or what went wrong."""
     raw: list[str] = []
     try:
-        meter = _readable(file, found, name)
+        meter = readable(file, found, name)
         try:
             heard = asyncio.run(meter.heard(lines))
             raw = [each.hex() for each in heard.raw]
@@ -150,9 +150,13 @@ def _line(row: dict[str, Any], width: int, raw: bool) -> Iterable[str]:
     return [f"{row['name']:{width}}  {said_of}"]
 
 
-def _readable(
-    file: Path, found: Configuration, name: str, baud: int | None = None, mode: str | None = None
-) -> Readable:
+def readable(file: Path, found: Configuration, name: str, baud: int | None = None, mode: str | None = None) -> Readable:
+    """A meter of a configuration, read from `file` or to be written there; `baud` and `mode` are of M-Bus alone.
+
+    Raises:
+        LineOwned: a speed is given, and the daemon has the line open.
+        PlombaError: the meter's secrets cannot be used.
+    """
     match next(bus for bus in found.bus for device in bus.device if device.name == name):
         case MbusBus():
             return MbusMeter(adhoc.configured(file, found, name, baud, mode))

@@ -240,6 +240,20 @@ class NewcomerFound(MeterError):  # noqa: N818
     )
 
 
+class AnswerUnusable(ConfigurationError):  # noqa: N818
+    """An answer to `init` that was given with the command cannot be used, or one is missing that has no default."""
+
+    code = "PLB-C261"
+    do = "give it by its option or as a word of --bus, or leave --yes out: then it is asked for"
+
+
+class DraftUnreadable(ConfigurationError):  # noqa: N818
+    """The file in which `init` keeps what it has so far is not one that it wrote."""
+
+    code = "PLB-C262"
+    do = "move that file away and begin anew; the configuration itself was not touched"
+
+
 class StepNotRepeated(MeterError):  # noqa: N818
     """A counter that stepped back, jumped or was missing, and the meter did not answer a second time in this slot."""
 

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from protocols.transports import exchange
 OK, FAILED, PARTIAL = 0, 1, 3
 SHOWN_MS = 2_000  # between two lines of progress
 NAME = "mbus"  # of a line that has none yet
+Show = Callable[[str], None]
 LEFT_BY = (signal.SIGTERM, signal.SIGHUP)  # as by Ctrl-C; a terminal that goes away hangs up
 
 
@@ -58,8 +59,12 @@ class Scan:
         return scanstate.begun(self.place, self.primary, self.reads, self.choices, self.expected)
 
 
-def scan(asked: Scan, lines: Lines = MACHINE) -> int:
-    """Search, talk on stderr, print the configuration block on stdout; the exit code.
+def _printed(text: str) -> None:
+    click.echo(text, nl=False)
+
+
+def scan(asked: Scan, lines: Lines = MACHINE, show: Show = _printed) -> int:
+    """Search, talk on stderr, show the configuration block (on stdout, by itself); the exit code.
 
     Raises:
         StateOfAnother, StateUnusable: the state is of another scan, or none.
@@ -71,15 +76,15 @@ def scan(asked: Scan, lines: Lines = MACHINE) -> int:
             runner.run(_follow(search, asked, lines))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _talk(f"left before the end{_later(asked)}")
-        _report(search, asked)
+        _report(search, asked, show)
         return PARTIAL
     except (LinkError, MeterError) as error:
         _talk(f"{said(error, asked.place)}{'' if isinstance(error, OnlyNoise) else _later(asked)}")
-        _report(search, asked)
+        _report(search, asked, show)
         if isinstance(error, OnlyNoise) and asked.state is not None:
             scanstate.remove(asked.state)  # nothing was found, and it would end at once again
         return FAILED
-    _report(search, asked)
+    _report(search, asked, show)
     if asked.state is not None:
         scanstate.remove(asked.state)
         _talk(f"all is done: {asked.state} is removed; the same command searches anew")
@@ -163,10 +168,10 @@ def _talk(sentence: str) -> None:
         click.echo(sentence, err=True)
 
 
-def _report(search: AnySearch, asked: Scan) -> None:
+def _report(search: AnySearch, asked: Scan, show: Show) -> None:
     if not search.progress().selections:
         return
     for sentence in search.words():
         _talk(sentence)
     if search.found:
-        click.echo(block(search.found, asked.place, asked.name), nl=False)
+        show(block(search.found, asked.place, asked.name))

@@ -8,6 +8,7 @@ BATCH_HEADER = 4 * 1024  # bytes; the frozen header with room for elements of la
 HELLO_HEADER = 24 * 1024  # bytes; 64 ranges of 64 bytes and the last acknowledgement as received (docs/adr/0004)
 ACK_HEADER = 12 * 1024  # bytes; 2 x 64 ranges, 16 refusals (docs/adr/0004)
 SMALL_HEADER = 8 * 1024  # bytes; trust document, enrolment request, statement
+RECORD = 1024 * 1024  # bytes of a commissioning record: 250 meters with 4,000 bytes of first values each
 BODY = 1024 * 1024  # bytes of a body before deflating
 BODY_DEFLATED = 256 * 1024  # bytes of a body on the wire
 DEPTH = 6  # nested arrays, the outermost counted

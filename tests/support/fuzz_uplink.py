@@ -19,9 +19,23 @@ import mutators
 import samples as s
 from fuzzing import Target, Work
 
+from collector.propose import propose
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
-from protocols.uplink import body, carried, columns, envelope, keyring, leaf, limits, proof, request, topics, trust
+from protocols.uplink import (
+    body,
+    carried,
+    columns,
+    commissioned,
+    envelope,
+    keyring,
+    leaf,
+    limits,
+    proof,
+    request,
+    topics,
+    trust,
+)
 from protocols.uplink.acknowledgement import Acknowledgement
 from protocols.uplink.envelope import Codec, Content
 from protocols.uplink.faults import FieldError, SignatureError, StaleError
@@ -52,6 +66,25 @@ def vector(name: str, *path: str | int) -> bytes:
 PACKETS = {kind: vector("packets", kind) for kind in ("batch", "hello", "ack")}
 HEADERS = {kind: vector("messages", kind, "header") for kind in ("hello", "ack")} | {"batch": FIRST.content.header}
 TRUST_FILE, REQUEST_FILE = vector("messages", "trust", "file"), vector("messages", "request", "file")
+_FIRST = commissioned.First("energy", "12.3", "Wh", "ok")
+_MET = commissioned.Met(
+    "heat",
+    "mbus",
+    "riser",
+    "tcp://192.0.2.1:1",
+    "address 1",
+    None,
+    "KAM",
+    "60300001",
+    53,
+    4,
+    s.START_MS,
+    None,
+    (_FIRST,),
+)
+RECORD_FILE = commissioned.sign(
+    commissioned.Commissioned(s.GATEWAY, s.SEALING.public, "0.1.0", bytes(32), s.START_MS, (_MET,)), s.SEALING
+)
 FILES = (
     vector("files", "batch"),
     vector("files", "proofs", 0),
@@ -157,6 +190,13 @@ def signed_request(octets: bytes) -> None:
     usable(found.sealing, found.box)
 
 
+def signed_record(octets: bytes) -> None:
+    """A commissioning record, signed by the key that it names where that is ours; what it holds is proposed."""
+    found = commissioned.read(pack([1, octets, s.SEALING.sign("commissioning", octets)]))
+    assert commissioned.Commissioned.from_bytes(found.to_bytes()) == found
+    usable(found.sealing)
+
+
 def usable(*keys: PublicKey) -> None:
     """Keys of others: a signature is checked, a box sealed, or refused by name."""
     for key in keys:
@@ -250,6 +290,8 @@ _READERS: tuple[tuple[str, Callable[[bytes], object], tuple[bytes, ...]], ...] =
     ("batch-signed", signed_batch, (HEADERS["batch"],)),
     ("trust-signed", signed_trust, (element(TRUST_FILE, 1),)),
     ("request-signed", signed_request, (element(REQUEST_FILE, 1),)),
+    ("record-file", lambda octets: propose(octets, None, None).row, (RECORD_FILE,)),
+    ("record-signed", signed_record, (element(RECORD_FILE, 1),)),
     ("proof-signed", signed_file, FILES),
 )
 BIG = Work(30_000, 60)  # a whole batch in every corpus, some hundred leaves
