@@ -172,7 +172,8 @@ def _inside(shown: Sequence[Row], first: MeterTime, last: MeterTime) -> tuple[Ro
 
 
 def _rows(data: Data, found: Profile) -> tuple[Row, ...]:
-    return tuple(profile.rows(data, found.columns, found.scalers, found.period_s, found.compressed))
+    ways = found.period_s, found.compressed, found.newest_first
+    return tuple(profile.rows(data, found.columns, found.scalers, *ways))
 
 
 def _end_of_piece(first: MeterTime, period_s: int) -> MeterTime:

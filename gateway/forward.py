@@ -55,6 +55,7 @@ class _Try:
     due_ms: int
     pause_ms: int
     hurried: bool = False
+    unread: bool = False  # the buffer did not give it: nothing was sent
 
 
 class Forward:
@@ -108,8 +109,14 @@ class Forward:
         """A hello that was said at `said_ms` and listed these batches was answered without them."""
         for batch in batches:
             tried = self._tries.get(batch)
-            if tried is not None and tried.sent_ms <= said_ms:
+            if tried is not None and not tried.unread and tried.sent_ms <= said_ms:
                 self._hurry(batch, tried, now_ms)
+
+    def unread(self, batch: bytes) -> None:
+        """The buffer did not give a batch that was due: it is tried again in its turn, and no answer hurries it."""
+        tried = self._tries.get(batch)
+        if tried is not None:
+            tried.unread = True
 
     def forget(self) -> None:
         """All marks were cleared: everything is due again."""

@@ -204,6 +204,7 @@ class Link:
             case SendBatch(batch):
                 found = await self._checked(batch)
                 if found is None:
+                    self._forward.unread(batch)
                     return
                 kind, content = batches.KIND, found
         party = self._party

@@ -9,6 +9,7 @@ pieces than a slot that is due can wait for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -102,7 +103,8 @@ class Source:
         chosen = profile.between(first, last, self.offset)
         answer = await self.association.get(profile.buffer_of(self.name), chosen)
         self.answers.append(answer)
-        found = profile.rows(answer.value, self.columns, self.scalers, self.period_s, self.compressed)
+        ways = self.period_s, self.compressed, self.newest_first
+        found = profile.rows(answer.value, self.columns, self.scalers, *ways)
         return found[::-1] if self.newest_first else found
 
 
@@ -156,6 +158,15 @@ def _in_order(rows: list[Row]) -> list[Row]:
 
 
 def _new(shown: Sequence[Row], before: Sequence[Row]) -> list[Row]:
-    """The rows that were not in the piece before this one: both have those of the second between them."""
-    known = [(row.time, row.status, row.values) for row in before if row.time is not None]
-    return [row for row in shown if (row.time, row.status, row.values) not in known]
+    """The rows that were not in the piece before this one: both have those of the second between them.
+
+    They are known by their times and how many have the same: what is null in one piece may be said in the next.
+    """
+    known = Counter(row.time for row in before if row.time is not None)
+    found = []
+    for row in shown:
+        if row.time is not None and known[row.time] > 0:
+            known[row.time] -= 1
+        else:
+            found.append(row)
+    return found

@@ -191,10 +191,12 @@ def rows(
     scalers: Mapping[Attribute, ScalerUnit],
     period_s: int,
     compressed: bool = False,
+    newest_first: bool = False,
 ) -> Sequence[Row]:
     """The rows of a buffer (attribute 2) with `captured` columns; `scalers` by the attribute whose value they scale.
 
-    `compressed` says that this meter writes null-data for what is as in the row before.
+    `compressed` says that this meter writes null-data for what is as in the row before. Of a profile that is sorted
+    `newest_first` nobody says what a null stands for in the place of a time that is a period away: it has none.
 
     Raises:
         ColumnsDiffer: a row has another number of columns.
@@ -206,10 +208,11 @@ def rows(
         return TableRows(buffer, meanings)
     found: list[Row] = []
     previous: Row | None = None
+    step_s = None if newest_first and period_s > 0 else period_s
     for each in axdr.members_of(buffer, "profile buffer"):
         cells = axdr.members_of(each, "profile row")
         _check_columns(len(cells), captured, len(found) + 1)
-        previous = _row(cells, meanings, previous, period_s, compressed)
+        previous = _row(cells, meanings, previous, step_s, compressed)
         previous = _undone(previous, found[-1] if compressed and found else None, cells, captured)
         found.append(previous)
     return tuple(found)
@@ -234,7 +237,7 @@ def _row(
     cells: tuple[Data, ...],
     meanings: tuple[tuple[Column, Meaning], ...],
     previous: Row | None,
-    period_s: int,
+    period_s: int | None,
     compressed: bool,
 ) -> Row:
     clock: Clock | None = None
@@ -273,12 +276,12 @@ def _is_apart(column: Column) -> bool:
     return column.is_clock or column.is_status
 
 
-def _next(previous: Row | None, period_s: int, compressed: bool) -> MeterTime | None:
-    """The time after that of `previous`; None where there is none.
+def _next(previous: Row | None, period_s: int | None, compressed: bool) -> MeterTime | None:
+    """The time after that of `previous`; None where there is none, or it is not known (no `period_s`).
 
     Without a period it is that of the row above for a meter that compresses, and None for any other.
     """
-    if previous is None or previous.time is None or (period_s <= 0 and not compressed):
+    if previous is None or previous.time is None or period_s is None or (period_s <= 0 and not compressed):
         return None
     if period_s <= 0:
         return previous.time

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.dlms_rows import fresh, remembered
-from protocols.dlms.profile import Row
+from gateway.pieces import _new
+from protocols.dlms import clock as clocks
+from protocols.dlms import data as axdr
+from protocols.dlms.objects import CLOCK_TIME
+from protocols.dlms.profile import Column, Row, rows
 from protocols.reading import MeterTime, NativeKey, Precision, Scaled, State, Value
 
 ENERGY = NativeKey.dlms(3, bytes((1, 0, 1, 8, 0, 255)), 2)
@@ -23,3 +27,19 @@ def test_a_row_that_changed_is_handed_on_again(before: int, after: int) -> None:
     handed = remembered({}, [(row(before), 0)])
     assert fresh([row(before), row(before)], TIME, {**handed, (TIME, 1): handed[TIME, 0]}) == []
     assert fresh([row(after), row(before)], TIME, {**handed, (TIME, 1): handed[TIME, 0]}) == [(row(after), 0)]
+
+
+def test_a_row_that_two_pieces_have_is_one_whatever_is_null_in_it() -> None:
+    """The last one of a piece may be null where the first one of the next says its values."""
+    null = Row(None, TIME, True, False, None, (Value(ENERGY, "", Scaled(0), State.INVALID),))
+    assert _new([row(7), row(8)], [null]) == [row(8)]  # the second is of the hour that comes twice
+    assert _new([row(7)], [row(7)]) == []
+
+
+def test_a_null_in_the_place_of_a_time_is_none_where_the_newest_row_comes_first() -> None:
+    """Below a row stands an older one then: a period later would be wrong, and nobody says a period earlier."""
+    stamp = axdr.octet_string(clocks.to_bytes(TIME))
+    buffer = axdr.array(axdr.structure(stamp), axdr.structure(axdr.NULL))
+    up, down = (rows(buffer, (Column(CLOCK_TIME),), {}, 900, True, newest_first) for newest_first in (False, True))
+    assert [each.time and each.time.seconds - TIME.seconds for each in up] == [0, 900]
+    assert [each.time and each.time.seconds - TIME.seconds for each in down] == [0, None]

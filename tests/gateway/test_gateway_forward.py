@@ -131,6 +131,20 @@ def test_a_batch_that_the_answer_to_a_later_hello_does_not_name_is_sent_again_at
     assert seqs(forward, chain, 301) == []
 
 
+def test_a_batch_that_the_buffer_does_not_give_is_not_hurried_by_what_the_collector_lacks() -> None:
+    """A disk that does not read would be asked for it at every answer."""
+    chain = Chain([entry(1), entry(2)])
+    forward = Forward(chain, middle)
+    forward.connected(0)
+    assert seqs(forward, chain, 0) == ["hello", 1, 2]
+    forward.unread(entry(1).id)
+    forward.acknowledged(300, 16, answered=True)
+    forward.not_stored([entry(1).id, entry(2).id], 100, 300)
+    assert seqs(forward, chain, 300) == [2]
+    forward.acknowledged(60_000, 16)
+    assert 1 in seqs(forward, chain, 60_000)  # in its turn
+
+
 def test_a_batch_that_later_ones_overtook_is_sent_again_at_once_but_only_once() -> None:
     """A hole in what is stored: either it was lost, or somebody keeps it from the collector for good."""
     chain = Chain([entry(1), entry(2)])

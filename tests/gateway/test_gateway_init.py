@@ -62,8 +62,8 @@ def typed(folder: Path, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
     with contextlib.suppress(OSError):  # the terminal is gone with its program
         while octets := os.read(master, 4096):
             shown += octets.decode(errors="replace")
-            if left and left[0][0] in shown[since:]:
-                since = len(shown)
+            while left and (at := shown.find(left[0][0], since)) >= 0:
+                since = at + len(left[0][0])
                 os.write(master, left.pop(0)[1].encode())
     os.close(master)
     assert left == [], shown
