@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,7 @@ def typed(folder: Path, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
     pid, master = pty.fork()
     if pid == 0:
         os.chdir(folder)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is started in the background of a shell ignores it
         os.execv(GATEWAY[0], [*GATEWAY, "init"])  # noqa: S606 - our own program
     shown, since, left = "", 0, list(answers)
     with contextlib.suppress(OSError):  # the terminal is gone with its program

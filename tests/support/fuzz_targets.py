@@ -84,6 +84,7 @@ EXCEPTIONS = {
     "protocols/uplink/proof.py export_batch": OURS,
     "gateway/buffer.py Buffer": OURS,
     "gateway/chain.py Chain": OURS,
+    "gateway/forward.py Forward.unread": OURS,
     "gateway/counters.py CounterStore": OURS,
     "gateway/link.py LivePipe.publish": LINE,
     "gateway/quarantine.py seal_quarantined": OURS,
