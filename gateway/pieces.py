@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.dlms_rows import moment
+from gateway.dlms_rows import instant, moment
 from protocols.dlms import profile
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, ServiceError, TooMuch
 from protocols.dlms.get import AccessResult, result_name
@@ -135,7 +135,7 @@ async def read(source: Source, wanted: Range, fit: Fit) -> tuple[Sequence[Row], 
         if span_s == whole_s:
             return shown, end
         fit.took(len(shown))
-        rows += _new(shown, piece)
+        rows += _new(shown, piece, at)
         done_s, at, piece = done_s + span_s, end, shown
         if done_s >= min(whole_s, wanted.begun_s + wanted.questions * span_s):
             return _in_order(rows), at
@@ -157,16 +157,27 @@ def _in_order(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _new(shown: Sequence[Row], before: Sequence[Row]) -> list[Row]:
-    """The rows that were not in the piece before this one: both have those of the second between them.
+def _new(shown: Sequence[Row], before: Sequence[Row], border: MeterTime) -> list[Row]:
+    """The rows that were not in the piece before this one: both have those of the second between them, the `border`.
 
-    They are known by their times and how many have the same: what is null in one piece may be said in the next.
+    These are known by their times and how many have the same: what is null in one piece may be said in the next. Of
+    any other time a row that is the same in all is one that the meter sends beside what was asked for.
     """
-    known = Counter(row.time for row in before if row.time is not None)
+    known = Counter(row.time for row in before if row.time is not None and _is_at(row.time, border))
+    told = [(row.time, row.status, row.values) for row in before if row.time is not None and _tells(row.time)]
     found = []
     for row in shown:
         if row.time is not None and known[row.time] > 0:
             known[row.time] -= 1
-        else:
+        elif (row.time, row.status, row.values) not in told:
             found.append(row)
     return found
+
+
+def _is_at(time: MeterTime, border: MeterTime) -> bool:
+    return time.seconds == border.seconds or instant(time) == instant(border)
+
+
+def _tells(time: MeterTime) -> bool:
+    """Whether an hour that comes twice has two names."""
+    return time.deviation_min is not None

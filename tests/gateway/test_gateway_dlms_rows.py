@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.dlms_rows import fresh, remembered
@@ -32,8 +34,16 @@ def test_a_row_that_changed_is_handed_on_again(before: int, after: int) -> None:
 def test_a_row_that_two_pieces_have_is_one_whatever_is_null_in_it() -> None:
     """The last one of a piece may be null where the first one of the next says its values."""
     null = Row(None, TIME, True, False, None, (Value(ENERGY, "", Scaled(0), State.INVALID),))
-    assert _new([row(7), row(8)], [null]) == [row(8)]  # the second is of the hour that comes twice
-    assert _new([row(7)], [row(7)]) == []
+    assert _new([row(7), row(8)], [null], TIME) == [row(8)]  # the second is of the hour that comes twice
+    assert _new([row(7)], [row(7)], TIME) == []
+
+
+def test_rows_of_an_hour_that_comes_twice_are_not_those_of_the_piece_before() -> None:
+    """Nothing tells the two hours apart, and nothing was used meanwhile: each row is there twice all the same."""
+    quarters = [replace(row(7), time=replace(TIME, seconds=TIME.seconds + 900 * number)) for number in range(4)]
+    border = quarters[2].time
+    assert border is not None
+    assert _new([*quarters[2:], *quarters], quarters[:3], border) == [quarters[3], *quarters]
 
 
 def test_a_null_in_the_place_of_a_time_is_none_where_the_newest_row_comes_first() -> None:
