@@ -27,6 +27,20 @@ class FileThereError(ConfigurationError):
     do = "name another file, or move this one away first"
 
 
+class MasterDataError(ConfigurationError):
+    """A line or an order of master data does not hold: nothing of it was entered."""
+
+    code = "PLB-C320"
+    do = "correct it as told and enter it again; what was entered before is as it was"
+
+
+class UnitError(MasterDataError):
+    """A quantity or a unit that is not known, or a unit of another quantity."""
+
+    code = "PLB-C321"
+    do = "name one of the units of that quantity"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 
