@@ -545,6 +545,8 @@ TARGETS = (
         ),
         modbus_line,
         errors=MeterError,
+        # heard three times; at every byte a frame of up to 255 bytes may begin, whose check has two lines for each
+        work=Work(2_000, 3 * 2 * 255),
     ),
     Target("modbus-torn", (bytes(8), bytes.fromhex("0001ffff00020000")), modbus_torn, only_values=True),
     Target(
