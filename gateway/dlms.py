@@ -407,16 +407,17 @@ async def _searched(source: Source, meter: _Meter, last: MeterTime | None, now: 
     first, asked = _start(meter, last, now), 0
     while True:
         source.answers.clear()
-        found, end = await pieces.read(source, _range(meter, first, now), meter.fit)
+        found = await pieces.read(source, _range(meter, first, now), meter.fit)
         asked += len(source.answers)
-        unread = fresh(found, last, meter.handed if meter.newest == last else {})
+        handed = meter.handed if meter.newest == last else {}
+        unread = fresh(found.rows, last, handed, is_certain=found.is_certain)
         timed = _timed(meter, unread)
         if timed:
             return timed
-        if instant(end) >= instant(now):
+        if instant(found.end) >= instant(now):
             meter.searched = now if unread else meter.searched
             return []
-        meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+        meter.searched = first = found.end  # nothing was captured in all that time, or nothing that has a place
         if asked >= MOST_QUESTIONS:
             return []
 
@@ -427,7 +428,7 @@ def _range(meter: _Meter, first: MeterTime, now: MeterTime) -> Range:
     end = later(first, PIECE_ROWS * period_s + HOUR_S)  # ... that may come twice
     if meter.fit.span_s is not None and instant(now) >= instant(first):
         end = min(end, later(now, 2 * HOUR_S), key=lambda each: each.seconds)
-    return Range(first, end, max(1, period_s - 1), HOUR_S)
+    return Range(first, end, max(1, period_s - 1), HOUR_S, now=now)
 
 
 def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:

@@ -156,8 +156,8 @@ async def _between(association: Asking, found: Profile, first: MeterTime, last: 
 async def _read(association: Asking, found: Profile, ends: tuple[MeterTime, MeterTime]) -> Sequence[Row]:
     ways = found.columns, found.scalers, found.period_s, found.compressed, found.newest_first
     least_s = max(1, (found.period_s or HOUR_S) - 1)
-    wanted = Range(*ends, least_s, questions=ends[1].seconds - ends[0].seconds + 1)
-    return (await pieces.read(Source(association, found.name, *ways), wanted, found.fit))[0]
+    wanted = Range(*ends, least_s, questions=ends[1].seconds - ends[0].seconds + 1, now=found.clock)
+    return (await pieces.read(Source(association, found.name, *ways), wanted, found.fit)).rows
 
 
 def _wider(first: MeterTime, last: MeterTime, by_s: int, offset: int | None) -> tuple[MeterTime, MeterTime]:
