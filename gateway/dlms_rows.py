@@ -49,11 +49,11 @@ def numbered(found: Sequence[Row]) -> list[Numbered]:
     return rows
 
 
-def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[Numbered]:
+def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed, *, is_certain: bool = True) -> list[Numbered]:
     """The rows of an answer that were not `handed` on: those behind the `last` one, and that one where it has changed.
 
-    Where the order of the answer says nothing of what was read, rows are told apart by time, number within that time,
-    and values: a process that has just started hands on those of that hour again.
+    Where the order of the rows is not certain, or says nothing of what was read, rows are told apart by time, number
+    within that time, and values: a process that has just started hands on those of that hour again.
 
     Where nothing is known of what was handed on, and the meter leaves out what is as before, the first row cannot be
     compared: it was sealed as what stood below another row.
@@ -61,7 +61,7 @@ def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[
     rows = numbered(found)
     places = [place for place, (row, _) in enumerate(rows) if row.time == last] if last is not None else []
     if places:
-        known = len(places) == 1 and tells_order(found)
+        known = is_certain and len(places) == 1 and tells_order(found)
         rows = rows[places[0] :] if known else rows
         filled = not handed and any(row.repeated or row.status_repeated or any(row.nulls) for row in found)
         if filled or (known and len(rows) == 1):
