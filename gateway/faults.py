@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocols.errors import ConfigurationError, LinkError, MeterError, PeerError, SecurityError, StorageError
+from protocols.errors import ConfigurationError, LinkError, MeterError, OwnBug, PeerError, SecurityError, StorageError
 from protocols.settings.problems import Problem, ReportedError
 
 
@@ -287,3 +287,10 @@ class TrustHashDiffers(SecurityError):  # noqa: N818
 
     code = "PLB-X221"
     do = "compare the hash with the operator by another way before you trust it"
+
+
+class StartBroken(OwnBug):
+    """The process that reads the configuration at a start ended without a word: a bug of ours, or it was killed."""
+
+    code = "PLB-B201"
+    do = "start it again; where the machine is short of memory free some, else report it with what the log says before"

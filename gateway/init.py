@@ -18,7 +18,8 @@ import click
 
 from gateway import draft as drafts
 from gateway import enrol, meet, record
-from gateway.config import GATEWAY, Configuration, read_configuration
+from gateway.config import GATEWAY, Configuration
+from gateway.config_file import read_configuration
 from gateway.draft import Draft, Row
 from gateway.faults import AnswerUnusable, LineOwned
 from gateway.files import write_whole

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway import status
-from gateway.config import read_configuration
+from gateway.config_file import read_configuration
 from gateway.edit import edited
 from gateway.faults import BadConfiguration, BufferDamaged, BufferMissing, NotEditable
 from gateway.successors import FILE, read

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway import newcomers, status
-from gateway.config import read_configuration
+from gateway.config_file import read_configuration
 from gateway.faults import BufferDamaged, BufferMissing
 from protocols.uplink import batch as batches
 from protocols.uplink import body

@@ -29,7 +29,8 @@ from collector.config import Config
 from collector.keys import WorkerPublic
 from collector.trustee import csr_pem
 from gateway import enrol, newcomers, scanstate, successors
-from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
+from gateway.config import Configuration, configuration_hash
+from gateway.config_file import configuration_from, read_configuration
 from gateway.exchanging import DIGEST, Visited
 from gateway.faults import BufferDamaged
 from gateway.lines import Place
@@ -347,7 +348,7 @@ _VISITED = pack(Visited(_NEW, False, bytes(DIGEST), ("mbus:06/0/0/0/0/0 12 kWh",
 
 TARGETS = (
     Target("successors-file", (_SUCCESSORS,), successors_file, mutators.trees),
-    Target("newcomers-file", (_NEWCOMERS, b"{}"), newcomers_file, mutators.texts, errors=ConfigurationError),
+    Target("newcomers-file", (_NEWCOMERS, b"[1, []]"), newcomers_file, mutators.texts, errors=ConfigurationError),
     Target("exchange-answer", (_VISITED,), exchange_answer, mutators.trees),
     Target(
         "scan-state",
