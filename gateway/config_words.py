@@ -18,6 +18,15 @@ Obis = Annotated[
     ),
 ]
 Serial = Annotated[str, Field(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
+LogicalName = Annotated[
+    Annotated[str, Field(min_length=1, max_length=32), Wanted("a logical device name in quotes, up to 32 characters")]
+    | None,
+    Field(
+        description="Logical device name (0-0:42.0.0.255) as the meter shows it; checked. For a meter that does not "
+        "tell its device id, or beside that.",
+        examples=["ISK1050012345678"],
+    ),
+]
 Credential = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
