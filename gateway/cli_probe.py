@@ -102,6 +102,11 @@ def _identity(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
     if remedy.asked.name and remedy.asked.device.serial is None and trial.serial:
         do = f'write below the name of {remedy.asked.name}:  serial = "{trial.serial}"'
         yield Finding(Mark.HINT, "identity", "it is not in the file: another meter would be taken for this one", "", do)
+    elif remedy.asked.name and trial.serial is None and remedy.asked.device.logical_name is None and trial.name:
+        do = f'write below the name of {remedy.asked.name}:  logical_name = "{trial.name}"'
+        yield Finding(
+            Mark.HINT, "identity", "the meter tells no device id: its name would tell it from another", "", do
+        )
 
 
 def _ways(trial: Trial, remedy: Remedy) -> Iterator[Finding]:

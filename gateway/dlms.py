@@ -325,7 +325,7 @@ class DlmsReader:
             believe(why, before, meter.device, meter.refusals, self._clock.mono_ms())
         if self._succession is not None:
             expected = await self._succession.expected(meter.device.name, found)
-        check(found, expected, meter.device.name)
+        check(found, expected, meter.device)
         meter.met(found.fabrication)
         return found
 

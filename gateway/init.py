@@ -11,7 +11,7 @@ import datetime
 import re
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -181,7 +181,9 @@ def _before(path: Path) -> tuple[Row, Row]:
     texts = {
         key: str(each.relative_to(within) if each.is_relative_to(within) else each) for key, each in folders.items()
     }
-    return {"gateway": found.gateway} | texts, found.broker.model_dump(exclude_none=True)
+    return {"gateway": found.gateway} | texts, {
+        key: each for key, each in asdict(found.broker).items() if each is not None
+    }
 
 
 def _gateway(answer: str) -> str:

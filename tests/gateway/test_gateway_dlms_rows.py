@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.dlms_rows import fresh, remembered
+from gateway.dlms_rows import digest, fresh, remembered
 from gateway.pieces import _new
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms.objects import CLOCK_TIME
 from protocols.dlms.profile import Column, Row, rows
-from protocols.reading import MeterTime, NativeKey, Precision, Scaled, State, Value
+from protocols.reading import Float32, MeterTime, NativeKey, Precision, Scaled, State, Text, Value
 
 ENERGY = NativeKey.dlms(3, bytes((1, 0, 1, 8, 0, 255)), 2)
 TIME = MeterTime(839_000_000, Precision.SECOND)
@@ -29,6 +29,26 @@ def test_a_row_that_changed_is_handed_on_again(before: int, after: int) -> None:
     handed = remembered({}, [(row(before), 0)])
     assert fresh([row(before), row(before)], TIME, {**handed, (TIME, 1): handed[TIME, 0]}) == []
     assert fresh([row(after), row(before)], TIME, {**handed, (TIME, 1): handed[TIME, 0]}) == [(row(after), 0)]
+
+
+OTHERWISE: tuple[dict[str, object], ...] = (
+    {"key": NativeKey.dlms(3, bytes((1, 0, 2, 8, 0, 255)), 2)},
+    {"unit": "var.h"},
+    {"number": Scaled(7, 1)},
+    {"number": Float32(7)},
+    {"number": Text("7e0")},
+    {"state": State.UNKNOWN},
+    {"status": 0},
+    {"time": TIME},
+    {"time": replace(TIME, summer=True)},
+    {"time": replace(TIME, deviation_min=0)},
+)
+
+
+def test_all_that_a_value_says_counts_for_whether_its_row_changed() -> None:
+    """Number, how it is written, unit, register, state, status and time."""
+    values = [row(7).values[0], *(replace(row(7).values[0], **each) for each in OTHERWISE)]  # type: ignore[arg-type]
+    assert len({digest(replace(row(7), values=(each,))) for each in values}) == len(values)
 
 
 def test_a_row_that_two_pieces_have_is_one_whatever_is_null_in_it() -> None:
