@@ -7,7 +7,6 @@ again at the next start. What is committed is committed as a whole; when the sto
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from collector.store.interface import Store
 from collector.store.readings import Met, Place, meter_key, series_row
 from collector.store.ring import Kept
 from collector.store.series import Row
+from collector.store.sql import ROW_FAULTS
 from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -34,9 +34,9 @@ from protocols.uplink.pack import pack
 from protocols.uplink.ranges import ranges_to_wire
 from protocols.uplink.records import UNSEALED, VOUCH, Lost
 
-# What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not OperationalError:
-# a full disk is not the body's fault.
-_POISON = (PlombaError, *MISHAPS, sqlite3.IntegrityError, sqlite3.DataError)
+# What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not what says that
+# the store takes nothing: a full disk is not the body's fault.
+_POISON = (PlombaError, *MISHAPS, *ROW_FAULTS)
 _HELD_RECORDS = {VOUCH: "vouched", UNSEALED: "unsealed"}
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import msgpack
 
+from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
+from collector.store.sql import Connection
 from protocols.errors import PlombaError
 from protocols.reading import How, Identity, Status
 from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
@@ -25,6 +26,7 @@ from protocols.uplink.pack import Fields, pack, unpack
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 PARTIAL = "partial"  # the reason that stays: the visit is not whole, or nothing confirmed what is hard to believe
+HELD = 1_024  # batches of which it is remembered why they are held
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
 METER = "meter "  # before the time under which a meter stored it
 KEY_BYTES = 8_192  # of a packed identity
@@ -70,22 +72,24 @@ class RecordRow:
     sealed: bytes
 
 
-_FIELDS = (
-    "gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
-    " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-    " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
-    " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch),"
-    " status FROM reading r"
+_FIELDS = "gateway, epoch, seq, batch, leaf, sealed, conflict, status FROM reading r"
+# Why a batch is held (PENDING is one of the reasons): asked for by gateway alone, apart from the
+# batch's readings, which are spread by meter.
+_HELD = (
+    "SELECT i.kind FROM hold h JOIN incident i ON i.gateway = h.gateway AND i.n = h.incident AND i.closed_ms IS NULL"
+    " WHERE h.gateway = ?1 AND h.epoch = ?2 AND h.batch IN (?3, ?4)"
+    " UNION SELECT 'pending' FROM pending p WHERE p.gateway = ?1 AND p.epoch = ?2"
 )
 _SELECT = f"SELECT {_FIELDS}"
 _SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
 
 
 class Readings:
-    """The tables reading and record."""
+    """The tables reading and record; over a connection that sees one instant, a batch is asked for once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection, one_instant: bool = False) -> None:
         self._sql = connection
+        self._seen = functools.lru_cache(HELD)(self._held) if one_instant else None
 
     def put(self, place: Place, reading: SealedReading, sealed: bytes) -> Met:
         """Store a reading, unless an equal one is there."""
@@ -109,19 +113,23 @@ class Readings:
 
     def put_record(self, place: Place, kind: int, sealed: bytes) -> None:
         """Store a record, under the number of its batch's evidence."""
+        found = self._sql.execute(
+            "SELECT n FROM evidence WHERE gateway = ? AND id = ?", (place.gateway, place.batch)
+        ).fetchone()
+        n = found[0] if found else 0
         self._sql.execute(
-            "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
-            " coalesce((SELECT n FROM evidence WHERE gateway = ?1 AND id = ?2), 0))",
-            (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed),
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed, n),
         )
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""
         rows = self._sql.execute(
-            f"{_SELECT} WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
+            f"{_SELECT} WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
-        return (_reading_row(row) for row in rows)
+        held = self._holds()
+        return (_reading_row(row, held(row[0], row[1], row[3])) for row in rows)
 
     def at(self, meter: bytes, how: int, moment: str, part: int) -> ReadingRow | None:
         """The first reading stored under an identity."""
@@ -129,7 +137,7 @@ class Readings:
             f"{_SELECT} WHERE meter = ? AND how = ? AND moment = ? AND part = ? ORDER BY variant LIMIT 1",
             (meter, how, moment, part),
         ).fetchone()
-        return None if row is None else _reading_row(row)
+        return None if row is None else _reading_row(row, self._holds()(row[0], row[1], row[3]))
 
     def newest_first(
         self, meter: bytes, how: int, before: tuple[str, int, int], limit: int
@@ -140,7 +148,8 @@ class Readings:
             " ORDER BY moment DESC, part DESC, variant DESC LIMIT ?",
             (meter, how, *before, limit),
         )
-        return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
+        held = self._holds()
+        return [((row[0], row[1], row[2]), _reading_row(row[3:], held(row[3], row[4], row[6]))) for row in rows]
 
     def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
         """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.
@@ -149,7 +158,8 @@ class Readings:
         """
         rows = self._sql.execute(
             "SELECT r.n, coalesce(e.received_ms, 0), r.gateway, r.epoch, r.seq, r.batch, r.leaf, r.kind, r.sealed"
-            " FROM record r LEFT JOIN evidence e ON e.n = r.n WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
+            " FROM record r LEFT JOIN evidence e ON e.gateway = r.gateway AND e.n = r.n"
+            " WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
             " ORDER BY r.n DESC, r.leaf DESC LIMIT ?",
             (*before, without, limit),
         )
@@ -159,7 +169,7 @@ class Readings:
         """All records (of one gateway), in the order of their batches' places."""
         rows = self._sql.execute(
             "SELECT gateway, epoch, seq, batch, leaf, kind, sealed FROM record"
-            " WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
+            " WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
             (gateway,),
         )
         return (RecordRow(Place(*row[:5]), row[5], row[6]) for row in rows)
@@ -167,7 +177,7 @@ class Readings:
     def counts(self, gateway: str) -> tuple[int, int]:
         """How many readings of a gateway are stored, and how many of them are in conflict."""
         row = self._sql.execute(
-            "SELECT count(*), coalesce(sum(conflict), 0) FROM reading WHERE gateway = ?", (gateway,)
+            "SELECT count(*), count(CASE WHEN conflict = 1 THEN 1 END) FROM reading WHERE gateway = ?", (gateway,)
         ).fetchone()
         return row[0], row[1]
 
@@ -181,12 +191,21 @@ class Readings:
         rows = self._sql.execute("SELECT DISTINCT meter FROM reading WHERE conflict = 1 AND variant = 0")
         return [row[0] for row in rows]
 
+    def _holds(self) -> Callable[[str, bytes, bytes], list[str]]:
+        """Why batches are held, as it is now and remembered as long as one question takes."""
+        return self._seen or functools.lru_cache(HELD)(self._held)
+
+    def _held(self, gateway: str, epoch: bytes, batch: bytes) -> list[str]:
+        rows = self._sql.execute(_HELD, (gateway, epoch, EVERYTHING, batch))
+        return [row[0] for row in rows]
+
     def _insert(
         self, key: tuple[bytes, int, str, int, int], place: Place, reading: SealedReading, content: bytes, sealed: bytes
     ) -> bool:
         time = reading.meter_time
         cursor = self._sql.execute(
-            "INSERT OR IGNORE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+            " ON CONFLICT DO NOTHING",
             (
                 *key,
                 place.gateway,
@@ -229,13 +248,9 @@ def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int
     return meter_key(gateway, reading), int(reading.how), _moment(reading), reading.part
 
 
-def _reading_row(row: Sequence[Any]) -> ReadingRow:
-    *place, sealed, conflict, held, pending, status = row
-    reasons = [
-        *(held.split(",") if held else ()),
-        *((PENDING,) if pending else ()),
-        *((PARTIAL,) if status & Status.PARTIAL else ()),
-    ]
+def _reading_row(row: Sequence[Any], held: Sequence[str]) -> ReadingRow:
+    *place, sealed, conflict, status = row
+    reasons = [*held, *((PARTIAL,) if status & Status.PARTIAL else ())]
     return ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
 

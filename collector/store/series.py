@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from collector.store.sql import Connection
 from protocols.reading import How
 
 RECENT = 9  # slots of the newest visits that are kept: eight distances
@@ -77,7 +77,7 @@ class Times:
 class SeriesTable:
     """The table series."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def note(self, rows: Iterable[Row]) -> None:
@@ -145,7 +145,10 @@ class SeriesTable:
             if known.newest >= newest:
                 newest, moment, at_ms, gateway = known.newest, known.moment, known.at_ms, known.gateway
         self._sql.execute(
-            f"INSERT OR REPLACE INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+            f"INSERT INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+            " ON CONFLICT (meter, how, part) DO UPDATE SET name = excluded.name, gateway = excluded.gateway,"
+            " stored = excluded.stored, first = excluded.first, newest = excluded.newest, moment = excluded.moment,"
+            " at_ms = excluded.at_ms, recent = excluded.recent",
             (
                 last.meter,
                 last.how,

@@ -29,7 +29,7 @@ SYNCHRONOUS_FULL = 2  # as PRAGMA synchronous shows it
 class SqliteStore:
     """The store in one file."""
 
-    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, place: str, one_instant: bool = False) -> None:
         self._connection = connection
         self._place, self._path = place, Path(place)
         self._version = -1
@@ -38,7 +38,7 @@ class SqliteStore:
         self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
         self.evidence = EvidenceTable(connection)
-        self.readings = Readings(connection)
+        self.readings = Readings(connection, one_instant)
         self.series = SeriesTable(connection)
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
@@ -82,7 +82,7 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA query_only=ON")
                 connection.execute("BEGIN")
-                found = cls(connection, str(path))
+                found = cls(connection, str(path), one_instant=True)
                 found._check_version()
             except BaseException:
                 connection.close()
