@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from collector.store.sql import Connection
 from protocols.reading import How
@@ -23,8 +23,7 @@ _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What of a stored reading its series needs to know; `order` is its time in ms, by whichever clock owns it."""
 
     meter: bytes
