@@ -27,6 +27,27 @@ class FileThereError(ConfigurationError):
     do = "name another file, or move this one away first"
 
 
+class ZoneError(ConfigurationError):
+    """A time zone that this machine does not know."""
+
+    code = "PLB-C340"
+    do = "correct the zone of the point; names are those of the IANA time zone database"
+
+
+class QuestionError(ConfigurationError):
+    """A question for a series or for stands that cannot be answered as it is asked."""
+
+    code = "PLB-C341"
+    do = "ask as told; 'plomba-collector series --help' names what can be asked"
+
+
+class NoSeriesError(ConfigurationError):
+    """A point, or a channel of it, that there is nothing of."""
+
+    code = "PLB-C342"
+    do = "correct the name of the point or of its channel"
+
+
 class MasterDataError(ConfigurationError):
     """A line or an order of master data does not hold: nothing of it was entered."""
 
@@ -74,6 +95,13 @@ class EvidenceAlteredError(StorageError):
 
     code = "PLB-S304"
     do = "do not use its readings; restore the store from a backup, the gateway may still hold the batch"
+
+
+class CurveAlteredError(StorageError):
+    """A page of a series in the store is not what was written."""
+
+    code = "PLB-S340"
+    do = "have the page reckoned anew from the readings, or restore the store from a backup"
 
 
 class QuotaError(PeerError):

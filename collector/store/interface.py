@@ -13,12 +13,14 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from collector.store.cases import Cases
+from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.readings import Readings
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
+from collector.store.stands import StandTable
 
 
 class Store(Protocol):
@@ -36,6 +38,10 @@ class Store(Protocol):
     def devices(self) -> DeviceTable: ...  # noqa: D102 - what fails, what is configured
     @property
     def cases(self) -> Cases: ...  # noqa: D102 - what an operator must look at, and the journal
+    @property
+    def curves(self) -> CurveTable: ...  # noqa: D102 - series of channels
+    @property
+    def stands(self) -> StandTable: ...  # noqa: D102 - values of registers with their dates
     @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
