@@ -16,6 +16,7 @@ from collector.store.cases import Cases
 from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
@@ -43,6 +44,7 @@ class SqliteStore:
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
         self.ring = Ring(connection)
+        self.master = Master(connection)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
