@@ -112,7 +112,7 @@ def ask(table: CurveTable, book: Book, question: Question, now_ms: int) -> Answe
     source = Source(table, book, question.known_ms)
     exponent, columns = source.columns(rows, zone, question.by, span, ())
     rounding = _rounding(question, rows[0], exponent)
-    values = tuple(None if value is None else rounding.of(value) for value in columns.values)
+    values = rounding.all(columns.values)
     first = rows[0]
     about = (zone, first.quantity, first.aggregate, rows[-1].cadence)
     return Answer(question, *about, rounding.unit, rounding.exponent, columns, values)

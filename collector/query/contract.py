@@ -6,6 +6,7 @@ where the unit is a power of ten of it (GJ, m3, l), and those of the table below
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -53,6 +54,13 @@ class Rounding:
         denominator = amount.denominator * self.denominator
         whole, rest = divmod(amount.numerator * self.numerator, denominator)
         return whole + (2 * rest > denominator or (2 * rest == denominator and whole & 1))
+
+    def all(self, amounts: Sequence[Amount | None]) -> tuple[int | None, ...]:
+        """The same of many, those that are none left as they are."""
+        if self.denominator > 1:
+            return tuple([None if each is None else self.of(each) for each in amounts])
+        by = self.numerator
+        return tuple([each * by if type(each) is int else None if each is None else self.of(each) for each in amounts])
 
 
 def decimals_of(unit: str, quantity: str) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from collector.master.channels import Aggregate
 from collector.quality import State
 from collector.query.parts import Part, Weights, add
-from collector.query.stretches import Amount, Stretch
+from collector.query.stretches import Amount, Stretch, within
 
 
 @dataclass(slots=True)
@@ -55,8 +54,8 @@ def fold(
             stretch = stretches[at]
             if stretch.edges[stretch.first] >= end:
                 break
-            first = max(stretch.first, bisect_left(stretch.edges, start))
-            last = min(stretch.end, bisect_right(stretch.edges, end) - 1)
+            both = within(stretch.edges, start, end)
+            first, last = (max(both[0], stretch.first), min(both[1], stretch.end)) if both else (0, 0)
             if first < last:
                 add(part, stretch, first, last, rule, 10 ** (stretch.exponent - exponent), weights or {})
         if part.expected:

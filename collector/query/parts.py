@@ -67,8 +67,8 @@ def add(part: Part, stretch: Stretch, first: int, end: int, rule: Aggregate, sca
 
     A whole page is taken up by its digest, without being unpacked, where the rule lets it.
     """
-    digest = stretch.digest() if first == 0 and end == len(stretch.edges) - 1 else None
-    if digest is not None and _by_digest(part, stretch, digest, rule, scale):
+    digest = stretch.digest
+    if digest is not None and end - first == digest.expected and _by_digest(part, stretch, digest, rule, scale):
         return
     values = stretch.values[first:end]
     if rule is Aggregate.WEIGHTED:
@@ -108,9 +108,9 @@ def _by_digest(part: Part, stretch: Stretch, digest: Digest, rule: Aggregate, sc
     """Whether the digest of a whole page was enough."""
     if rule is Aggregate.WEIGHTED or (rule is Aggregate.MEAN and not stretch.is_even()):
         return False
-    if rule is Aggregate.MAXIMUM and stretch.page is not None and stretch.page.content.moments is not None:
+    if rule is Aggregate.MAXIMUM and stretch.page is not None and stretch.page.moments is not None:
         return False
-    part.judge(digest.count, digest.present, digest.estimated, digest.state, digest.final)
+    part.judge(digest.expected, digest.present, digest.estimated, digest.state, digest.final)
     if digest.total is None or digest.last is None or digest.top is None or digest.top_place is None:
         return True
     part.last = digest.last * scale

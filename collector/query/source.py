@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from collector.faults import NoSeriesError, QuestionError
-from collector.grid import BY, COARSENESS, By, day_start, edges, next_page, page_of, periods
+from collector.grid import BY, COARSENESS, By, day_start, edges, next_page, pages_of, periods
 from collector.master.channels import Aggregate, Channel, Computed
 from collector.master.dated import Span
-from collector.quality import MISSING, Quality, runs_of
+from collector.quality import MISSING, Quality, Runs, runs_of
 from collector.query.book import Book, named
 from collector.query.fold import Columns, common_exponent, fold, singly
 from collector.query.parts import weights_of
-from collector.query.stretches import Amount, Stretch, stored
+from collector.query.stretches import Amount, Stretch, stored, within
 from collector.store.curves import CurveTable
 
 Seen = tuple[tuple[str, str], ...]  # computed channels (point, name) of which this one is a term
@@ -75,18 +75,17 @@ class Source:
         here = (row.point, row.name)
         if here in seen:
             raise QuestionError("a channel that is not computed from itself", " of ".join(map(str, (*seen, here))))
-        first, last = page_of(zone, row.cadence, span[0]), page_of(zone, row.cadence, span[1] - 1)
-        whole = (day_start(zone, first), day_start(zone, next_page(row.cadence, last)))
+        days = pages_of(zone, row.cadence, *span)
+        whole = (day_start(zone, days[0]), day_start(zone, next_page(row.cadence, days[-1])))
         terms = [(each.sign, self._term(each.point, each.channel, row, whole, (*seen, here))) for each in row.terms]
         exponent = min((exponent for _, (exponent, _) in terms), default=0)
         tables = [(sign * 10 ** (mine - exponent), _by_start(columns)) for sign, (mine, columns) in terms]
         found = []
-        while first <= last:
-            marks = edges(zone, row.cadence, first)
-            stretch = Stretch.of(marks, None, *span, exponent) if len(marks) > 1 else None
-            if stretch is not None:
-                found.append(_summed(stretch, tables))
-            first = next_page(row.cadence, first)
+        for day in days:
+            marks = edges(zone, row.cadence, day)
+            asked = within(marks, *span)
+            if asked is not None:
+                found.append(Stretch(marks, exponent, asked, reckoned=_summed(marks, tables)))
         return found
 
     def _term(self, point: str, channel: str, row: Computed, span: tuple[int, int], seen: Seen) -> tuple[int, Columns]:
@@ -143,11 +142,13 @@ def _by_start(columns: Columns) -> dict[int, _Interval]:
     return found
 
 
-def _summed(stretch: Stretch, tables: Sequence[tuple[int, dict[int, _Interval]]]) -> Stretch:
-    """A stretch with the sum of what the terms have; missing where one of them is, else the worst of their states."""
+def _summed(
+    marks: tuple[int, ...], tables: Sequence[tuple[int, dict[int, _Interval]]]
+) -> tuple[tuple[Amount | None, ...], Runs]:
+    """The sum of what the terms have, by intervals; missing where one of them is, else the worst of their states."""
     values: list[Amount | None] = []
     qualities = []
-    for start, end in pairwise(stretch.edges):
+    for start, end in pairwise(marks):
         mine = [(factor, table.get(start)) for factor, table in tables]
         there = [(factor, one[1], one[2]) for factor, one in mine if one is not None and one[0] == end]
         known = [(factor * value, quality) for factor, value, quality in there if value is not None]
@@ -158,5 +159,4 @@ def _summed(stretch: Stretch, tables: Sequence[tuple[int, dict[int, _Interval]]]
         values.append(sum(value for value, _ in known))
         state, final = max(quality.state for _, quality in known), all(quality.final for _, quality in known)
         qualities.append(Quality(state, final))
-    reckoned = (tuple(values), runs_of(qualities))
-    return Stretch(stretch.edges, stretch.exponent, stretch.first, stretch.end, None, reckoned)
+    return tuple(values), runs_of(qualities)

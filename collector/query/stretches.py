@@ -4,47 +4,36 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 from collector.faults import CurveAlteredError
-from collector.grid import day_start, edges, next_page, page_of
+from collector.grid import STEP_S, edges_by, pages_of
 from collector.master.channels import Cadence
 from collector.quality import MISSING, Quality, Run, Runs
-from collector.store.curves import CurveTable, Digest, Page
+from collector.store.curves import CurveTable, Digest, Page, digests
 
 Amount = int | Fraction  # of base units, times a power of ten; a fraction only in what was reckoned from means
 
 
-@dataclass(frozen=True)
 class Stretch:
-    """The intervals between `edges` (ms UTC), of which those from `first` to before `end` are asked for."""
+    """The intervals between `edges` (ms UTC), of which those from `first` to before `end` are asked for.
 
-    edges: tuple[int, ...]
-    exponent: int
-    first: int
-    end: int
-    page: Page | None = None  # of the store; None: there is none, all is missing
-    reckoned: tuple[tuple[Amount | None, ...], Runs] | None = None
+    They are those of a stored page, or of none (all is missing), or `reckoned`. What is not needed is not unpacked.
+    """
 
-    @classmethod
-    def of(
-        cls, marks: tuple[int, ...], page: Page | None, from_ms: int, to_ms: int, exponent: int = 0
-    ) -> Stretch | None:
-        """What of a page lies wholly in [from, to); None where nothing does.
-
-        Raises:
-            CurveAlteredError: the page is not one of this grid.
-        """
-        if page is not None and (page.start_ms != marks[0] or page.count != len(marks) - 1):
-            got = f"{page.count} intervals from {page.start_ms}"
-            where = f"{page.point}, channel {page.channel}, page {page.day}"
-            raise CurveAlteredError(f"{len(marks) - 1} intervals from {marks[0]}, by the point's zone", got, where)
-        first, end = bisect_left(marks, from_ms), bisect_right(marks, to_ms) - 1
-        if first >= end:
-            return None
-        return cls(marks, exponent if page is None else page.exponent, first, end, page)
+    def __init__(
+        self,
+        edges: tuple[int, ...],
+        exponent: int,
+        asked: tuple[int, int],
+        page: Page | None = None,
+        digest: Digest | None = None,
+        reckoned: tuple[tuple[Amount | None, ...], Runs] | None = None,
+    ) -> None:
+        self.edges, self.exponent, self.page, self.reckoned = edges, exponent, page, reckoned
+        self.first, self.end = asked
+        self.digest = digest  # of all intervals between the edges
 
     @cached_property
     def values(self) -> Sequence[Amount | None]:
@@ -63,13 +52,9 @@ class Stretch:
     @cached_property
     def moments(self) -> dict[int, int]:
         """When the maxima were reached, by interval, where that is known."""
-        known = None if self.page is None or self.page.content.moments is None else self.page.curve().moments
+        known = None if self.page is None or self.page.moments is None else self.page.curve().moments
         there = (at for at, value in enumerate(self.values) if value is not None)
         return {} if known is None else dict(zip(there, known, strict=True))
-
-    def digest(self) -> Digest | None:
-        """That of the page, where it stands for all intervals between the edges."""
-        return None if self.page is None else self.page.digest()
 
     def is_even(self) -> bool:
         """Whether all intervals are equally long."""
@@ -99,14 +84,28 @@ def stored(
     from_ms, to_ms = span
     if from_ms >= to_ms:
         return []
-    first, last = page_of(zone, cadence, from_ms), page_of(zone, cadence, to_ms - 1)
-    pages = {page.day: page for page in table.pages(*name, cadence, first, last, known_ms)}
-    exponent = min((page.exponent for page in pages.values()), default=0)
+    days = pages_of(zone, cadence, from_ms, to_ms)
+    known = table.pages(*name, cadence, days[0], days[-1], known_ms)
+    pages = {page.day: (page, digest) for page, digest in zip(known, digests(known), strict=True)}
+    exponent, step_s = min((page.exponent for page in known), default=0), STEP_S[cadence]
     found = []
-    while first <= last:
-        following = next_page(cadence, first)
-        if day_start(zone, first) < day_start(zone, following):
-            stretch = Stretch.of(edges(zone, cadence, first), pages.get(first), from_ms, to_ms, exponent)
-            found += [] if stretch is None else [stretch]
-        first = following
+    for day in days:
+        marks = edges_by(zone, step_s, day)
+        asked = within(marks, from_ms, to_ms)
+        if asked is None:
+            continue
+        page, digest = pages.get(day, (None, None))
+        if page is not None and (page.start_ms != marks[0] or page.intervals != len(marks) - 1):
+            got = f"{page.intervals} intervals from {page.start_ms}"
+            where = f"{page.point}, channel {page.channel}, page {page.day}"
+            raise CurveAlteredError(f"{len(marks) - 1} intervals from {marks[0]}, by the point's zone", got, where)
+        found.append(Stretch(marks, exponent if page is None else page.exponent, asked, page, digest))
     return found
+
+
+def within(edges: tuple[int, ...], from_ms: int, to_ms: int) -> tuple[int, int] | None:
+    """The first of the intervals that lie wholly in [from, to), and the one after the last; None where none does."""
+    if from_ms <= edges[0] and edges[-1] <= to_ms:
+        return (0, len(edges) - 1) if len(edges) > 1 else None
+    first, end = bisect_left(edges, from_ms), bisect_right(edges, to_ms) - 1
+    return (first, end) if first < end else None
