@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ QUARTER_MS = 900_000  # every offset that is in use today is a multiple of it
 HOUR_MS = 3_600_000
 STEP_S = {Cadence.QUARTER: 900, Cadence.HOUR: 3_600, Cadence.DAY: 86_400, Cadence.MONTH: 2_592_000}
 # ... the last two are names: days and months are those of the zone, whatever long
-YEARS = range(1971, 2200)  # in which a question may be asked
+CADENCES = {step_s: cadence for cadence, step_s in STEP_S.items()}
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _ZONES = 8_192  # days that are remembered, for all zones
 
@@ -100,18 +100,34 @@ def next_page(cadence: Cadence, page: int) -> int:
     return next_first(_PAGES[cadence], page)
 
 
-@functools.lru_cache(_ZONES)
+def pages_of(zone: str, cadence: Cadence, from_ms: int, to_ms: int) -> list[int]:
+    """The pages of [from, to), in order."""
+    by, last = _PAGES[cadence], page_of(zone, cadence, to_ms - 1)
+    return list(_firsts(by, page_of(zone, cadence, from_ms), last + 1))
+
+
 def edges(zone: str, cadence: Cadence, page: int) -> tuple[int, ...]:
     """Where the intervals of a page begin, and last where the last one ends: one more than there are intervals.
 
     Raises:
         ZoneError: there is no such zone.
     """
+    return edges_by(zone, STEP_S[cadence], page)
+
+
+@functools.lru_cache(_ZONES)
+def edges_by(zone: str, step_s: int, page: int) -> tuple[int, ...]:
+    """The same by the number that stands for the cadence: an enum's hash would cost more than the rest.
+
+    Raises:
+        ZoneError: there is no such zone.
+    """
+    cadence = CADENCES[step_s]
     start, end = day_start(zone, page), day_start(zone, next_page(cadence, page))
     if cadence in (Cadence.DAY, Cadence.MONTH):
         firsts = _firsts(BY[cadence], page, next_page(cadence, page))
         return tuple(sorted({*(day_start(zone, day) for day in firsts), end}))
-    step_ms = STEP_S[cadence] * 1_000
+    step_ms = step_s * 1_000
     if end - start == DAY_MS and _offset_ms(_local(zone, start)) == _offset_ms(_local(zone, end)):
         return (*range(start, end, step_ms), end)
     inner = range(start + QUARTER_MS, end, QUARTER_MS)
@@ -146,8 +162,9 @@ def first_day(by: By, day: int) -> int:
 
 def next_first(by: By, first: int) -> int:
     """The first day of the period after the one that begins with the day `first`."""
-    longest = {By.DAY: 1, By.WEEK: 7, By.MONTH: 31, By.YEAR: 366}[by]
-    return first + longest if longest < 8 else first_day(by, first + longest)
+    if by in (By.MONTH, By.YEAR):
+        return first_day(by, first + (31 if by is By.MONTH else 366))
+    return first + (7 if by is By.WEEK else 1)
 
 
 _PAGES = {Cadence.QUARTER: By.DAY, Cadence.HOUR: By.DAY, Cadence.DAY: By.MONTH, Cadence.MONTH: By.YEAR}
@@ -168,10 +185,12 @@ def _whole(zone: str, by: By, from_ms: int, to_ms: int) -> Iterator[tuple[int, i
 
 
 def _firsts(by: By, first: int, end: int) -> Iterator[int]:
-    following: Callable[[int], int] = functools.partial(next_first, by)
+    if by is By.DAY:
+        yield from range(first, end)
+        return
     while first < end:
         yield first
-        first = following(first)
+        first = next_first(by, first)
 
 
 def _local(zone: str, instant_ms: int) -> datetime.datetime:

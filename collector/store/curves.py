@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from collector.faults import CurveAlteredError
-from collector.grid import STEP_S
+from collector.grid import CADENCES, STEP_S
 from collector.master.channels import Cadence
 from collector.master.dated import Act
 from collector.quality import Runs, State, each_of, runs_from_text, runs_to_text
@@ -40,7 +40,7 @@ _SELECT = (
     " origin, known_ms, who, why FROM curve WHERE point = ? AND channel = ?"
 )
 _PAGE = "point = ? AND channel = ? AND past = ? AND step_s = ? AND day = ?"
-_CADENCES = {step: cadence for cadence, step in STEP_S.items()}
+_STATES = tuple(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,15 @@ class Origin:
         return [self.serial, self.register, self.how, self.first, self.last]
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """What coarser periods need of some intervals; `total`, `last` and `top` are None where no value is there.
 
-    `count` are the intervals that there should be, `present` those that have a value, `estimated` those of them that
+    `expected` are the intervals that there should be, `present` those that have a value, `estimated` those of them that
     were estimated. `total` is the sum, `last` the value of the last interval that has one, `top` the greatest and
     `top_place` the (first) interval where it is, from 0. `state` is the worst, `final` whether all are final.
     """
 
-    count: int
+    expected: int
     present: int
     estimated: int
     state: State
@@ -98,17 +97,16 @@ class Digest:
         )
 
     @classmethod
-    def from_text(cls, count: int, text: str) -> Digest:
-        """As the store keeps it.
+    def from_fields(cls, expected: int, fields: list[Any]) -> Digest:
+        """From the fields that the store keeps.
 
         Raises:
-            ValueError, TypeError: it is none.
+            ValueError, TypeError: they are none.
         """
-        present, estimated, state, final, *numbers = json.loads(text)
-        return cls(count, present, estimated, State(state), bool(final), *numbers)
+        return cls(expected, fields[0], fields[1], _STATES[fields[2]], bool(fields[3]), *fields[4:])
 
     def to_text(self) -> str:
-        """As the store keeps it: a JSON array of integers, without the count."""
+        """As the store keeps it: a JSON array of integers, without what is expected."""
         fields = (self.present, self.estimated, int(self.state), int(self.final))
         return json.dumps([*fields, self.total, self.last, self.top, self.top_place], separators=(",", ":"))
 
@@ -141,38 +139,41 @@ class Curve:
             raise ValueError(f"expected a moment for each value, got {len(self.moments)}")
 
 
-class Content(NamedTuple):
-    """What a page holds, as the store has it."""
-
-    packed: bytes
-    moments: bytes | None
-    quality: str
-    digest: str
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A stored version of a page; its numbers are unpacked when they are asked for."""
+class Page(NamedTuple):
+    """A stored version of a page, as its row is; its numbers are unpacked when they are asked for."""
 
     point: str
     channel: str
-    newest: bool
-    cadence: Cadence
+    past: int
+    step_s: int
     day: int
     version: int
     start_ms: int
-    count: int
+    intervals: int
     exponent: int
-    content: Content
-    act: Act
+    packed: bytes
+    moments: bytes | None
+    quality: str
+    summary: str
+    origin: str
+    known_ms: int
+    who: str
+    why: str
 
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> Page:
-        """A row of the table."""
-        point, channel, past, step_s, day, version, start_ms, count, exponent, *content, known_ms, who, why = row
-        cadence, act = _CADENCES[step_s], Act(who, known_ms, why)
-        return cls(point, channel, not past, cadence, day, version, start_ms, count, exponent, Content(*content), act)
+    @property
+    def cadence(self) -> Cadence:
+        """How long its intervals are."""
+        return CADENCES[self.step_s]
+
+    @property
+    def newest(self) -> bool:
+        """Whether no other version came after it."""
+        return not self.past
+
+    @property
+    def act(self) -> Act:
+        """Who put it, when, and why."""
+        return Act(self.who, self.known_ms, self.why)
 
     def digest(self) -> Digest:
         """What coarser periods need of it.
@@ -181,9 +182,9 @@ class Page:
             CurveAlteredError: it is not what was written.
         """
         try:
-            return Digest.from_text(self.count, self.content.digest)
-        except (ValueError, TypeError) as error:
-            raise self._altered(error) from error
+            return Digest.from_fields(self.intervals, json.loads(self.summary))
+        except (ValueError, TypeError, LookupError) as error:
+            raise self.altered(error) from error
 
     def curve(self) -> Curve:
         """All that it holds.
@@ -191,18 +192,17 @@ class Page:
         Raises:
             CurveAlteredError: it is not what was written.
         """
-        packed, moments, quality, _, origin = self.content
         try:
-            runs = runs_from_text(quality)
-            if sum(run.count for run in runs) != self.count:
-                raise ValueError(f"{self.count} intervals, but qualities {quality}")
-            values = tuple(_placed(iter(unpack(packed)), runs))
-            known = None if moments is None else tuple(unpack(moments))
-            origins = tuple(Origin(*each) for each in json.loads(origin))
+            runs = runs_from_text(self.quality)
+            if sum(run.count for run in runs) != self.intervals:
+                raise ValueError(f"{self.intervals} intervals, but qualities {self.quality}")
+            values = tuple(_placed(iter(unpack(self.packed)), runs))
+            known = None if self.moments is None else tuple(unpack(self.moments))
+            origins = tuple(Origin(*each) for each in json.loads(self.origin))
             place = (self.point, self.channel, self.cadence, self.day, self.start_ms, self.exponent)
             return Curve(*place, values, runs, origins, known)
         except (ValueError, TypeError) as error:
-            raise self._altered(error) from error
+            raise self.altered(error) from error
 
     def values(self) -> list[int | None]:
         """The numbers alone, None for what is missing; much quicker than the whole `curve`.
@@ -211,14 +211,14 @@ class Page:
             CurveAlteredError: it is not what was written.
         """
         try:
-            numbers = unpack(self.content.packed)
+            numbers = unpack(self.packed)
             values: list[int | None] = [*numbers]
-            if len(numbers) != self.count:
+            if len(numbers) != self.intervals:
                 values = list(_placed(iter(numbers), self.runs()))
-            if len(values) != self.count:
-                raise ValueError(f"{self.count} intervals, but {len(values)} values")
+            if len(values) != self.intervals:
+                raise ValueError(f"{self.intervals} intervals, but {len(values)} values")
         except (ValueError, TypeError) as error:
-            raise self._altered(error) from error
+            raise self.altered(error) from error
         return values
 
     def runs(self) -> Runs:
@@ -228,13 +228,27 @@ class Page:
             CurveAlteredError: it is not what was written.
         """
         try:
-            return runs_from_text(self.content.quality)
+            return runs_from_text(self.quality)
         except (ValueError, TypeError) as error:
-            raise self._altered(error) from error
+            raise self.altered(error) from error
 
-    def _altered(self, error: Exception) -> CurveAlteredError:
+    def altered(self, error: Exception) -> CurveAlteredError:
+        """What to raise where it is not what was written."""
         where = f"{self.point}, channel {self.channel}, page {self.day}, version {self.version}"
         return CurveAlteredError("a page as it was written", str(error)[:200], where)
+
+
+def digests(pages: Sequence[Page]) -> list[Digest]:
+    """The digests of many pages, read at one go: a third of the time that it takes one by one.
+
+    Raises:
+        CurveAlteredError: one is not what was written.
+    """
+    try:
+        fields = json.loads("[" + ",".join([page.summary for page in pages]) + "]")
+        return [Digest.from_fields(page.intervals, mine) for page, mine in zip(pages, fields, strict=True)]
+    except (ValueError, TypeError, LookupError):
+        return [page.digest() for page in pages]  # and the one that is wrong says so
 
 
 class CurveTable:
@@ -279,7 +293,7 @@ class CurveTable:
         step_s = STEP_S[cadence]
         span = "AND past = ? AND step_s = ? AND day >= ? AND day <= ?"
         newest = self._sql.execute(f"{_SELECT} {span} ORDER BY day", (point, channel, 0, step_s, first, last))
-        pages = [Page.from_row(row) for row in newest]
+        pages = [Page(*row) for row in newest]
         if known_ms is None:
             return pages
         found = {
@@ -288,7 +302,7 @@ class CurveTable:
                 f"{span} AND known_ms <= ? ORDER BY day, version", (point, channel, 1, step_s, first, last, known_ms)
             )
         }
-        found.update((page.day, page) for page in pages if page.act.at_ms <= known_ms)
+        found.update((page.day, page) for page in pages if page.known_ms <= known_ms)
         return [found[day] for day in sorted(found)]
 
     def versions(self, point: str, channel: str, cadence: Cadence, day: int) -> list[Page]:
@@ -312,10 +326,10 @@ class CurveTable:
         rows = self._sql.execute(
             "SELECT DISTINCT channel, step_s FROM curve WHERE point = ? ORDER BY channel, step_s", (point,)
         )
-        return [(channel, _CADENCES[step_s]) for channel, step_s in rows]
+        return [(channel, CADENCES[step_s]) for channel, step_s in rows]
 
     def _rows(self, rest: str, parameters: Iterable[object]) -> Iterator[Page]:
-        return (Page.from_row(row) for row in self._sql.execute(f"{_SELECT} {rest}", tuple(parameters)))
+        return (Page(*row) for row in self._sql.execute(f"{_SELECT} {rest}", tuple(parameters)))
 
 
 _AFTER_ALL = datetime.date.max.toordinal()

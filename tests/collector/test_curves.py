@@ -66,10 +66,10 @@ def test_damaged_bytes_raise_an_error_with_a_code(store: SqliteStore) -> None:
         store.curves.put(curve([*range(90), None, 7]), by(1))
     page = store.curves.pages("P1", "A+", Cadence.QUARTER, DAY, DAY)[0]
     told = set()
-    for at in range(len(page.content.packed)):
-        wrong = bytearray(page.content.packed)
+    for at in range(len(page.packed)):
+        wrong = bytearray(page.packed)
         wrong[at] ^= 0x55
-        damaged = replace(page, content=page.content._replace(packed=bytes(wrong)))
+        damaged = page._replace(packed=bytes(wrong))
         try:
             assert len(damaged.values()) == 92
         except CurveAlteredError as error:
