@@ -8,6 +8,7 @@ edges that its stamps mean.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -105,10 +106,16 @@ def shown_in_base(value: Value, register: Register) -> Fraction | str:
     unit = value.unit or register.unit
     try:
         if isinstance(number, Scaled):
-            return in_base(number, unit, register.quantity)
-        return number * in_base(Scaled(1), unit, register.quantity)
+            return number.mantissa * _base(number.exponent, unit, register.quantity)
+        return number * _base(0, unit, register.quantity)
     except UnitError:
         return UNIT
+
+
+@functools.lru_cache(1_024)
+def _base(exponent: int, unit: str, quantity: str) -> Fraction:
+    """Base units in a number's last digit."""
+    return in_base(Scaled(1, exponent), unit, quantity)
 
 
 def value_of(seen: Seen, register: Register) -> Value | None:

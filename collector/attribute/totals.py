@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -155,7 +156,13 @@ class Course:
 
 def ticks_of(shown: Fraction, register: Register) -> int:
     """A total in whole steps of the grid of its quantity, rounded half to even."""
-    return round(shown * register.factor / Fraction(10) ** grid(register.quantity))
+    return round(shown * _ticks(register.factor, register.quantity))
+
+
+@functools.lru_cache(1_024)
+def _ticks(factor: Fraction, quantity: str) -> Fraction:
+    """Steps of the grid in a base unit, with the factor."""
+    return factor / Fraction(10) ** grid(quantity)
 
 
 def _counted(served: Served) -> list[Sample]:
@@ -164,7 +171,7 @@ def _counted(served: Served) -> list[Sample]:
     offset, last = Fraction(0), served.floor
     for sample in served.samples:
         register = served.register_at(sample.at_ms) or served.register_at(sample.at_ms - 1)
-        now = replace(sample, shown=sample.shown + offset)
+        now = replace(sample, shown=sample.shown + offset) if offset else sample
         if last is not None and register is not None and now.shown < last.shown and register.kind is not Kind.BALANCE:
             if _rounded(served, last, now, register):
                 now = replace(now, shown=last.shown, unit=last.unit)  # `unit`: until the old stand is passed

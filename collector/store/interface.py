@@ -15,6 +15,7 @@ from typing import Protocol
 from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
+from collector.store.due import DueTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -43,6 +44,8 @@ class Store(Protocol):
     def curves(self) -> CurveTable: ...  # noqa: D102 - series of channels
     @property
     def stands(self) -> StandTable: ...  # noqa: D102 - values of registers with their dates
+    @property
+    def due(self) -> DueTable: ...  # noqa: D102 - what attribution has to do
     @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
     @property

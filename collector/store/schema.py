@@ -7,12 +7,14 @@ as they were sealed. `n` is the order of commits. Instants are milliseconds UTC.
 and when the last few were, so that what is shown never has to look through all readings (`collector.store.series`).
 `trouble`, `configured`, `name` and `tally` are derived from records and readings: `collector.store.devices`.
 `curve` and `stand` are the series and stands of metering points, by point first: `collector.store.curves`, `.stands`.
+`due` and `progress` are what attribution has to do: `collector.store.due`.
 The master data has tables of its own: `collector.store.master_schema`.
 """
 
 from __future__ import annotations
 
 from collector.store.curves import CURVES
+from collector.store.due import DUE
 from collector.store.master_schema import MASTER
 from collector.store.stands import STANDS
 
@@ -118,7 +120,7 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_hash ON journal (hash);
 """
-TABLES = _TABLES + SERIES + DEVICES + MASTER + CURVES + STANDS
+TABLES = _TABLES + SERIES + DEVICES + MASTER + CURVES + STANDS + DUE
 
 _FROM_1 = """
 ALTER TABLE gateway ADD COLUMN hello_held BLOB;
@@ -129,4 +131,4 @@ UPDATE record SET n = coalesce(
 """
 
 # What makes a store of one version into one of the next; what is derived is filled afterwards.
-MIGRATIONS = {1: _FROM_1 + SERIES, 2: DEVICES, 3: MASTER + CURVES + STANDS}
+MIGRATIONS = {1: _FROM_1 + SERIES, 2: DEVICES, 3: MASTER + CURVES + STANDS + DUE}

@@ -15,6 +15,7 @@ from collector.store import schema
 from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
+from collector.store.due import DueTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -45,6 +46,7 @@ class SqliteStore:
         self.series = SeriesTable(connection)
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
+        self.due = DueTable(connection)
         self.curves = CurveTable(connection)
         self.stands = StandTable(connection)
         self.ring = Ring(connection)

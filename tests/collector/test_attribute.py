@@ -188,7 +188,8 @@ def test_a_clock_without_flags_shows_an_hour_twice_by_order() -> None:
     """Quarters of the autumn day at the meter's local time: 100 amounts, each in its place."""
     day = day_number(datetime.date(2026, 10, 25))
     bounds = edges(ZONE, Cadence.QUARTER, day)
-    readings, told = [], {}
+    readings: list[Seen] = []
+    told: dict[str, int] = {}
     for number, at in enumerate(bounds):
         local = datetime.datetime.fromtimestamp(at / 1_000, ZoneInfo(ZONE)).strftime("%Y-%m-%dT%H:%M")
         told[local] = told.get(local, -1) + 1
