@@ -24,6 +24,7 @@ from collector.quality import RAW, Quality
 from protocols.reading import Float32, How, MeterTime, NativeKey, Number, Precision, Scaled, State, Value
 
 GOOD_CLOCK_MS = 9_000  # 1 % of a quarter of an hour (PTB-A 50.8): a gateway's clock that is worse makes a read doubtful
+NEAR_MS = 86_400_000  # how far from its date a change of a register's key or unit may have been made
 _OWN_TIME = (How.PROFILE, How.STORAGE, How.PUSH)
 _RANK = {How.PROFILE: 0, How.STORAGE: 1, How.PUSH: 2, How.READ: 3}  # which of two at one instant is taken
 _HIGHEST_EXPONENT = 255  # of a float32: infinity, or no number
@@ -189,10 +190,10 @@ def _within(installation: Installation, at_ms: int) -> bool:
 
 def _sample(placed: _Placed, registers: Sequence[Register], installation: Installation) -> Sample | Doubt | None:
     at_ms, seen = placed.at_ms, placed.seen
-    register = _register_at(registers, at_ms, installation)
-    value = None if register is None else value_of(seen, register)
-    if register is None or value is None:
+    found = _found(registers, placed, installation)
+    if found is None:
         return None
+    register, value = found
     if value.time is not None and register.kind is not Kind.MAXIMUM:
         return None  # a stored value, of another time: a stand
     if seen.doubt:
@@ -202,11 +203,29 @@ def _sample(placed: _Placed, registers: Sequence[Register], installation: Instal
         return Doubt(at_ms, shown)
     time_ms = None if value.time is None else clock_of(installation, [seen]).instant(value.time).at_ms
     if placed.whole_day and register.kind is Kind.INTERVAL and installation.day_edge is Edge.START:
-        found = clock_of(installation, [seen]).day_edge(_day(seen), Edge.END)
-        at_ms = found.at_ms
+        at_ms = clock_of(installation, [seen]).day_edge(_day(seen), Edge.END).at_ms
     quality: Quality = questionable(placed.doubt) if placed.doubt else RAW
     unit = value.unit or register.unit
     return Sample(at_ms, shown, unit, quality, seen.reading.how, seen.moment, time_ms, placed.whole_day)
+
+
+def _found(registers: Sequence[Register], placed: _Placed, installation: Installation) -> tuple[Register, Value] | None:
+    """The register as it was dated, and its value; what the meter shows already (or still) of a change near that day.
+
+    Who enters a change of what a meter shows knows the day, seldom the minute.
+    """
+    dated = _register_at(registers, placed.at_ms, installation)
+    near = [each for each in registers if dated is not None and each is not dated and _near(each, placed.at_ms)]
+    for register in (dated, *near):
+        value = None if register is None else value_of(placed.seen, register)
+        if register is not None and value is not None:
+            return register, value
+    return None
+
+
+def _near(register: Register, at_ms: int) -> bool:
+    span = register.span
+    return span.from_ms - NEAR_MS <= at_ms and (span.to_ms is None or at_ms < span.to_ms + NEAR_MS)
 
 
 def _day(seen: Seen) -> MeterTime:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from collector.attribute.clock import Clock
 from collector.attribute.page import Near
-from collector.attribute.samples import served
+from collector.attribute.samples import NEAR_MS, served
 from collector.attribute.words import CONFLICT, HELD, Sample, Seen, Served
 from collector.attribute.words import PARTIAL as NOT_WHOLE
 from collector.grid import STEP_S
@@ -140,10 +140,10 @@ class Source:
         ]
         if not changes:
             return None
-        at_ms = changes[-1][1].span.from_ms
-        before = Window(at_ms - near.apart_ms - near.tolerance_ms, at_ms)
-        samples = served(here, rows, self.seen(here, before), near.tolerance_ms, near.apart_ms).samples
-        return next((each for each in reversed(samples) if each.at_ms < at_ms), None)
+        old, at_ms = changes[-1][0].unit, changes[-1][1].span.from_ms
+        around = Window(at_ms - near.apart_ms - NEAR_MS, min(at_ms + NEAR_MS, window.from_ms))
+        samples = served(here, rows, self.seen(here, around), near.tolerance_ms, near.apart_ms).samples
+        return next((each for each in reversed(samples) if each.unit == old and each.at_ms < window.from_ms), None)
 
 
 class _Whose:

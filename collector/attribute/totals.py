@@ -173,7 +173,7 @@ def _counted(served: Served) -> list[Sample]:
         register = served.register_at(sample.at_ms) or served.register_at(sample.at_ms - 1)
         now = replace(sample, shown=sample.shown + offset) if offset else sample
         if last is not None and register is not None and now.shown < last.shown and register.kind is not Kind.BALANCE:
-            if _rounded(served, last, now, register):
+            if _rounded(served, last, now):
                 now = replace(now, shown=last.shown, unit=last.unit)  # `unit`: until the old stand is passed
             elif counted:
                 now, offset = _gone_back(last, now, register, offset)
@@ -184,13 +184,12 @@ def _counted(served: Served) -> list[Sample]:
     return counted
 
 
-def _rounded(served: Served, last: Sample, now: Sample, register: Register) -> bool:
+def _rounded(served: Served, last: Sample, now: Sample) -> bool:
     """Whether a sample is below the last one by no more than the change of its unit explains."""
-    before = served.register_at(last.at_ms) or served.register_at(last.at_ms - 1)
-    if last.unit == now.unit or before is None:
+    rows = [each for each in served.registers if each.unit in (last.unit, now.unit)]
+    if last.unit == now.unit or not rows:
         return False
-    steps = (in_base(each.step, each.unit, each.quantity) for each in (before, register))
-    return last.shown - now.shown <= max(steps)
+    return last.shown - now.shown <= max(in_base(each.step, each.unit, each.quantity) for each in rows)
 
 
 def _gone_back(last: Sample, now: Sample, register: Register, offset: Fraction) -> tuple[Sample, Fraction]:

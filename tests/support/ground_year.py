@@ -259,7 +259,7 @@ def _electricity(number: int, bounds: Sequence[int], quarters: int) -> Site:
     name = f"E{number:03}"
     waves = {part.name: Wave(f"{name}{part.name}", bounds[0], quarters, 3_000) for part in parts}
     factors = [(0, Fraction(40) if number % 4 else Fraction(1))]
-    middle = bounds[len(bounds) // 2]
+    middle = _middle(bounds)
     if number % 5 == 1:
         factors.append((middle + 7 * DAY_MS + 11 * QUARTER_MS, Fraction(60)))
     clock = "+01:00" if number % 2 else ZONE
@@ -274,8 +274,8 @@ def _heat(number: int, bounds: Sequence[int], quarters: int) -> Site:
     part = Part("heat", NativeKey.mbus(b"\x0e", 0, 0, 0, 0), "energy", "GJ", -2, Fraction(10**7), None)
     other = Part("heat", NativeKey.mbus(b"\x07", 0, 0, 0, 0), "energy", "MWh", -3, Fraction(3_600_000), None)
     wave = Wave(name, bounds[0], quarters, 2_500)
-    change = bounds[len(bounds) // 2] + 9 * DAY_MS + 3 * HOUR_MS + 1_234
-    cut = bounds[len(bounds) // 2] - 3 * DAY_MS + 5 * HOUR_MS + 60_000 if number % 3 and number % 4 == 0 else None
+    change = _middle(bounds) + 9 * DAY_MS + 3 * HOUR_MS + 1_234
+    cut = _middle(bounds) - 3 * DAY_MS + 5 * HOUR_MS + 60_000 if number % 3 and number % 4 == 0 else None
     meters = _meters(name, bounds[0], cut, (part,), 1_234, 17)
     unit_change = None if number % 3 else (change, other)
     return Site(
@@ -288,9 +288,14 @@ def _water(number: int, bounds: Sequence[int], quarters: int) -> Site:
     name = f"W{number:03}"
     part = Part("volume", NativeKey.mbus(b"\x13", 0, 0, 0, 0), "volume", "m3", -3, Fraction(1, 1_000), 100_000)
     wave = Wave(name, bounds[0], quarters, 20_000)
-    cut = bounds[len(bounds) // 2] + 4 * DAY_MS + 10 * HOUR_MS if number % 3 == 0 else None
+    cut = _middle(bounds) + 4 * DAY_MS + 10 * HOUR_MS if number % 3 == 0 else None
     meters = _meters(name, bounds[0], cut, (part,), 99_000, 55)
     return Site(name, Medium.HOT_WATER, Cadence.DAY, ZONE, meters, {"volume": wave}, [(0, Fraction(1))], late=60)
+
+
+def _middle(bounds: Sequence[int]) -> int:
+    """Somewhere in the middle, on a whole hour."""
+    return bounds[0] + (bounds[-1] - bounds[0]) // (2 * DAY_MS) * DAY_MS
 
 
 def _meters(
