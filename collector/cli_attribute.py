@@ -60,6 +60,7 @@ def _shown(done: Done, left: list[Unplaced], due: int) -> dict[str, object]:
         "changes": done.looked.marks,
         "pages": done.pages,
         "versions": done.versions,
+        "stands": done.stands,
         "values": values,
         "due": due,
         "failed": dict(done.failed),
@@ -72,7 +73,7 @@ def _lines(done: Done, left: list[Unplaced]) -> list[str]:
     looked = done.looked
     lines = [
         f"looked at {looked.batches} batches with {looked.readings} readings and {looked.marks} changes of master data",
-        f"reckoned {done.pages} pages of series: {done.versions} new versions",
+        f"reckoned {done.pages} pages of series: {done.versions} new versions, {done.stands} of stands",
     ]
     lines += [f"  {n} values {state}{why and ': '}{why}" for (state, why), n in sorted(done.values.items())]
     lines += [f"{each.stored} readings of {each.words} ({each.gateway}) reach no series: {each.why}" for each in left]

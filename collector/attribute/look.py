@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from collector.attribute.clock import Clock
 from collector.attribute.page import Near
 from collector.attribute.source import Source
+from collector.attribute.stands import TURN_MS
 from collector.faults import ZoneError
 from collector.grid import STEP_S, day_of, first_day, next_page, page_of
 from collector.grid import By as Period
@@ -74,10 +75,11 @@ class _Read:
 
 
 class Looking:
-    """Looks at a store; what is due is not reckoned before `settle_ms` after the look."""
+    """Looks at a store; what is due is not reckoned before `settle_ms` (`stands_ms`) after the look."""
 
-    def __init__(self, store: Store, source: Source, settle_ms: int) -> None:
-        self._store, self._source, self._settle_ms = store, source, settle_ms
+    def __init__(self, store: Store, source: Source, settle_ms: int, stands_ms: int) -> None:
+        self._store, self._source = store, source
+        self._settle_ms, self._stands_ms = settle_ms, stands_ms
 
     def look(self, now_ms: int) -> Looked:
         """Look at the next few batches and changes; false when there were none.
@@ -113,7 +115,9 @@ class Looking:
         with self._store.transaction():
             if {name: due.progress(name) for name in before} != before:
                 return Looked()  # another process looks too: it has done this
-            due.touch(leaves, now_ms + self._settle_ms)
+            stands = {each for each in leaves if (each.channel, each.step_s) == STANDS}
+            due.touch(leaves - stands, now_ms + self._settle_ms)
+            due.touch(stands, now_ms + self._stands_ms)
             for mark in marks:
                 self._store.master.recomputed(mark.number)
             due.keep(CURSOR, str(max([cursor, *new])))
@@ -183,7 +187,7 @@ class Looking:
                     near = Near.of(channel.cadence, medium)
                     margin = near.apart_ms + near.tolerance_ms
                     yield from _pages(channel, zone, from_ms - margin, to_ms + margin)
-            for day in _months(known[-1], from_ms, to_ms):
+            for day in _months(known[-1], from_ms - TURN_MS, to_ms + TURN_MS):
                 yield Leaf(point, *STANDS, day)
         except ZoneError:
             return  # nothing can be reckoned there; the page of the point says it

@@ -16,6 +16,7 @@ import structlog
 from collector.attribute.look import Looked, Looking
 from collector.attribute.page import Near, page
 from collector.attribute.source import Source
+from collector.attribute.standing import Standing
 from collector.faults import MISHAPS
 from collector.grid import STEP_S, day_start, edges, next_page
 from collector.master.channels import Channel
@@ -25,6 +26,7 @@ from collector.quality import Quality, each_of, runs_of
 from collector.store.curves import Curve
 from collector.store.due import STANDS, Due
 from collector.store.interface import Store
+from collector.store.stands import Stand
 from protocols.errors import PlombaError
 
 log = structlog.get_logger()
@@ -32,6 +34,7 @@ log = structlog.get_logger()
 WHO = "attribution"
 PAGES = 32  # of one point, in one transaction
 SETTLE_MS = 60_000  # what comes late mostly comes in several batches
+STANDS_MS = 6 * 3_600_000  # ... and a month of stands is a month's readings to look at
 RUNNING_MS = 3_600_000  # a page whose end is still to come has at most one version an hour
 STUCK_MS = 3_600_000  # until a page that could not be reckoned is tried again
 FOREVER = 2**62
@@ -40,11 +43,12 @@ _CADENCES = {step_s: cadence for cadence, step_s in STEP_S.items()}
 
 @dataclass(slots=True)
 class Done:
-    """What was done: `values` counts the values of new versions by state and reason, `failed` pages by error."""
+    """What was done: new versions of pages and stands; `values` by state and reason, `failed` pages by error."""
 
     looked: Looked = field(default_factory=Looked)
     pages: int = 0
     versions: int = 0
+    stands: int = 0
     values: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
 
@@ -54,6 +58,7 @@ class Done:
             setattr(self.looked, name, getattr(self.looked, name) + getattr(other.looked, name))
         self.pages += other.pages
         self.versions += other.versions
+        self.stands += other.stands
         self.values += other.values
         self.failed += other.failed
 
@@ -64,7 +69,8 @@ class Attribution:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._source = Source(store)
-        self._looking = Looking(store, self._source, SETTLE_MS)
+        self._standing = Standing(store, self._source, WHO)
+        self._looking = Looking(store, self._source, SETTLE_MS, STANDS_MS)
         self._after = ""
 
     def step(self, now_ms: int, *, wait: bool = True) -> Done | None:
@@ -103,29 +109,33 @@ class Attribution:
         if not found and self._after:
             found = self._store.due.of_next("", now_ms, PAGES)
         self._after = found[0].leaf.point if found else ""
-        return found
+        # One month of stands at a time, the earliest first: the next one counts on from what is stored of it.
+        months = [each for each in found if _is_stands(each)]
+        return [each for each in found if each not in months[1:]]
 
     def _reckon(self, found: Sequence[Due], now_ms: int, *, wait: bool) -> Done:
         done = Done(pages=len(found))
         off: list[tuple[Due, int]] = []
-        made: list[tuple[Due, Curve | None]] = []
+        made: list[tuple[Due, Curve | list[Stand] | None]] = []
         for each in found:
             later = self._later(each, now_ms) if wait else None
             if later is not None:
                 off.append((each, later))
                 continue
             try:
-                made.append((each, self._page(each)))
+                made.append((each, self._stands(each) if _is_stands(each) else self._page(each)))
             except (PlombaError, *MISHAPS) as error:
                 name = f"{each.leaf.point} {each.leaf.channel} {each.leaf.day}"
                 log.error("a page of a series cannot be reckoned", page=name, fault=repr(error)[:200])
                 done.failed[str(error)[:200]] += 1
                 off.append((each, now_ms + STUCK_MS))
         with self._store.transaction():
-            for due, curve in made:
-                if curve is not None and self._put(curve, now_ms):
+            for due, result in made:
+                if isinstance(result, list):
+                    done.stands += sum(self._store.stands.put(each, Act(WHO, now_ms)) for each in result)
+                elif result is not None and self._put(result, now_ms):
                     done.versions += 1
-                    done.values += Counter((str(each.state), each.reason) for each in each_of(curve.runs))
+                    done.values += Counter((str(each.state), each.reason) for each in each_of(result.runs))
                 self._store.due.done(due)
             for due, after_ms in off:
                 self._store.due.put_off(due, after_ms) if wait else self._store.due.done(due)
@@ -134,7 +144,7 @@ class Attribution:
     def _later(self, due: Due, now_ms: int) -> int | None:
         """Until when a page waits that is still running and was reckoned not long ago."""
         leaf = due.leaf
-        if (leaf.channel, leaf.step_s) == STANDS:
+        if _is_stands(due):
             return None
         point, cadence = self._point(leaf.point), _CADENCES[leaf.step_s]
         if point is None or day_start(point.zone, next_page(cadence, leaf.day)) <= now_ms:
@@ -146,12 +156,17 @@ class Attribution:
     def _page(self, due: Due) -> Curve | None:
         """A page of a series; None where there is no such channel (any more)."""
         leaf, point = due.leaf, self._point(due.leaf.point)
-        if point is None or (leaf.channel, leaf.step_s) == STANDS:
+        if point is None:
             return None
         cadence = _CADENCES[leaf.step_s]
         rows = [each for each in self._channels(leaf.point, leaf.channel) if each.cadence is cadence]
         made = [self._of_row(each, point, leaf.day) for each in rows]
         return _merged(rows, made, edges(point.zone, cadence, leaf.day)) if made else None
+
+    def _stands(self, due: Due) -> list[Stand]:
+        """The stands of a month."""
+        point = self._point(due.leaf.point)
+        return [] if point is None else self._standing.month(point, due.leaf.day)
 
     def _of_row(self, channel: Channel, point: Point, day: int) -> Curve:
         near = Near.of(channel.cadence, point.medium)
@@ -172,6 +187,10 @@ class Attribution:
 
     def _channels(self, point: str, name: str) -> list[Channel]:
         return self._store.master.channels.all(point=point, name=name)
+
+
+def _is_stands(due: Due) -> bool:
+    return (due.leaf.channel, due.leaf.step_s) == STANDS
 
 
 def _merged(rows: Sequence[Channel], made: Sequence[Curve], bounds: Sequence[int]) -> Curve:
