@@ -23,6 +23,7 @@ _COMMANDS = {
     "broker-config": ("collector.cli_setup", "broker_config"),
     "broker-check": ("collector.cli_run", "broker_check"),
     "run": ("collector.cli_run", "run"),
+    "attribute": ("collector.cli_attribute", "attribute"),
     "status": ("collector.cli_show", "status"),
     "readings": ("collector.cli_show", "readings"),
     "refusals": ("collector.cli_show", "refusals"),

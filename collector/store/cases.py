@@ -125,6 +125,14 @@ class Cases:
                 single[epoch] = count
         return whole, {epoch: count for epoch, count in single.items() if epoch not in whole}
 
+    def holding(self) -> list[tuple[str, bytes, bytes]]:
+        """All that is held now: gateway, epoch, batch (`EVERYTHING`: the whole epoch)."""
+        rows = self._sql.execute(
+            "SELECT h.gateway, h.epoch, h.batch FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
+            " UNION SELECT gateway, epoch, x'' FROM pending ORDER BY 1, 2, 3"
+        )
+        return [(gateway, epoch, batch) for gateway, epoch, batch in rows]
+
     def held(self, gateway: str) -> int:
         """How many stored batches of a gateway are held from billing."""
         row = self._sql.execute(

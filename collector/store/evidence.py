@@ -121,6 +121,19 @@ class EvidenceTable:
         """The numbers of the rows that are not decoded, oldest first."""
         return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]
 
+    def after(self, n: int, limit: int) -> list[int]:
+        """The numbers of the next rows above `n`, in the order of their commits."""
+        rows = self._sql.execute("SELECT n FROM evidence WHERE n > ? ORDER BY n LIMIT ?", (n, limit))
+        return [row[0] for row in rows]
+
+    def numbers(self, gateway: str, epoch: bytes, batch: bytes = b"") -> list[int]:
+        """The numbers of the rows of an epoch (of one batch of it), in the order of their commits."""
+        rows = self._sql.execute(
+            "SELECT n FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND (?3 = x'' OR id = ?3) ORDER BY n",
+            (gateway, epoch, batch),
+        )
+        return [row[0] for row in rows]
+
     def row(self, n: int) -> Evidence:
         """One row by its number."""
         return Evidence(*self._sql.execute(f"SELECT {_COLUMNS} FROM evidence WHERE n = ?", (n,)).fetchone())  # noqa: S608 - a constant

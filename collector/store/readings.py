@@ -186,6 +186,14 @@ class Readings:
         held = self._holds()
         return [((row[0], row[1], row[2]), _reading_row(row[3:], held(row[3], row[4], row[6]))) for row in rows]
 
+    def between(self, meter: bytes, how: int, low: str, high: str) -> list[tuple[tuple[str, int, int], ReadingRow]]:
+        """Readings of a meter with their keys (moment, part, variant), of the moments in [low, high), in order."""
+        rows = self._sql.execute(
+            f"{_SELECT_KEY} WHERE meter = ? AND how = ? AND moment >= ? AND moment < ? ORDER BY moment, part, variant",
+            (meter, how, low, high),
+        )
+        return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
+
     def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
         """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.
 

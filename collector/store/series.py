@@ -104,6 +104,12 @@ class SeriesTable:
         rows = self._sql.execute(f"SELECT {_COLUMNS} FROM series WHERE name = ? ORDER BY how, part", (meter,))  # noqa: S608 - a constant
         return [Series.from_row(row) for row in rows]
 
+    def newest_ms(self, meter: bytes) -> int | None:
+        """The time of a meter's newest row, of any way of reading; None: it was never read."""
+        row = self._sql.execute("SELECT max(newest) FROM series WHERE meter = ?", (meter,)).fetchone()
+        found: int | None = row[0]
+        return found
+
     def page(self, after: str, limit: int) -> list[Series]:
         """All series of the next `limit` meters, by name."""
         rows = self._sql.execute(

@@ -13,12 +13,16 @@ from pathlib import Path
 from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
 from collector.store import schema
 from collector.store.cases import Cases
+from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
+from collector.store.due import DueTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
+from collector.store.stands import StandTable
 
 BUSY_MS = 10_000  # how long a writer waits for another process (a command of the operator) to finish
 READ_BUSY_MS = 2_000  # how long a reader waits; in WAL mode it hardly ever has to
@@ -42,7 +46,11 @@ class SqliteStore:
         self.series = SeriesTable(connection)
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
+        self.due = DueTable(connection)
+        self.curves = CurveTable(connection)
+        self.stands = StandTable(connection)
         self.ring = Ring(connection)
+        self.master = Master(connection)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
