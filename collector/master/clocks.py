@@ -11,7 +11,7 @@ from collector.faults import LocalTimeError
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(Z|[+-]\d{2}:\d{2})?")
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{3})?)?)(Z|[+-]\d{2}:\d{2})?")
 MOST_EAST, MOST_WEST = 14 * 60, 12 * 60  # minutes that a clock may be ahead of UTC, or behind it
 EXPECTED = "a day as 2026-03-01 or a time as 2026-03-01T06:00, with its offset where the clock shows it twice"
 SHOWN = 40  # characters of what is none in a message

@@ -345,26 +345,28 @@ class _Reader:
         modulus = self._cell(row, "modulus", lambda text: cells.number(_point_for(text, row)))
         step = self._cell(row, "step", lambda text: cells.number(_point_for(text, row)), needed=True)
         quantity, unit = (self._cell(row, each, str, needed=True) for each in ("quantity", "unit"))
+        if quantity is not None:
+            self._meant(row, quantity, unit)
+        if step is not None and step.mantissa <= 0:
+            self._bad(row.problem("step", "a step above 0", str(step), f"correct it: {COLUMNS['step']}"))
         if key is None or step is None or quantity is None or unit is None:
             return None
-        self._meant(row, quantity, unit, step)
         ratio = cells.ratio("1") if factor is None else factor
         word = Register(row.text("meter"), name, key, kind, quantity, unit, ratio, modulus, step, Span(start))
         return word if self._say((word.meter, name), word, row) else None
 
-    def _meant(self, row: Row, quantity: str, unit: str, step: Scaled) -> None:
-        """The unit is one of the quantity, and a step and a name are what they can be."""
+    def _meant(self, row: Row, quantity: str, unit: str | None) -> None:
+        """The quantity is known, and the unit is one of its."""
         try:
             units.base_unit(quantity)
         except MasterDataError as error:
             self._bad(row.fault("quantity", error))
             return
         try:
-            units.in_base(step, unit, quantity)
+            if unit is not None:
+                units.in_base(Scaled(1), unit, quantity)
         except MasterDataError as error:
             self._bad(row.fault("unit", error))
-        if step.mantissa <= 0:
-            self._bad(row.problem("step", "a step above 0", str(step), f"correct it: {COLUMNS['step']}"))
 
     def _install(self, row: Row, zone: str, span: Span, register: Register | None) -> None:
         clock = self._cell(row, "clock", cells.clock) or zone

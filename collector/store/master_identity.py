@@ -178,7 +178,7 @@ class Identities:
     def waiting(self) -> Iterator[Waiting]:
         """The meters that are read and are nobody's, those that wait longest first."""
         rows = self._sql.execute(
-            "SELECT meter, max(name), max(gateway), min(first), max(newest), sum(stored) FROM series"
+            "SELECT meter, max(name), max(gateway), min(first), max(newest), CAST(sum(stored) AS BIGINT) FROM series"
             " GROUP BY meter ORDER BY 4, 2"
         ).fetchall()
         for octets, name, gateway, first, newest, stored in rows:
