@@ -73,6 +73,13 @@ def test_the_example_is_entered_and_given_again_changes_nothing(store: SqliteSto
     assert store.master.registers.all(meter="60112299")[0].step == Scaled(1, -3)
 
 
+def test_the_page_tells_every_column() -> None:
+    """In the words that a fault tells."""
+    page = (ROOT / "docs" / "master.md").read_text()
+    told = [line for name, words in COLUMNS.items() for line in (f"| `{name}` |", words.replace("|", "\\|"))]
+    assert [each for each in told if each not in page] == []
+
+
 def test_a_dry_run_enters_nothing_and_says_what_it_would(store: SqliteStore) -> None:
     """The same counts, and not a row."""
     assert take(store, EXAMPLE, dry=True).changed == take(store, EXAMPLE, dry=True).changed != {}
