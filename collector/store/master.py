@@ -160,7 +160,7 @@ class Change:
             if there:
                 got = f"another one {rules.span_in_words(there[0].span)}"
                 raise OverlapError(f"nothing yet {rules.span_in_words(word.span)}", got, rules.name_of(word))
-            self._lay(word)
+            self._laid(word, table.add(word, self.act))
 
     def correct(self, *corrected: Word) -> None:
         """Let things hold otherwise in their spans than was known.
@@ -270,7 +270,10 @@ class Change:
                 raise NotEnteredError(expected, ", ".join(sorted(comes)) or "none", f"exchange at point {point}")
 
     def _lay(self, word: Word) -> None:
-        spans = self._master.table(word).lay(word, self.act)
+        self._laid(word, self._master.table(word).lay(word, self.act))
+
+    def _laid(self, word: Word, spans: list[Span]) -> None:
+        """Check what was laid, and note what it touches; no spans: nothing was said anew."""
         if not spans:
             return
         self.changes += 1

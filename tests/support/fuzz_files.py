@@ -26,6 +26,7 @@ from gateway_parts import NOW_MS, Rig
 from collector import enrol as collector_enrol
 from collector.authority import Authority, Role
 from collector.config import Config
+from collector.faults import SheetError
 from collector.keys import WorkerPublic
 from collector.master import sheet
 from collector.trustee import csr_pem
@@ -52,7 +53,6 @@ from protocols.models import dlms as dlms_models
 from protocols.models import mbus as mbus_models
 from protocols.models import modbus as models
 from protocols.reading import Identity, Protocol
-from protocols.settings.problems import report
 from protocols.transports.keyfiles import write_private
 from protocols.uplink import batch as batches
 from protocols.uplink import limits, request, trust
@@ -170,8 +170,9 @@ def master_sheet(octets: bytes) -> None:
     found = sheet.read(octets, "points.csv")
     lines = octets.count(b"\n") + octets.count(b"\r") + 1
     assert all(0 <= each.line <= lines and each.column >= 1 for each in found.problems)
-    assert report(found.problems) or not found.problems
-    assert all(placed.word.span.from_ms < limits.FUTURE_MS for placed in found.words)
+    assert all(0 <= placed.word.span.from_ms < limits.FUTURE_MS for placed in found.words)
+    if found.problems:
+        raise SheetError("lines without a fault", f"{len(found.problems)}", "points.csv", found.problems)
 
 
 def mbus_model(octets: bytes) -> None:
