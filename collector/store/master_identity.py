@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from collector.master.dated import Span
+from collector.master.dated import ALWAYS, Span
 from collector.master.meters import Mapped, Meter
 from collector.shown import meter_name as in_words
 from collector.store.master_dated import DatedTable
@@ -169,6 +169,11 @@ class Identities:
             for row in self._sql.execute("SELECT DISTINCT meter FROM series WHERE name = ?", (name,)).fetchall()
         ]
         return sorted(found)
+
+    def met_at(self, gateway: str, device: str) -> set[str]:
+        """The meters that were read under a device's name, by what they say of themselves."""
+        keys = [Key.from_bytes(octets) for octets in self.read_at(gateway, device)]
+        return {meter.serial for key in keys for meter in self.like(key.identity, ALWAYS)}
 
     def first_ms(self, key: bytes) -> int | None:
         """The time of a key's first reading, as its series has it."""
