@@ -229,7 +229,7 @@ def test_a_commissioning_record_gives_lines_to_fill_in(store: SqliteStore) -> No
     assert propose_sheet.left_out(proposal()) == ["dead: not read", "info: info: no number of a known quantity"]
     with pytest.raises(SheetError) as raised:
         take(store, written)
-    assert {"from", "step", "native"} <= {each.key for each in raised.value.problems}
+    assert {"point", "step", "native", "meter"} <= {each.key for each in raised.value.problems}
     out = io.StringIO()
     writer = csv.DictWriter(out, list(COLUMNS), delimiter=";")
     writer.writeheader()
