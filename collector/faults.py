@@ -62,6 +62,55 @@ class UnitError(MasterDataError):
     do = "name one of the units of that quantity"
 
 
+class PointIdError(MasterDataError):
+    """A metering point's id does not follow its scheme."""
+
+    code = "PLB-C322"
+    do = "copy the id from the contract or the register of points again, or name the scheme that it follows"
+
+
+class OverlapError(MasterDataError):
+    """Something else holds already in a part of that time."""
+
+    code = "PLB-C323"
+    do = "end what holds before it, or enter it as a correction"
+
+
+class InstalledError(MasterDataError):
+    """A meter would be installed at two points at one time."""
+
+    code = "PLB-C324"
+    do = "end its installation at the other point first, or check the serial number"
+
+
+class RoleError(MasterDataError):
+    """Two meters at one point at one time would both give the same register, or one meter one value twice."""
+
+    code = "PLB-C325"
+    do = "record a meter exchange if one replaced the other, else give the register of one of them another name"
+
+
+class IdentityTakenError(MasterDataError):
+    """What a meter says of itself fits another meter too: a reading could not be told whose it is."""
+
+    code = "PLB-C326"
+    do = "check the numbers on both plates; name more of the identity (manufacturer) where both are right"
+
+
+class NotEnteredError(MasterDataError):
+    """Something is referred to that was not entered, or does not hold at that time."""
+
+    code = "PLB-C327"
+    do = "enter it first, or correct the name or the time"
+
+
+class LocalTimeError(MasterDataError):
+    """A local time that is not one instant: it does not exist, or happens twice, or is written in another way."""
+
+    code = "PLB-C328"
+    do = "write a day (2026-03-01), or a time with its offset (2026-10-25T02:30+01:00)"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 

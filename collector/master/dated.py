@@ -31,6 +31,15 @@ class Span:
         start, end = max(self.from_ms, other.from_ms), min(ends) if ends else None
         return None if end is not None and end <= start else Span(start, end)
 
+    def covers(self, other: Span) -> bool:
+        """Whether all of the other is in it."""
+        return self.from_ms <= other.from_ms and (
+            self.to_ms is None or (other.to_ms is not None and other.to_ms <= self.to_ms)
+        )
+
+
+ALWAYS = Span(0)  # since 1970: before every meter that is read
+
 
 @dataclass(frozen=True, slots=True)
 class Act:

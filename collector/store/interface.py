@@ -17,6 +17,7 @@ from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
@@ -44,6 +45,8 @@ class Store(Protocol):
     def stands(self) -> StandTable: ...  # noqa: D102 - values of registers with their dates
     @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
+    @property
+    def master(self) -> Master: ...  # noqa: D102 - where delivery is measured, and by what
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError

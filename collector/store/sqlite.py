@@ -17,6 +17,7 @@ from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
@@ -47,6 +48,7 @@ class SqliteStore:
         self.curves = CurveTable(connection)
         self.stands = StandTable(connection)
         self.ring = Ring(connection)
+        self.master = Master(connection)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
