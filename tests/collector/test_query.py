@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from ground_parts import ALWAYS, LATER_MS, ZONES, at, book, channel, day, put
+from ground_parts import ALWAYS, BUDAPEST, LATER_MS, ZONES, at, book, channel, day, put
 
 from collector.faults import CurveAlteredError, NoSeriesError, QuestionError, UnitError
 from collector.grid import By, edges
@@ -19,8 +19,6 @@ from collector.query.ask import Answer, Question, ask
 from collector.query.book import Listed
 from collector.store.sqlite import SqliteStore
 from protocols.reading import Scaled
-
-BUDAPEST = "Europe/Budapest"
 
 
 def drawn(zone: str, first: int, end: int, seed: int, gaps: bool = True) -> dict[int, list[int | None]]:
