@@ -111,6 +111,13 @@ class LocalTimeError(MasterDataError):
     do = "write a day (2026-03-01), or a time with its offset (2026-10-25T02:30+01:00)"
 
 
+class SheetError(ReportedError):
+    """A file of master data has faults, or cannot be read: nothing of it was entered."""
+
+    code = "PLB-C329"
+    do = "correct the file and give it again; nothing of it was entered"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 

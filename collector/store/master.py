@@ -59,7 +59,7 @@ class Master:
         change = Change(self, *self._begin(act))
         yield change
         change.finish()
-        if not change.changed:  # said already: nothing to remember
+        if not change.changes:  # said already: nothing to remember
             self._sql.execute("DELETE FROM master_act WHERE n = ?", (change.n,))
 
     def enter(self, act: Act, *entered: Word) -> None:
@@ -90,6 +90,10 @@ class Master:
     def keys_of(self, meter: str) -> list[bytes]:
         """The packed keys under which readings of a meter stand, by its identity or by the device map."""
         self.identities.look()
+        return self.keys_seen(meter)
+
+    def keys_seen(self, meter: str) -> list[bytes]:
+        """The same, of what was taken up already (`identities.look`)."""
         found = [key for each in self.meters.all(meter=meter) for key in self.identities.read_as(each)]
         for each in self.mapped.all(meter=meter):
             found += self.identities.read_at(each.gateway, each.device)
@@ -137,12 +141,12 @@ class Change:
 
     def __init__(self, master: Master, n: int, act: Act) -> None:
         self.n, self.act = n, act
-        self.changed = False
+        self.changes = 0
         self._master = master
         self._touched: list[Touched] = []
 
     def enter(self, *entered: Word) -> None:
-        """Enter things where nothing of theirs holds yet; what is there already as it is stays.
+        """Enter things where nothing of theirs holds yet; what holds already in all of that time stays as it is.
 
         Raises:
             OverlapError: something else of it holds there.
@@ -151,7 +155,9 @@ class Change:
         for word in entered:
             table = self._master.table(word)
             there = table.during(word.span, None, **table.form.key(word))
-            if there and there != [word]:
+            if there and table.says(there, word):
+                continue
+            if there:
                 got = f"another one {rules.span_in_words(there[0].span)}"
                 raise OverlapError(f"nothing yet {rules.span_in_words(word.span)}", got, rules.name_of(word))
             self._lay(word)
@@ -169,6 +175,19 @@ class Change:
                 raise NotEnteredError("something to correct", "nothing", rules.name_of(word))
             self._lay(word)
 
+    def set(self, *words_: Word) -> None:
+        """Let things hold in their spans, whatever was known of them.
+
+        Raises:
+            MasterDataError: a rule does not hold.
+        """
+        for word in words_:
+            table = self._master.table(word)
+            if isinstance(word, Installation) and word.span.to_ms is not None:
+                self._went(word, word.span.to_ms)
+            if not table.says(table.during(word.span, None, **table.form.key(word)), word):
+                self._lay(word)
+
     def end(self, word: Word, at_ms: int) -> None:
         """Let a thing, as it holds, hold no longer from an instant on; from its beginning: it never held.
 
@@ -185,7 +204,7 @@ class Change:
         cut = Span(at_ms, word.span.to_ms)
         self._touch(word, cut)  # before: what refers to it tells where
         table.cut(word, cut, self.act)
-        self.changed = True
+        self.changes += 1
         rules.check_left(self._master, word, cut)
 
     def exchange(
@@ -222,6 +241,12 @@ class Change:
             self._master.identities.look()
             self._master.marks.put(self.n, self._clipped(), self.act.at_ms)
 
+    def _went(self, word: Installation, at_ms: int) -> None:
+        """An installation that was known to go on beyond its end ends there."""
+        for there in self._master.installations.at(at_ms, None, point=word.point, meter=word.meter):
+            if there.span.from_ms < at_ms:
+                self.end(there, at_ms)
+
     def _installed(self, point: str, meter: str, at_ms: int) -> Installation:
         found = self._master.installations.at(at_ms, point=point, meter=meter)
         there = ", ".join(each.meter for each in self._master.installations.at(at_ms, point=point)) or "none"
@@ -248,7 +273,7 @@ class Change:
         spans = self._master.table(word).lay(word, self.act)
         if not spans:
             return
-        self.changed = True
+        self.changes += 1
         if isinstance(word, Meter):
             self._master.identities.note(word)
         rules.check(self._master, word)
@@ -275,7 +300,7 @@ class Change:
         """When the first reading of any meter that ever was at a point may have been (a meter's clock has a zone)."""
         here = self._master.installations.all(point=point)
         stood = [each.span.from_ms for each in here if each.initial or each.final]
-        keys = {key for each in here for key in self._master.keys_of(each.meter)}
+        keys = {key for each in here for key in self._master.keys_seen(each.meter)}
         read = [first - DAY_MS for key in keys if (first := self._master.identities.first_ms(key)) is not None]
         return min([*stood, *read], default=None)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from collector.master.dated import Act, Span
+from collector.master.dated import Act, Span, covered
 from collector.store.master_words import Form, W
 
 FOREVER = 2**63 - 1  # as "known at": what is known now
@@ -86,6 +86,11 @@ class DatedTable(Generic[W]):
         row = self.form.to_row(word)
         same = [common for old in olds if self.form.to_row(old) == row and (common := old.span.common(word.span))]
         return _without(word.span, same)
+
+    def says(self, rows: list[W], word: W) -> bool:
+        """Whether rows, in the order of time, say in all of a word's span what it says."""
+        same = all(self.form.to_row(each) == self.form.to_row(word) for each in rows)
+        return same and covered((each.span for each in rows), word.span)
 
     def cut(self, word: W, span: Span, act: Act) -> None:
         """Let nothing of this thing hold in a span."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
-from collector.master.dated import Span
+from collector.master.dated import Span, covered
 
 EVERY = ""  # as `channel`: every channel of the point, and its stands
 SHIFT = 24  # bits of a mark's number that count within one act
@@ -59,6 +60,11 @@ class Marks:
         )
         return [Mark(*row) for row in rows]
 
+    def count(self) -> int:
+        """How many marks there are."""
+        found: int = self._sql.execute("SELECT count(*) FROM recompute").fetchone()[0]
+        return found
+
     def done(self, number: int) -> bool:
         """Take a mark away; whether it was there."""
         row = self._sql.execute("DELETE FROM recompute WHERE number = ? RETURNING number", (number,)).fetchone()
@@ -66,22 +72,34 @@ class Marks:
 
 
 def _joined(touched: Iterable[Touched], now_ms: int) -> list[Touched]:
-    """By point and channel, what meets or overlaps as one, cut off at now; why is that of the earliest."""
+    """By point and channel, what meets or overlaps as one, cut off at now; why is that of the earliest.
+
+    A channel's span in which the whole point is computed again anyway is left out.
+    """
     past = Span(-DAY_MS, now_ms)
     found: list[Touched] = []
-    for each in sorted(touched, key=lambda each: (each.point, each.channel, each.span.from_ms)):
-        span = each.span.common(past)
-        if span is None or span.to_ms is None:
-            continue
-        last = found[-1] if found else None
-        end = last.span.to_ms if last else None
-        if (
-            last
-            and end is not None
-            and (last.point, last.channel) == (each.point, each.channel)
-            and span.from_ms <= end
-        ):
-            found[-1] = Touched(last.point, last.channel, Span(last.span.from_ms, max(end, span.to_ms)), last.why)
+    for point, group in groupby(sorted(touched, key=_place), key=lambda each: each.point):
+        wholes: list[Span] = []
+        for channel, mine in groupby(group, key=lambda each: each.channel):
+            spans = [(span, each.why) for each in mine if (span := each.span.common(past)) is not None]
+            joined = [(span, why) for span, why in _together(spans) if not covered(wholes, span)]
+            found += [Touched(point, channel, span, why) for span, why in joined]
+            wholes += [span for span, _ in joined if channel == EVERY]
+    return found
+
+
+def _place(each: Touched) -> tuple[str, str, int]:
+    """`EVERY` comes first of a point's channels."""
+    return each.point, each.channel, each.span.from_ms
+
+
+def _together(spans: list[tuple[Span, str]]) -> list[tuple[Span, str]]:
+    """Spans with an end, by their beginning: those that meet as one."""
+    found: list[tuple[Span, str]] = []
+    for span, why in spans:
+        end = found[-1][0].to_ms if found else None
+        if end is None or span.to_ms is None or span.from_ms > end:
+            found.append((span, why))
         else:
-            found.append(Touched(each.point, each.channel, span, each.why))
+            found[-1] = (Span(found[-1][0].from_ms, max(end, span.to_ms)), found[-1][1])
     return found

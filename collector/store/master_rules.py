@@ -22,7 +22,7 @@ from collector.faults import (
 from collector.master import ids, units
 from collector.master.channels import Aggregate, Channel, Computed
 from collector.master.clocks import fixed_offset
-from collector.master.dated import Span
+from collector.master.dated import Span, covered
 from collector.master.meters import Installation, Kind, Mapped, Meter, Register, Stood
 from collector.master.points import Point, Related, Relation, Supply
 from collector.shown import utc
@@ -263,14 +263,9 @@ def _needs_point(master: Master, point: str, word: Word) -> None:
 
 def _covered(spans: Iterable[Span], what: str, word: Word) -> None:
     """The whole span of the word is in those spans together."""
-    reached = word.span.from_ms
-    spans = sorted(spans)
-    for each in spans:
-        if each.from_ms > reached:
-            break
-        if each.to_ms is None or (word.span.to_ms is not None and each.to_ms >= word.span.to_ms):
-            return
-        reached = max(reached, each.to_ms)
+    spans = sorted(spans, key=lambda each: each.from_ms)
+    if covered(spans, word.span):
+        return
     got = f"only {', '.join(span_in_words(each) for each in spans)}" if spans else "none"
     raise NotEnteredError(f"{what} {span_in_words(word.span)}", got, name_of(word))
 
