@@ -84,7 +84,7 @@ class _Looking:
         there = [
             _Interval(row, start, end)
             for start, end, value in zip(marks, marks[1:], page.values(), strict=False)
-            if value is not None and row.span.covers(Span(start, end))
+            if value is not None and row.span.common(Span(start, end)) == Span(start, end)
         ]
         return there[-1] if there else None
 
