@@ -38,7 +38,8 @@ class _Interval:
 def latest(table: CurveTable, book: Book, point: str, now_ms: int, known_ms: int | None = None) -> list[Latest]:
     """The newest values of a point's channels, by name, in base units; as known at an instant (None: now).
 
-    Of a computed channel: the last interval for which all its terms have a value.
+    Of a computed channel: the last interval for which all its terms have a value, looked for in the page in which the
+    term that is furthest behind ends, and in the page before.
 
     Raises:
         NoSeriesError: there is no such point.
