@@ -21,7 +21,7 @@ from collector.faults import NotEnteredError, SheetError
 from collector.master.cells import number
 from collector.master.clocks import instant
 from collector.master.dated import Act
-from collector.master.meters import Stood
+from collector.master.meters import Kind, Stood
 from collector.master.sheet import read
 from collector.store.master import MARKS, Master
 
@@ -194,6 +194,10 @@ def exchange(
         at_ms = instant(at, zones.pop() if len(zones) == 1 else store.master.points.at(now, point=point)[0].zone)
         with store.transaction(), store.master.acting(Act(who, now, why or "meter exchange")) as change:
             both = change.exchange(point, old, new, at_ms, _stood(final), _stood(initial), clock)
+        for each, stood, what in ((old, both[0].final, "final"), (new, both[1].initial, "initial")):
+            totals = {row.name for row in store.master.registers.at(at_ms, meter=each) if row.kind is Kind.TOTAL}
+            for name in sorted(totals - {one.register for one in stood}):
+                click.echo(f"no {what} value of {name} of meter {each}: its next reading counts", err=True)
     rows = [told.word(each) for each in both]
     if as_json:
         click.echo(json.dumps({"old": rows[0], "new": rows[1]}, indent=1))

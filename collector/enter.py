@@ -90,14 +90,17 @@ def enter(store: Store, sheet: Sheet, file: str, act: Act, *, correct: bool = Fa
     """
     problems = list(sheet.problems)
     changed: Counter[str] = Counter()
+    broken = set(sheet.broken)
     marked = 0
     try:
         with store.transaction():
             before = store.master.marks.count()
             with store.master.acting(act) as change:
                 for placed in sheet.words:
-                    problem = _one(store, change, placed, sheet.broken, correct, changed)
-                    problems += [problem] if problem else []
+                    problem = _one(store, change, placed, broken, correct, changed)
+                    if problem:
+                        problems.append(problem)
+                        broken |= {(CELL_OF[type(placed.word)], placed.row.text(CELL_OF[type(placed.word)]))}
             marked = store.master.marks.count() - before
             if dry or problems:
                 raise _DryRun

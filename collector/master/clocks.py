@@ -7,11 +7,12 @@ import re
 from zoneinfo import ZoneInfo
 
 from collector.faults import LocalTimeError
+from protocols.uplink import limits
 
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(Z|[+-]\d{2}:\d{2})?")
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{3})?)?)(Z|[+-]\d{2}:\d{2})?")
 MOST_EAST, MOST_WEST = 14 * 60, 12 * 60  # minutes that a clock may be ahead of UTC, or behind it
 EXPECTED = "a day as 2026-03-01 or a time as 2026-03-01T06:00, with its offset where the clock shows it twice"
 SHOWN = 40  # characters of what is none in a message
@@ -32,8 +33,18 @@ def instant(text: str, zone: str) -> int:
     """The instant (ms UTC) of a day (its first moment) or a time in the zone; the zone is known to be one.
 
     Raises:
-        LocalTimeError: it is no time, or the zone's clock never shows it, or shows it twice.
+        LocalTimeError: it is no time, or the zone's clock never shows it, or shows it twice, or no meter is so old.
     """
+    try:
+        at_ms = _instant(text, zone)
+    except OverflowError:
+        at_ms = -1
+    if not 0 <= at_ms < limits.FUTURE_MS:
+        raise LocalTimeError("a time from 1970 to 2099", repr(text[:SHOWN]))
+    return at_ms
+
+
+def _instant(text: str, zone: str) -> int:
     day, time, offset = _parts(text)
     try:
         naive = datetime.datetime.fromisoformat(f"{day}T{time or '00:00'}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import zoneinfo
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -69,6 +70,7 @@ COLUMNS = {
 }
 NEEDED = ("point", "from")  # columns that every file has
 FAULTS = 1_000  # told of one file
+COLUMN_FAULTS = 12  # told of one header: with more it is no header
 UTC = "UTC"
 OF_KIND = {
     Kind.TOTAL: Aggregate.SUM,
@@ -192,6 +194,8 @@ def _rows(octets: bytes, file: str, sheet: Sheet) -> Iterator[Row]:
         elif header is None:
             header = _header(line, file, sheet)
             comma = ";" in line.source
+            if not set(NEEDED) <= set(header):
+                return  # every line would be at fault for it
         elif len(line.cells) > len(header) and any(cell.text for cell in line.cells[len(header) :]):
             extra = line.cells[len(header)]
             expected, got = f"{len(header)} cells as in the header", f"{len(line.cells)}"
@@ -208,14 +212,16 @@ def _rows(octets: bytes, file: str, sheet: Sheet) -> Iterator[Row]:
 def _header(line: Line, file: str, sheet: Sheet) -> list[str]:
     names = [cell.text.strip().lower() for cell in line.cells]
     source = source_line(line.source)
-    for name, cell in zip(names, line.cells, strict=True):
-        if name not in COLUMNS or names.count(name) > 1:
-            near = next(iter(difflib.get_close_matches(name, COLUMNS, 1, 0.5)), "")
-            got = f"{shortened(name)!r}{' twice' if name in COLUMNS else ''}"
-            expected, do = "a column of docs/master.md, once", "correct the name, or take the column out"
-            width = max(1, len(cell.text))
-            found = Problem(file, line.number, cell.column, "", expected, got, near, do, source=source, width=width)
-            sheet.problems.append(found)
+    counts = Counter(names)
+    wrong = [(n, name) for n, name in enumerate(names) if name not in COLUMNS or counts[name] > 1]
+    for n, name in wrong[:COLUMN_FAULTS]:
+        cell = line.cells[n]
+        near = next(iter(difflib.get_close_matches(name, COLUMNS, 1, 0.5)), "")
+        got = f"{shortened(name)!r}{' twice' if name in COLUMNS else ''}"
+        expected, do = "a column of docs/master.md, once", "correct the name, or take the column out"
+        width = max(1, len(cell.text))
+        found = Problem(file, line.number, cell.column, "", expected, got, near, do, source=source, width=width)
+        sheet.problems.append(found)
     for name in NEEDED:
         if name not in names:
             do = f"add the column {name}: {COLUMNS[name]}"
@@ -258,10 +264,9 @@ class _Reader:
         """A line without a point: a meter that is not installed yet, and its registers."""
         if not row.text("meter"):
             self._bad(row.problem("point", COLUMNS["point"], "nothing", "fill in the column point"))
-        for column in row.cells:
-            if column in _OF_PLACE:
-                do = "fill in the column point, or leave this cell of a meter that is not installed empty"
-                self._bad(row.problem(column, "a point on this line", "none", do))
+        elif places := [column for column in row.cells if column in _OF_PLACE]:
+            do = f"fill in the column point, or leave {', '.join(places)} of a meter that is not installed empty"
+            self._bad(row.problem("point", "a metering point's id", "nothing", do))
         self._meter(row, UTC, ALWAYS.from_ms, None)
 
     def finish(self) -> None:
@@ -296,7 +301,8 @@ class _Reader:
         if not serial:
             for column in row.cells:
                 if _of(column) == "meter" or column in _OF_INSTALLATION:
-                    self._bad(row.problem(column, "a meter's serial number on this line", "none", "fill in meter"))
+                    do = f"fill in the column meter, or leave {column} empty"
+                    self._bad(row.problem("meter", COLUMNS["meter"], "nothing", do))
                     return
             return
         identity = self._identity(row)
@@ -345,26 +351,28 @@ class _Reader:
         modulus = self._cell(row, "modulus", lambda text: cells.number(_point_for(text, row)))
         step = self._cell(row, "step", lambda text: cells.number(_point_for(text, row)), needed=True)
         quantity, unit = (self._cell(row, each, str, needed=True) for each in ("quantity", "unit"))
+        if quantity is not None:
+            self._meant(row, quantity, unit)
+        if step is not None and step.mantissa <= 0:
+            self._bad(row.problem("step", "a step above 0", str(step), f"correct it: {COLUMNS['step']}"))
         if key is None or step is None or quantity is None or unit is None:
             return None
-        self._meant(row, quantity, unit, step)
         ratio = cells.ratio("1") if factor is None else factor
         word = Register(row.text("meter"), name, key, kind, quantity, unit, ratio, modulus, step, Span(start))
         return word if self._say((word.meter, name), word, row) else None
 
-    def _meant(self, row: Row, quantity: str, unit: str, step: Scaled) -> None:
-        """The unit is one of the quantity, and a step and a name are what they can be."""
+    def _meant(self, row: Row, quantity: str, unit: str | None) -> None:
+        """The quantity is known, and the unit is one of its."""
         try:
             units.base_unit(quantity)
         except MasterDataError as error:
             self._bad(row.fault("quantity", error))
             return
         try:
-            units.in_base(step, unit, quantity)
+            if unit is not None:
+                units.in_base(Scaled(1), unit, quantity)
         except MasterDataError as error:
             self._bad(row.fault("unit", error))
-        if step.mantissa <= 0:
-            self._bad(row.problem("step", "a step above 0", str(step), f"correct it: {COLUMNS['step']}"))
 
     def _install(self, row: Row, zone: str, span: Span, register: Register | None) -> None:
         clock = self._cell(row, "clock", cells.clock) or zone

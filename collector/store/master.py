@@ -93,10 +93,10 @@ class Master:
         return self.keys_seen(meter)
 
     def keys_seen(self, meter: str) -> list[bytes]:
-        """The same, of what was taken up already (`identities.look`)."""
-        found = [key for each in self.meters.all(meter=meter) for key in self.identities.read_as(each)]
-        for each in self.mapped.all(meter=meter):
-            found += self.identities.read_at(each.gateway, each.device)
+        """The same, of what was taken up already (`identities.look`), by whatever was ever known."""
+        found = [key for each in self.meters.versions(meter=meter) for key in self.identities.read_as(each.word)]
+        for each in self.mapped.versions(meter=meter):
+            found += self.identities.read_at(each.word.gateway, each.word.device)
         return list(dict.fromkeys(found))
 
     def waiting(self) -> list[Waiting]:
@@ -160,7 +160,7 @@ class Change:
             if there:
                 got = f"another one {rules.span_in_words(there[0].span)}"
                 raise OverlapError(f"nothing yet {rules.span_in_words(word.span)}", got, rules.name_of(word))
-            self._lay(word)
+            self._laid(word, table.add(word, self.act))
 
     def correct(self, *corrected: Word) -> None:
         """Let things hold otherwise in their spans than was known.
@@ -270,7 +270,10 @@ class Change:
                 raise NotEnteredError(expected, ", ".join(sorted(comes)) or "none", f"exchange at point {point}")
 
     def _lay(self, word: Word) -> None:
-        spans = self._master.table(word).lay(word, self.act)
+        self._laid(word, self._master.table(word).lay(word, self.act))
+
+    def _laid(self, word: Word, spans: list[Span]) -> None:
+        """Check what was laid, and note what it touches; no spans: nothing was said anew."""
         if not spans:
             return
         self.changes += 1
@@ -298,7 +301,7 @@ class Change:
 
     def _first(self, point: str) -> int | None:
         """When the first reading of any meter that ever was at a point may have been (a meter's clock has a zone)."""
-        here = self._master.installations.all(point=point)
+        here = [each.word for each in self._master.installations.versions(point=point)]
         stood = [each.span.from_ms for each in here if each.initial or each.final]
         keys = {key for each in here for key in self._master.keys_seen(each.meter)}
         read = [first - DAY_MS for key in keys if (first := self._master.identities.first_ms(key)) is not None]
@@ -317,6 +320,8 @@ def _touched(master: Master, word: Word, span: Span) -> list[Touched]:
             found = _fed(master, word.meter, word.name, span, why)
         case Mapped():
             found = _fed(master, word.meter, word.register, span, why)
+            for meter in master.identities.met_at(word.gateway, word.device):
+                found += _fed(master, meter, None, span, why)
         case Meter():
             found = _fed(master, word.serial, None, span, why)
         case _:

@@ -76,6 +76,11 @@ class DatedTable(Generic[W]):
         )
         return [Version(self._word(row[:-4]), Act(row[-2], row[-4], row[-1]), row[-3]) for row in rows]
 
+    def add(self, word: W, act: Act) -> list[Span]:
+        """Let this hold where nothing of this thing holds."""
+        self._insert(word, act)
+        return [word.span]
+
     def lay(self, word: W, act: Act) -> list[Span]:
         """Let this hold in its span, over whatever held there; where that is different from before."""
         olds = self.during(word.span, None, **self.form.key(word))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from collector.master.dated import Span
+from collector.master.dated import ALWAYS, Span
 from collector.master.meters import Mapped, Meter
 from collector.shown import meter_name as in_words
 from collector.store.master_dated import DatedTable
@@ -23,6 +23,7 @@ from protocols.uplink.leaf import identity_from_wire
 from protocols.uplink.pack import Fields, unpack
 
 _MARKS = ("id", "fabrication", "plate", "logical_name", "system_title")
+_SAID = tuple(each.name for each in fields(Identity))
 _NONE = "-"  # the mark of what says nothing that identifies: taken up, and found by the device map alone
 PLACED = 4  # parts of the key of a meter without identity: identity, sub, gateway, device
 
@@ -86,19 +87,16 @@ class Waiting:
 
 def marks(identity: Identity) -> list[str]:
     """The marks of an identity, the strongest first."""
-    said = asdict(identity)
-    texts = {name: said[name] for name in _MARKS if said[name] is not None}
-    return [
-        f"{int(identity.protocol)} {name} {value.hex() if isinstance(value, bytes) else value}"
-        for name, value in texts.items()
-    ]
+    said = [(name, getattr(identity, name)) for name in _MARKS]
+    texts = [(name, value.hex() if isinstance(value, bytes) else value) for name, value in said if value is not None]
+    return [f"{int(identity.protocol)} {name} {text}" for name, text in texts]
 
 
 def likeness(one: Identity, other: Identity) -> int:
     """In how much two identities agree; 0: they are of two meters, or nothing says that they are of one."""
-    left, right = asdict(one), asdict(other)
-    both = [name for name in left if left[name] is not None and right[name] is not None]
-    if any(left[name] != right[name] for name in both) or not set(marks(one)) & set(marks(other)):
+    pairs = [(getattr(one, name), getattr(other, name)) for name in _SAID]
+    both = [(left, right) for left, right in pairs if left is not None and right is not None]
+    if any(left != right for left, right in both) or not set(marks(one)) & set(marks(other)):
         return 0
     return len(both)
 
@@ -162,12 +160,20 @@ class Identities:
 
     def read_at(self, gateway: str, device: str) -> list[bytes]:
         """The keys of what was ever read under a device's name."""
-        rows = self._sql.execute(
-            "SELECT DISTINCT s.meter FROM name n JOIN series s ON s.name = n.name WHERE n.gateway = ? AND n.device = ?"
-            " ORDER BY s.meter",
-            (gateway, device),
+        names = self._sql.execute(
+            "SELECT name FROM name WHERE gateway = ? AND device = ?", (gateway, device)
         ).fetchall()
-        return [row[0] for row in rows]
+        found = [
+            row[0]
+            for (name,) in names
+            for row in self._sql.execute("SELECT DISTINCT meter FROM series WHERE name = ?", (name,)).fetchall()
+        ]
+        return sorted(found)
+
+    def met_at(self, gateway: str, device: str) -> set[str]:
+        """The meters that were read under a device's name, by what they say of themselves."""
+        keys = [Key.from_bytes(octets) for octets in self.read_at(gateway, device)]
+        return {meter.serial for key in keys for meter in self.like(key.identity, ALWAYS)}
 
     def first_ms(self, key: bytes) -> int | None:
         """The time of a key's first reading, as its series has it."""
@@ -178,7 +184,7 @@ class Identities:
     def waiting(self) -> Iterator[Waiting]:
         """The meters that are read and are nobody's, those that wait longest first."""
         rows = self._sql.execute(
-            "SELECT meter, max(name), max(gateway), min(first), max(newest), sum(stored) FROM series"
+            "SELECT meter, max(name), max(gateway), min(first), max(newest), CAST(sum(stored) AS BIGINT) FROM series"
             " GROUP BY meter ORDER BY 4, 2"
         ).fetchall()
         for octets, name, gateway, first, newest, stored in rows:

@@ -227,7 +227,9 @@ def _channel(master: Master, word: Channel) -> None:
     ids.check_name(word.register, "register")
     units.base_unit(word.quantity)
     if (word.weight is not None) != (word.aggregate is Aggregate.WEIGHTED):
-        raise MasterDataError("a weight for volume-weighted, and for nothing else", repr(word.weight), name_of(word))
+        raise MasterDataError(
+            "a weight for volume-weighted, and for nothing else", word.weight or "none", name_of(word)
+        )
     if word.weight is not None:
         found = master.channels.during(word.span, point=word.point, name=word.weight)
         _covered((each.span for each in found), f"channel {word.weight} of point {word.point}", word)

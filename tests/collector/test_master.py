@@ -358,6 +358,26 @@ def test_only_what_a_register_feeds_is_marked(store: SqliteStore, bench: Bench) 
     assert master.recompute() == []
 
 
+def test_what_never_held_is_computed_again_too(store: SqliteStore, bench: Bench) -> None:
+    """An installation that is taken back wholly leaves a point without a meter, and its series with readings in it."""
+    bench.take(bench.chain.seal([reading(0)]))
+    enter(store, POINT, meter(1), register(1), installed(1), channel(), at_ms=NOW_MS + DAY_MS)
+    clear(store)
+    with store.transaction():
+        store.master.end(Act("operator", NOW_MS + 2 * DAY_MS), installed(1), START)
+    assert store.master.installations.all() == []
+    assert [(each.point, each.from_ms) for each in store.master.recompute()] == [("plant 1", NOW_MS - DAY_MS)]
+
+
+def test_a_device_that_is_mapped_marks_whose_it_was(store: SqliteStore, bench: Bench) -> None:
+    """What it shows was its own meter's until then."""
+    bench.take(bench.chain.seal([reading(0)]))
+    enter(store, POINT, meter(1), register(1), installed(1), channel(), Meter("W1", "m", Identity(Protocol.MBUS)))
+    clear(store)
+    enter(store, Mapped("house-1", "heat", None, "W1", None, Span(NOW_MS)), at_ms=NOW_MS + DAY_MS)
+    assert [(each.point, each.from_ms) for each in store.master.recompute()] == [("plant 1", NOW_MS)]
+
+
 def test_a_mark_is_taken_away_once(store: SqliteStore, bench: Bench) -> None:
     """By its number, in the transaction that stores what was computed."""
     bench.take(bench.chain.seal([reading(0)]))

@@ -158,7 +158,19 @@ def test_a_local_time_is_one_instant(text: str, zone: str, at_ms: int) -> None:
     assert instant(text, zone) == at_ms
 
 
-@pytest.mark.parametrize("text", ["2026-10-25T02:30", "2026-03-29T02:30", "2026-02-30", "1.3.2026", "2026-03-01T25:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-10-25T02:30",
+        "2026-03-29T02:30",
+        "2026-02-30",
+        "1.3.2026",
+        "2026-03-01T25:00",
+        "0001-01-01",
+        "9999-12-31",
+        "1969-12-31T22:59",
+    ],
+)
 def test_an_ambiguous_local_time_is_refused(text: str) -> None:
     """The hour that comes twice, the one that is left out, and what is no time at all."""
     with pytest.raises(LocalTimeError):
