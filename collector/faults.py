@@ -38,7 +38,7 @@ class QuestionError(ConfigurationError):
     """A question for a series or for stands that cannot be answered as it is asked."""
 
     code = "PLB-C341"
-    do = "ask as told; 'plomba-collector series --help' names what can be asked"
+    do = "ask as told; 'plomba-collector series --help' and /api/openapi.json name what can be asked"
 
 
 class NoSeriesError(ConfigurationError):

@@ -77,7 +77,7 @@ def factor(unit: str, quantity: str) -> Fraction:
     """
     units = _of(quantity)[2]
     if unit not in units:
-        raise UnitError(f"a unit of {quantity}: {', '.join(units)}", repr(unit), "register")
+        raise UnitError(f"a unit of {quantity}: {', '.join(units)}", repr(unit), "unit")
     return units[unit]
 
 

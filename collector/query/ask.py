@@ -15,12 +15,14 @@ from collector.query.book import Book, named
 from collector.query.contract import Rounding
 from collector.query.fold import Columns
 from collector.query.source import Source, refuse_finer, zone_at
+from collector.shown import utc
 from collector.store.curves import CurveTable
 from protocols.reading import Scaled
 
 MOST_PERIODS = 200_000  # of an answer: five years of quarter hours
 LONGEST_MS = 100 * 366 * 86_400_000  # a question's span: 100 years
 _PERIOD_MS = {By.QUARTER: 900_000, By.HOUR: 3_600_000}
+_DAY_MS = 23 * 3_600_000  # the shortest that is usual; what is longer has fewer
 _MEANS = (Aggregate.MEAN, Aggregate.WEIGHTED)
 
 
@@ -43,8 +45,9 @@ class Question:
 
     def __post_init__(self) -> None:
         if not 0 < self.to_ms - self.from_ms <= LONGEST_MS:
-            raise QuestionError("an end after the start, at most 100 years", f"{self.from_ms} to {self.to_ms} ms")
-        if (self.to_ms - self.from_ms) // _PERIOD_MS.get(self.by, 86_400_000) > MOST_PERIODS:
+            got = f"{utc(self.from_ms)} to {utc(self.to_ms)}"
+            raise QuestionError("an end after the start, and at most 100 years later", got)
+        if periods_at_most(self) > MOST_PERIODS:
             raise QuestionError(f"at most {MOST_PERIODS} periods: a shorter time or longer periods", "more")
 
 
@@ -94,6 +97,11 @@ class Answer:
         rest = (columns.expected, columns.present, columns.estimated, columns.states, columns.finals, columns.tops)
         for fields in zip(columns.starts, columns.ends, shown, *rest, strict=True):
             yield Period(*fields)
+
+
+def periods_at_most(question: Question) -> int:
+    """How many periods an answer has at the most."""
+    return (question.to_ms - question.from_ms) // _PERIOD_MS.get(question.by, _DAY_MS) + 1
 
 
 def ask(table: CurveTable, book: Book, question: Question, now_ms: int) -> Answer:

@@ -1,4 +1,4 @@
-"""What a question needs of the master data, and the same from lists."""
+"""What a question needs of the master data: from the store, or from lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 from collector.faults import NoSeriesError
 from collector.master.channels import Channel, Computed
 from collector.master.points import Point
+from collector.store.master import Master
 
 
 class Book(Protocol):
@@ -37,6 +38,22 @@ class Listed:
     def channels(self, point: str, known_ms: int | None) -> Sequence[Channel | Computed]:
         """The channels of a point."""
         return [each for each in self.all_channels if each.point == point]
+
+
+@dataclass(frozen=True, slots=True)
+class MasterBook:
+    """The master data of a store."""
+
+    master: Master
+
+    def points(self, point: str, known_ms: int | None) -> Sequence[Point]:
+        """The rows of a point."""
+        return self.master.points.all(known_ms, point=point)
+
+    def channels(self, point: str, known_ms: int | None) -> Sequence[Channel | Computed]:
+        """The channels of a point."""
+        read = self.master.channels.all(known_ms, point=point)
+        return [*read, *self.master.computed.all(known_ms, point=point)]
 
 
 def named(book: Book, point: str, name: str, known_ms: int | None) -> list[Channel | Computed]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collector.master.channels import Aggregate
 from collector.quality import State
-from collector.query.parts import Part, Weights, add
+from collector.query.parts import Part, Weights, add, add_whole, by_digest
 from collector.query.stretches import Amount, Stretch, within
 
 
@@ -45,19 +45,20 @@ def fold(
 
     An interval counts in the period in which it lies wholly; a period in which none should be is left out.
     """
-    found, begin = Columns(), 0
+    found, begin, count = Columns(), 0, len(stretches)
+    whole = [by_digest(stretch, rule) for stretch in stretches]
     for start, end in spans:
-        part = Part()
-        while begin < len(stretches) and stretches[begin].edges[stretches[begin].end] <= start:
+        part, at = Part(), begin
+        while at < count and stretches[at].starts_ms < end:
+            until = _wholes(stretches, whole, at, (start, end))
+            if until > at:
+                add_whole(part, stretches[at:until], rule, exponent)
+            else:
+                _add_cut(part, stretches[at], (start, end), rule, exponent, weights or {})
+                until += 1
+            at = until
+        while begin < count and stretches[begin].ends_ms <= end:
             begin += 1
-        for at in range(begin, len(stretches)):
-            stretch = stretches[at]
-            if stretch.edges[stretch.first] >= end:
-                break
-            both = within(stretch.edges, start, end)
-            first, last = (max(both[0], stretch.first), min(both[1], stretch.end)) if both else (0, 0)
-            if first < last:
-                add(part, stretch, first, last, rule, 10 ** (stretch.exponent - exponent), weights or {})
         if part.expected:
             _append(found, start, end, part, rule)
     return found
@@ -87,6 +88,25 @@ def singly(stretches: Sequence[Stretch], rule: Aggregate, exponent: int) -> Colu
         else:
             found.tops += [None] * len(values)
     return found
+
+
+def _wholes(stretches: Sequence[Stretch], whole: Sequence[bool], at: int, span: tuple[int, int]) -> int:
+    """Where the whole pages that begin at `at` and lie in the span end; `at` where there is none."""
+    start, end = span
+    while at < len(stretches) and whole[at] and start <= stretches[at].starts_ms and stretches[at].ends_ms <= end:
+        at += 1
+    return at
+
+
+def _add_cut(
+    part: Part, stretch: Stretch, span: tuple[int, int], rule: Aggregate, exponent: int, weights: Weights
+) -> None:
+    both = within(stretch.edges, *span)
+    if both is None:
+        return
+    first, end = max(both[0], stretch.first), min(both[1], stretch.end)
+    if first < end:
+        add(part, stretch, first, end, rule, 10 ** (stretch.exponent - exponent), weights)
 
 
 def _append(found: Columns, start: int, end: int, part: Part, rule: Aggregate) -> None:

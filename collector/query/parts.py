@@ -10,7 +10,6 @@ from itertools import pairwise
 from collector.master.channels import Aggregate
 from collector.quality import State
 from collector.query.stretches import Amount, Stretch
-from collector.store.curves import Digest
 
 Weights = dict[int, Amount]  # by where an interval begins (ms UTC); what is not there is missing
 
@@ -63,13 +62,7 @@ class Part:
 
 
 def add(part: Part, stretch: Stretch, first: int, end: int, rule: Aggregate, scale: int, weights: Weights) -> None:
-    """Take up the intervals of a stretch from `first` to before `end`, their numbers times `scale`.
-
-    A whole page is taken up by its digest, without being unpacked, where the rule lets it.
-    """
-    digest = stretch.digest
-    if digest is not None and end - first == digest.expected and _by_digest(part, stretch, digest, rule, scale):
-        return
+    """Take up the intervals of a stretch from `first` to before `end`, their numbers times `scale`."""
     values = stretch.values[first:end]
     if rule is Aggregate.WEIGHTED:
         _weighted(part, stretch, first, values, scale, weights)
@@ -94,6 +87,46 @@ def add(part: Part, stretch: Stretch, first: int, end: int, rule: Aggregate, sca
             pass
 
 
+def by_digest(stretch: Stretch, rule: Aggregate) -> bool:
+    """Whether a whole page may be taken up by its digest, without being unpacked."""
+    if stretch.digest is None or stretch.page is None or (stretch.first, stretch.end) != (0, stretch.page.intervals):
+        return False
+    match rule:
+        case Aggregate.MEAN:
+            return stretch.is_even()
+        case Aggregate.MAXIMUM:
+            return stretch.page.moments is None
+        case _:
+            return rule is not Aggregate.WEIGHTED
+
+
+def add_whole(part: Part, stretches: Sequence[Stretch], rule: Aggregate, exponent: int) -> None:
+    """Take up whole pages, in order, by their digests."""
+    digests = [stretch.digest for stretch in stretches if stretch.digest is not None]
+    part.judge(
+        sum([digest.expected for digest in digests]),
+        sum([digest.present for digest in digests]),
+        sum([digest.estimated for digest in digests]),
+        max([digest.state for digest in digests]),
+        all(digest.final for digest in digests),
+    )
+    for stretch, digest in zip(stretches, digests, strict=True):
+        if digest.total is None or digest.last is None or digest.top is None or digest.top_place is None:
+            continue
+        scale = 10 ** (stretch.exponent - exponent)
+        match rule:
+            case Aggregate.SUM:
+                part.amount += digest.total * scale
+            case Aggregate.LAST:
+                part.last = digest.last * scale
+            case Aggregate.MAXIMUM:
+                part.rise(digest.top * scale, stretch.edges[digest.top_place])
+            case _:
+                length = stretch.edges[1] - stretch.edges[0]
+                part.amount += digest.total * scale * length
+                part.weight += digest.present * length
+
+
 def weights_of(stretches: Iterable[Stretch], exponent: int) -> Weights:
     """The amounts of a channel by where its intervals begin, times 10^exponent."""
     return {
@@ -102,23 +135,6 @@ def weights_of(stretches: Iterable[Stretch], exponent: int) -> Weights:
         for (start, _), value in zip(pairwise(stretch.edges), stretch.values, strict=True)
         if value is not None
     }
-
-
-def _by_digest(part: Part, stretch: Stretch, digest: Digest, rule: Aggregate, scale: int) -> bool:
-    """Whether the digest of a whole page was enough."""
-    if rule is Aggregate.WEIGHTED or (rule is Aggregate.MEAN and not stretch.is_even()):
-        return False
-    if rule is Aggregate.MAXIMUM and stretch.page is not None and stretch.page.moments is not None:
-        return False
-    part.judge(digest.expected, digest.present, digest.estimated, digest.state, digest.final)
-    if digest.total is None or digest.last is None or digest.top is None or digest.top_place is None:
-        return True
-    part.last = digest.last * scale
-    length = stretch.edges[1] - stretch.edges[0] if rule is Aggregate.MEAN else 1
-    part.amount += digest.total * scale * length
-    part.weight += digest.present * length
-    part.rise(digest.top * scale, stretch.edges[digest.top_place])
-    return True
 
 
 def _weighted(

@@ -33,6 +33,7 @@ class Stretch:
     ) -> None:
         self.edges, self.exponent, self.page, self.reckoned = edges, exponent, page, reckoned
         self.first, self.end = asked
+        self.starts_ms, self.ends_ms = edges[self.first], edges[self.end]
         self.digest = digest  # of all intervals between the edges
 
     @cached_property

@@ -293,7 +293,7 @@ class CurveTable:
         step_s = STEP_S[cadence]
         span = "AND past = ? AND step_s = ? AND day >= ? AND day <= ?"
         newest = self._sql.execute(f"{_SELECT} {span} ORDER BY day", (point, channel, 0, step_s, first, last))
-        pages = [Page(*row) for row in newest]
+        pages = list(map(Page._make, newest))
         if known_ms is None:
             return pages
         found = {

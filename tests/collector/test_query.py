@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from ground_parts import ALWAYS, LATER_MS, ZONES, at, book, channel, day, put
+from ground_parts import ALWAYS, BUDAPEST, LATER_MS, ZONES, at, book, channel, day, put
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.faults import CurveAlteredError, NoSeriesError, QuestionError, UnitError
 from collector.grid import By, edges
 from collector.master.channels import Aggregate, Cadence, Computed, Term
-from collector.master.dated import Span
-from collector.quality import Quality, State
+from collector.master.dated import Act, Span
+from collector.quality import MISSING, RAW, Quality, State, runs_of
 from collector.query.ask import Answer, Question, ask
 from collector.query.book import Listed
+from collector.query.latest import latest
+from collector.query.times import instant_of
+from collector.shown import utc
+from collector.store.curves import Curve
 from collector.store.sqlite import SqliteStore
 from protocols.reading import Scaled
-
-BUDAPEST = "Europe/Budapest"
 
 
 def drawn(zone: str, first: int, end: int, seed: int, gaps: bool = True) -> dict[int, list[int | None]]:
@@ -259,3 +264,70 @@ def test_a_channel_of_hours_is_answered_over_its_uneven_day(store: SqliteStore) 
     question = Question("P1", "mean", marks[0], marks[-1], By.DAY, decimals=9)
     (period,) = ask(store.curves, book(zone, hourly), question, LATER_MS)
     assert period.value == Scaled(round(Fraction(50 * 90 + 23 * 60, 24 * 60 + 30) * 10**9), -9)
+
+
+def test_of_equal_maxima_the_first_counts(store: SqliteStore) -> None:
+    """Within a day, and of two days."""
+    put(store, BUDAPEST, channel("maximum"), {day("2026-05-05"): [1, 7, *[2] * 93, 7], day("2026-05-06"): [7] * 96})
+    (both,) = asked(store, BUDAPEST, "maximum", ("2026-05-05", "2026-05-07"), By.MONTH)
+    assert both.top_ms == at(BUDAPEST, "2026-05-05") + 900_000
+
+
+def test_a_maximum_is_at_the_instant_that_the_meter_tells(store: SqliteStore) -> None:
+    """Where it has times of its own, the month's maximum has the one of its value; missing ones have none."""
+    monthly = channel("maximum", Cadence.MONTH)
+    number, year = day("2026-01-01"), at(BUDAPEST, "2026-01-01")
+    values = (None, 500, 900, *[None] * 9)
+    runs = runs_of(MISSING if each is None else RAW for each in values)
+    moments = (year + 4_000_000_123, year + 7_000_000_456)
+    with store.transaction():
+        place = ("P1", "maximum", Cadence.MONTH, number, year, 0)
+        store.curves.put(Curve(*place, values, runs, (), moments), Act("test", 1))
+    question = Question("P1", "maximum", year, at(BUDAPEST, "2027-01-01"), By.YEAR)
+    (whole,) = ask(store.curves, book(BUDAPEST, monthly), question, LATER_MS)
+    assert (whole.value, whole.top_ms) == (Scaled(900), moments[1])
+    months = list(ask(store.curves, book(BUDAPEST, monthly), replace(question, by=By.MONTH), LATER_MS))
+    assert [each.top_ms for each in months] == [None, *moments, *[None] * 9]
+
+
+def test_the_newest_value_of_a_computed_channel_waits_for_all_its_terms(store: SqliteStore) -> None:
+    """It is that of the last interval for which each of them has a value; none while one has nothing."""
+    main, sub = channel("sum"), channel("sum", point="P2")
+    terms = (Term(1, "P1", "sum"), Term(-1, "P2", "sum"))
+    rest = Computed("P1", "rest", "energy", Cadence.QUARTER, Aggregate.SUM, terms, ALWAYS)
+    points = (*book(BUDAPEST).all_points, *book(BUDAPEST, point="P2").all_points)
+    listed = Listed(points, (main, sub, rest))
+
+    def newest() -> list[int | None]:
+        found = latest(store.curves, listed, "P1", LATER_MS)
+        assert [each.channel for each in found] == ["rest", "sum"]
+        return [None if each.period is None else each.period.start_ms for each in found]
+
+    put(store, BUDAPEST, main, {day("2026-05-05"): [5] * 96, day("2026-05-06"): [5] * 96})
+    last = at(BUDAPEST, "2026-05-07") - 900_000
+    assert newest() == [None, last]
+    put(store, BUDAPEST, sub, {day("2026-05-05"): [1] * 96, day("2026-05-06"): [1, None, 3, *[None] * 93]})
+    assert newest() == [at(BUDAPEST, "2026-05-06") + 2 * 900_000, last]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01", "2026-02-28T23:00:00.000Z"),
+        ("2026-03", "2026-02-28T23:00:00.000Z"),
+        ("2026", "2025-12-31T23:00:00.000Z"),
+        ("2026-10-25T02:30+01:00", "2026-10-25T01:30:00.000Z"),
+        ("2026-03-01T06:00:07.123Z", "2026-03-01T06:00:07.123Z"),
+    ],
+)
+def test_times_are_written_as_days_months_years_or_instants(text: str, expected: str) -> None:
+    """In the point's zone; instants as answers show them."""
+    assert utc(instant_of(text, BUDAPEST, "from")) == expected
+
+
+@given(st.text(max_size=24) | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{3})?)?Z?", fullmatch=True))
+@settings(max_examples=300, derandomize=True, deadline=None)
+def test_whatever_is_written_as_a_time_is_one_or_is_refused(text: str) -> None:
+    """By an error with a code, never otherwise."""
+    with contextlib.suppress(QuestionError):
+        assert isinstance(instant_of(text, BUDAPEST, "from"), int)

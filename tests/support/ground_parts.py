@@ -15,6 +15,7 @@ from collector.store.curves import Curve
 from collector.store.sqlite import SqliteStore
 
 ALWAYS = Span(0)
+BUDAPEST = "Europe/Budapest"
 LATER_MS = 4_000_000_000_000  # after all that is asked for
 ZONES = (
     "Europe/Budapest",
