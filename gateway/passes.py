@@ -22,10 +22,12 @@ HOUR_S = 3_600  # what a clock is set back by
 class Passes:
     """The rows of a range, piece by piece; `now` is what the meter's clock shows, where that is known.
 
+    `regular`: no two rows are captured in one second, as they are in an event log.
     `again_s` is the first time that came twice in the hour that is read, in seconds of the meter's calendar.
     """
 
     now: MeterTime | None = None
+    regular: bool = True
     again_s: int | None = None
     pieces: int = 0
     _rows: list[tuple[int, Row]] = field(default_factory=list)  # in which pass each row was captured
@@ -52,7 +54,7 @@ class Passes:
     def take(self, shown: Sequence[Row], new: Sequence[int]) -> None:
         """A piece, and the places in it of the rows that were in none before."""
         self.pieces += 1
-        found = _passes(shown)
+        found = _passes(shown, self.regular)
         self._begin(shown, found)
         alone = not found or not found[-1]
         for at in new:
@@ -85,13 +87,13 @@ def _tell(times: Sequence[MeterTime]) -> bool:
     return any(each.deviation_min is not None or each.summer for each in times)
 
 
-def _passes(shown: Sequence[Row]) -> list[int]:
-    """How often time went back or repeated above each row of a piece."""
+def _passes(shown: Sequence[Row], regular: bool) -> list[int]:
+    """How often time went back above each row of a piece, or repeated where rows are `regular`."""
     found: list[int] = []
     count, before_s = 0, None
     for row in shown:
         if row.time is not None:
-            count += before_s is not None and row.time.seconds <= before_s
+            count += before_s is not None and row.time.seconds < before_s + regular
             before_s = row.time.seconds
         found.append(count)
     return found

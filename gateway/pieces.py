@@ -137,7 +137,7 @@ async def read(source: Source, wanted: Range, fit: Fit) -> Found:
         LinkError: the line is gone.
     """
     fitted, whole_s = fit.span_s, wanted.last.seconds - wanted.first.seconds
-    found, goal_s = Passes(wanted.now), whole_s
+    found, goal_s = Passes(wanted.now, source.period_s > 0), whole_s
     piece: Sequence[Row] = ()
     done_s, at = 0, wanted.first
     while True:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.dlms_rows import digest, fresh, remembered
+from gateway.passes import Passes
 from gateway.pieces import _new
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
@@ -73,3 +74,15 @@ def test_a_null_in_the_place_of_a_time_is_none_where_the_newest_row_comes_first(
     up, down = (rows(buffer, (Column(CLOCK_TIME),), {}, 900, True, newest_first) for newest_first in (False, True))
     assert [each.time and each.time.seconds - TIME.seconds for each in up] == [0, 900]
     assert [each.time and each.time.seconds - TIME.seconds for each in down] == [0, None]
+
+
+def test_events_of_one_second_are_no_hour_that_comes_twice() -> None:
+    """Several rows may bear one time where nothing is captured regularly: they stay in the order of their pieces."""
+    times = [[0, 0, 0, 60], [1_200, 1_200], [1_500]]
+    pieces = [[replace(row(7), time=replace(TIME, seconds=TIME.seconds + each)) for each in piece] for piece in times]
+    log = Passes(regular=False)
+    for piece in pieces:
+        log.take(piece, range(len(piece)))
+    assert log.rows == [each for piece in pieces for each in piece]
+    assert log.again_s is None
+    assert log.is_certain
