@@ -82,6 +82,8 @@ class Rows:
         Raises:
             FieldError, FormError, LimitError: a value has no form on the wire.
         """
+        if len(self.cells) == 1:
+            return self._block_of_one(source, *exchanges)
         return [
             source,
             len(self.cells),
@@ -93,6 +95,21 @@ class Rows:
             *_optional_to_wire(self.raws, 0, STATUS_RAW, "block.status raw"),
             encode_within(self.statuses, 0, limits.STATUS, "block.status"),
             [_column_of(column) for column in self._columns()],
+        ]
+
+    def _block_of_one(self, source: int, exchange: int) -> list[Wire]:
+        """The block of one row, which is what a round of spot readings has: written out for speed."""
+        return [
+            source,
+            1,
+            [PLAIN, exchange],
+            [PLAIN, *self.how],
+            encode_within(self.part, 0, limits.LEAVES, "block.part"),
+            *_optional_to_wire(self.slots, limits.PAST_MS, limits.FUTURE_MS - 1, "block.slot"),
+            *(NO_TIME if self.times[0] is None else _times_to_wire(self.times)),
+            *(NEITHER if self.raws[0] is None else _optional_to_wire(self.raws, 0, STATUS_RAW, "block.status raw")),
+            encode_within(self.statuses, 0, limits.STATUS, "block.status"),
+            [_column_of_one(*cell) for cell in self.cells[0]],
         ]
 
     def to_wires(self) -> list[Wire]:
@@ -274,8 +291,6 @@ def _times_to_wire(times: Sequence[_Time | None]) -> list[Wire]:
 
 def _column_of(found: Sequence[_Cell | None]) -> list[Wire]:
     """`[kinds, states, numbers, scales, others, status?, status, time?, seconds, code]` of one register."""
-    if len(found) == 1 and found[0] is not None:
-        return _column_of_one(*found[0])
     cells = [cell for cell in found if cell is not None]
     _, _, numbers, scales, states, owns, times = zip(*cells, strict=True)
     exact = [number for number, scale in zip(numbers, scales, strict=True) if scale is not None]
@@ -293,7 +308,7 @@ def _column_of(found: Sequence[_Cell | None]) -> list[Wire]:
 def _column_of_one(
     n: int, kind: int, number: Wire, scale: int | None, state: int, own: int | None, time: _Time | None
 ) -> list[Wire]:
-    """The column of a block of one row, which is what a round of spot readings has: written out for speed."""
+    """The column of a block of one row."""
     return [
         [PLAIN, kind],
         [PLAIN, state],
