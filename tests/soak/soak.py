@@ -5,7 +5,7 @@
   promised is lost, nothing is corrupt;
 * the proof bench's seeds (tests/bench): 500 gateway-days in virtual time, no violation; and none in the courses by
   which it finds planted mistakes, without any (controls.py);
-* a simulated year of 200 points (year.py): every month is what its registers say, on every point, after every correction;
+* a simulated year of 200 points (year.py): every month is what the registers say, also after every correction;
 * 10^5 hostile inputs for each decoder (fuzz.py): a value or a named error, bounded work;
 * every corruption of one byte of the 51 real M-Bus telegrams is refused (corrupt.py; skipped where they are absent);
 * every single-bit flip of 20 stored batches, two of each run, is found by `plomba-collector verify`'s own check.
