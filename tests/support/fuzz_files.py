@@ -173,7 +173,9 @@ def master_sheet(octets: bytes) -> None:
     assert all(0 <= each.line <= lines and each.column >= 1 for each in found.problems)
     assert all(0 <= placed.word.span.from_ms < limits.FUTURE_MS for placed in found.words)
     if found.problems:
-        raise SheetError("lines without a fault", f"{len(found.problems)}", "points.csv", found.problems)
+        raise SheetError(
+            "lines without a fault", f"{len(found.problems)}", "points.csv", found.problems[: sheet.FAULTS]
+        )
 
 
 def mbus_model(octets: bytes) -> None:
@@ -385,7 +387,17 @@ TARGETS = (
     _file("model-file", _MODELS, model, 8),
     _file("dlms-model-file", _DLMS_MODELS, dlms_model, 8),
     _file("mbus-model-file", _MBUS_MODELS, mbus_model, 8),
-    _file("master-sheet", _SHEETS, master_sheet, 2),
+    Target(
+        "master-sheet",
+        _SHEETS,
+        master_sheet,
+        mutators.texts,
+        errors=ConfigurationError,
+        work=WORDY,
+        memory=16 * MIB,
+        message=600 * sheet.FAULTS,  # every fault of the file, with its line
+        cost=2,
+    ),
     Target(
         "gateway-buffer",
         (bytes(8),),
