@@ -50,7 +50,7 @@ def commits_left_out(database: Path) -> int:
 def frames(octets: bytes) -> Iterator[Frame]:
     """The frames of a log as they were written since it was begun anew; older ones behind them have other salts."""
     order = MAGIC.get(int.from_bytes(octets[:4], "big"), "<")
-    sums = _summed((0, 0), octets[:24], order)
+    sums = summed((0, 0), octets[:24], order)
     holds = sums == struct.unpack(">2I", octets[24:HEADER])
     salts = octets[16:24] if holds else octets[HEADER + 8 : HEADER + 16]
     for at in range(HEADER, len(octets) - FRAME - PAGE + 1, FRAME + PAGE):
@@ -58,12 +58,12 @@ def frames(octets: bytes) -> Iterator[Frame]:
         if head[8:16] != salts and holds:
             return
         if holds:
-            sums = _summed(_summed(sums, head[:8], order), page, order)
+            sums = summed(summed(sums, head[:8], order), page, order)
             holds = sums == struct.unpack(">2I", head[16:])
         yield Frame(head[8:16] == salts and head[4:8] != bytes(4), holds)
 
 
-def _summed(sums: tuple[int, int], octets: bytes, order: str) -> tuple[int, int]:
+def summed(sums: tuple[int, int], octets: bytes, order: str) -> tuple[int, int]:
     """The sum of the log with these bytes, a multiple of eight."""
     one, two = sums
     words = struct.unpack(f"{order}{len(octets) // 4}I", octets)
