@@ -42,6 +42,7 @@ BUFFER_ROOM = "buffer-room"  # readings refused meanwhile
 BUFFER_HIGH = "buffer-high"  # percent in use
 UNSAFE_REMOVED = "stored-not-safe-removed"  # batches
 BUFFER_SALVAGED = "buffer-salvaged"  # batches salvaged, file set aside
+BUFFER_LOG_CUT = "buffer-log-cut"  # commits that were durable and are lost, at least; the log that was kept
 BATCH_ROTTEN = "batch-rotten"  # epoch, seq, code
 MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
 GENERATION = "generation-raised"  # from, to

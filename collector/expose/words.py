@@ -57,6 +57,7 @@ EVENTS = {
     "buffer-high": "buffer nearly full",
     "stored-not-safe-removed": "stored batches removed before they were safe",
     "buffer-salvaged": "damaged buffer salvaged",
+    "buffer-log-cut": "commits of the buffer's log are lost: bits in it went bad",
     "batch-rotten": "a batch in the buffer went bad",
     "mark-taken-back": "collector asked again for batches",
     "generation-raised": "collector was restored: all is offered again",

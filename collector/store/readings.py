@@ -192,7 +192,8 @@ class Readings:
             f"{_SELECT_KEY} WHERE meter = ? AND how = ? AND moment >= ? AND moment < ? ORDER BY moment, part, variant",
             (meter, how, low, high),
         )
-        return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
+        held = self._holds()
+        return [((row[0], row[1], row[2]), _reading_row(row[3:], held(row[3], row[4], row[6]))) for row in rows]
 
     def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
         """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -30,7 +31,7 @@ from collector.faults import SheetError
 from collector.keys import WorkerPublic
 from collector.master import sheet
 from collector.trustee import csr_pem
-from gateway import enrol, newcomers, scanstate, successors
+from gateway import enrol, newcomers, scanstate, successors, wal
 from gateway.config import Configuration, configuration_hash
 from gateway.config_file import configuration_from, read_configuration
 from gateway.exchanging import DIGEST, Visited
@@ -39,7 +40,7 @@ from gateway.lines import Place
 from gateway.propose import block
 from gateway.salvage import open_or_salvage
 from gateway.scales import HASH, Scales, from_bytes, to_bytes
-from gateway.schema import BUFFER_FILE
+from gateway.schema import BUFFER_FILE, PAGE
 from gateway.status import read_status
 from gateway.successors import Successor
 from protocols.dlms import data as axdr
@@ -78,6 +79,23 @@ CSR = bytes.fromhex(
 def authority() -> Authority:
     """An authority of this process."""
     return Authority.create(folder("authority"), "utility-1")
+
+
+def buffer_log() -> bytes:
+    """A log of SQLite with a commit of two pages, and the sums that hold."""
+    salts, head = bytes(range(8)), struct.pack(">4I", 0x377F0682, 3_007_000, PAGE, 0)
+    sums = wal.summed((0, 0), head + salts, "<")
+    parts = [head, salts, struct.pack(">2I", *sums)]
+    for page in (1, 2):
+        place, octets = struct.pack(">2I", page, 2 * (page == 2)), bytes([page]) * PAGE
+        sums = wal.summed(sums, place + octets, "<")
+        parts += [place, salts, struct.pack(">2I", *sums), octets]
+    return b"".join(parts)
+
+
+def buffer_log_frames(octets: bytes) -> list[wal.Frame]:
+    """The frames of a log; a file shorter than its header is no log."""
+    return list(wal.frames(octets)) if len(octets) > wal.HEADER else []
 
 
 def asked(octets: bytes) -> None:
@@ -381,6 +399,7 @@ TARGETS = (
     Target("collector-request", (CSR,), asked),
     Target("gateway-scales", (SCALES[HASH:],), kept_scales, mutators.trees),
     Target("gateway-scalers", (axdr.to_bytes(SCALER), axdr.to_bytes(axdr.array(SCALER, SCALER))), learnt_scales),
+    Target("buffer-log", (buffer_log(),), buffer_log_frames, only_values=True),
     Target("gateway-enrolment", (enrolment(),), enrolled, mutators.trees),
     _file("gateway-configuration", _TEXT[:1], gateway_configuration, 20),
     _file("collector-configuration", _TEXT[1:], collector_configuration, 8),
