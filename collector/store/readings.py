@@ -18,7 +18,7 @@ import msgpack
 
 from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
-from collector.store.sql import Connection
+from collector.store.sql import Connection, stream
 from protocols.errors import PlombaError
 from protocols.reading import How, Identity, Status
 from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
@@ -103,8 +103,9 @@ class Readings:
         ).fetchall()
         if (content,) in rows:
             return Met.AGAIN
-        if len(rows) < VARIANTS:
-            self._insert((meter, how, moment, part, len(rows)), place, reading, content, sealed)
+        for variant in range(len(rows), VARIANTS):  # the next may just have been taken by another writer
+            if self._insert((meter, how, moment, part, variant), place, reading, content, sealed):
+                break
         self._sql.execute(
             "UPDATE reading SET conflict = 1 WHERE meter = ? AND how = ? AND moment = ? AND part = ?",
             (meter, how, moment, part),
@@ -124,7 +125,8 @@ class Readings:
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""
-        rows = self._sql.execute(
+        rows = stream(
+            self._sql,
             f"{_SELECT} WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
@@ -167,7 +169,8 @@ class Readings:
 
     def records(self, gateway: str | None = None) -> Iterator[RecordRow]:
         """All records (of one gateway), in the order of their batches' places."""
-        rows = self._sql.execute(
+        rows = stream(
+            self._sql,
             "SELECT gateway, epoch, seq, batch, leaf, kind, sealed FROM record"
             " WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
             (gateway,),
