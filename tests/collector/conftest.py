@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chain import AnyStore, Bench
-from postgres import Postgresql
+from postgres import Postgresql, find_bin
 
 from collector.place import Place, Server
 from collector.store.postgresql import PostgresqlStore
@@ -29,6 +29,18 @@ def store(place: Place) -> Iterator[AnyStore]:
     opened = SqliteStore.open(place) if isinstance(place, Path) else PostgresqlStore.open(place)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Postgresql]:
+    """A PostgreSQL of the test's own, which it may kill and stop."""
+    programs = find_bin()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: run make services")
+    running = Postgresql(programs)
+    running.process.start()
+    yield running
+    running.remove()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from chain import Bench, Chain, reading
 from click.testing import CliRunner
-from postgres import Postgresql, find_bin
+from postgres import Postgresql
 
 from collector.cli_store import distribute
 from collector.config import Config
@@ -44,18 +44,6 @@ def bench(server: Server) -> Iterator[Bench]:
     store = PostgresqlStore.open(server)
     yield Bench(store)
     store.close()
-
-
-@pytest.fixture
-def own() -> Iterator[Postgresql]:
-    """A cluster that a test may kill and stop."""
-    programs = find_bin()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: run make services")
-    cluster = Postgresql(programs)
-    cluster.process.start()
-    yield cluster
-    cluster.remove()
 
 
 def _columns(text: str) -> set[str]:
@@ -133,11 +121,11 @@ def test_a_password_comes_from_its_file(postgresql: Postgresql, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("setting", ["synchronous_commit", "fsync", "full_page_writes"])
-def test_a_server_that_promises_less_is_refused(own: Postgresql, setting: str) -> None:
+def test_a_server_that_promises_less_is_refused(cluster: Postgresql, setting: str) -> None:
     """A commit that is not on the disk may not be acknowledged."""
-    own.sql(f"ALTER SYSTEM SET {setting} = off")
-    own.sql("SELECT pg_reload_conf()")
-    store = PostgresqlStore.open(Server(own.dsn))
+    cluster.sql(f"ALTER SYSTEM SET {setting} = off")
+    cluster.sql("SELECT pg_reload_conf()")
+    store = PostgresqlStore.open(Server(cluster.dsn))
     with pytest.raises(DurabilityError, match=f"{setting}=off"):
         store.durability()
     store.close()
@@ -163,7 +151,7 @@ def test_two_that_open_an_empty_database_at_once_make_one_store(server: Server) 
 
 
 def test_another_versions_store_is_left_alone(bench: Bench, server: Server) -> None:
-    """A newer one may not be written by us, and none is made where only one is shown."""
+    """A newer one may not be written by us, and none is made where only one is shcluster."""
     with pytest.raises(NotFoundError):
         PostgresqlStore.open(Server(server.address.rpartition("/")[0] + "/postgres"), make=False)
     bench.store._connection.execute("UPDATE meta SET value = 99 WHERE name = 'version'")
@@ -240,16 +228,16 @@ def test_a_registration_by_another_process_is_seen(bench: Bench, server: Server)
 
 
 def test_c01_a_server_that_is_stopped_takes_nothing_and_then_all(
-    own: Postgresql, monkeypatch: pytest.MonkeyPatch
+    cluster: Postgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C01: a stopped server costs the answer's time, nothing is stored or named, and it goes on by itself."""
     monkeypatch.setattr(session, "ANSWER_S", 1.0)
     monkeypatch.setattr(session, "CONNECT_S", 2)
-    store = PostgresqlStore.open(Server(own.dsn))
+    store = PostgresqlStore.open(Server(cluster.dsn))
     bench = Bench(store)
     bench.take(bench.chain.seal())
     second = bench.chain.seal()
-    stopped = _processes(own)
+    stopped = cluster.processes()
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -265,27 +253,27 @@ def test_c01_a_server_that_is_stopped_takes_nothing_and_then_all(
     store.close()
 
 
-def test_c02_a_server_that_is_killed_within_a_group_loses_and_doubles_nothing(own: Postgresql) -> None:
+def test_c02_a_server_that_is_killed_within_a_group_loses_and_doubles_nothing(cluster: Postgresql) -> None:
     """C02: what was begun is gone with its connection; the next group connects again."""
-    store = PostgresqlStore.open(Server(own.dsn))
+    store = PostgresqlStore.open(Server(cluster.dsn))
     bench = Bench(store)
     first, second = bench.chain.seal(), bench.chain.seal()
 
     def group() -> None:
         with store.transaction():
             store.gateways.heard("house-1", 1)
-            own.process.stop(signal.SIGKILL)
-            own.process.start()
+            cluster.process.stop(signal.SIGKILL)
+            cluster.process.start()
             store.gateways.heard("house-1", 2)  # never on a new connection, in a transaction of its own
 
     with pytest.raises(StoreFullError):
         group()
     assert store.gateways.contacts()[0].contact_ms is None
     assert bench.take(first, second).stored == 2
-    own.crash()
+    cluster.crash()
     with pytest.raises(StoreFullError):
         bench.take(first)
-    own.process.start()
+    cluster.process.start()
     assert bench.take(first, second).replayed == 2
     assert bench.rows() == 2
     store.close()
@@ -326,13 +314,6 @@ def test_names_are_ordered_byte_by_byte_as_in_sqlite(bench: Bench) -> None:
         bench.store.gateways.add(name, chain.box.public, chain.key.public, 0)
     names = [each.name for each in bench.store.gateways.contacts()]
     assert names == sorted(names)
-
-
-def _processes(cluster: Postgresql) -> list[int]:
-    """The server and all its children."""
-    pid = int((cluster.folder / "cluster" / "postmaster.pid").read_text().split()[0])
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
 
 
 def _config(folder: Path, store: str, more: str = "") -> Path:

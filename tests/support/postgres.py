@@ -66,6 +66,12 @@ class Postgresql:
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
         return f"postgresql://{ACCOUNT}@127.0.0.1:{self.port}/{name}"
 
+    def processes(self) -> list[int]:
+        """The server's process and all its children."""
+        pid = int((self.folder / "cluster" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
     def crash(self) -> None:
         """An immediate stop: no checkpoint; the next start recovers from the log."""
         self.process.stop(signal.SIGQUIT)
