@@ -14,7 +14,7 @@ from collector.config import Config
 from collector.faults import FileThereError, NotFoundError
 from collector.keys import WorkerKeys
 from collector.receive import GROUP
-from collector.store.sqlite import SqliteStore
+from collector.store.interface import Store
 from collector.verify import Message
 from collector.worker import Worker, read_trust
 from protocols.errors import PlombaError
@@ -62,7 +62,7 @@ class Imported:
         }
 
 
-def take(config: Config, store: SqliteStore, path: Path, out: Path | None) -> Imported:
+def take(config: Config, store: Store, path: Path, out: Path | None) -> Imported:
     """Store what a file of `buffer export` holds, in groups, and write the acknowledgement.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -161,8 +162,7 @@ def fingerprint(config_file: Path) -> None:
     if document.exists():
         read = trust.read(files.read(document))
         click.echo(f"trust-{read.number} {shown(read.to_bytes())}")
-    if config.store.exists():
-        with opened(config_file) as (_, store):
-            for gateway in store.gateways.register().values():
-                for known in gateway.keys.values():
-                    click.echo(f"gateway {gateway.name} {known.state} {shown(known.key.octets)}")
+    with suppress(NotFoundError), opened(config_file) as (_, store):
+        for gateway in store.gateways.register().values():
+            for known in gateway.keys.values():
+                click.echo(f"gateway {gateway.name} {known.state} {shown(known.key.octets)}")

@@ -11,7 +11,7 @@ import click
 
 from collector import keys as names
 from collector.cli import FAILED, config_option, json_option
-from collector.config import File, read_file
+from collector.config import File, place_of, read_file
 from collector.faults import ConfigFileError
 from protocols import shell
 from protocols.catalogue import read_catalogue
@@ -39,7 +39,8 @@ def check(config_file: Path, as_json: bool) -> None:
         )
         sys.exit(FAILED)
     folder = config_file.resolve().parent
-    places = {"store": folder / file.store, "keys_folder": folder / file.keys_folder}
+    place = place_of(file, folder)
+    places = {"keys_folder": folder / file.keys_folder} | ({"store": place} if isinstance(place, Path) else {})
     files = _files(file, folder)
     missing = [each for each in files if not each[2]]
     rows_shown = shown.rows(file, file.model_dump(exclude_unset=True), places)

@@ -24,7 +24,7 @@ from collector.query.shown import Row, StandRow, columns_of, local, rows_of, sta
 from collector.query.source import zone_at
 from collector.query.times import instant_of
 from collector.rows import cell
-from collector.store.sqlite import SqliteStore
+from collector.store.interface import Store
 
 _csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line.")
 _known = click.option(
@@ -163,7 +163,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _zone(store: SqliteStore, point: str, now_ms: int) -> str:
+def _zone(store: Store, point: str, now_ms: int) -> str:
     """The zone in which times are written: the point's of now."""
     return zone_at(MasterBook(store.master), point, Span(now_ms, now_ms + 1), None)
 

@@ -12,7 +12,7 @@ from collector import keys as names
 from collector.authority import Authority, Role
 from collector.cli import config_option, file_argument, folder_argument
 from collector.config import Config
-from collector.store.sqlite import SqliteStore
+from collector.store.opening import open_store
 from collector.trustee import BROKER_DAYS, trust_worker
 from collector.trustee import create as create_authority
 from protocols.transports.tls import make_csr, make_tls_key
@@ -101,7 +101,7 @@ def sign(request: Path, config_file: Path, authority_folder: Path, out: Path, ex
     asked = enrol.check(files.read(request), expect_fingerprint)
     click.echo(f"{asked.gateway} {fingerprint(asked.sealing.octets)}", err=True)
     trusted = files.read(config.keys_folder / names.TRUST)
-    store = SqliteStore.open(config.store)
+    store = open_store(config.store)
     try:
         answer = enrol.enrol(asked, store, authority_folder, trusted, time.time_ns() // 1_000_000)
     finally:
@@ -123,7 +123,7 @@ def broker_config(
 ) -> None:
     """Write broker.conf (and broker.acl) for all registered gateways; the broker reads them again on SIGHUP."""
     config = Config.from_toml(config_file)
-    store = SqliteStore.open(config.store)
+    store = open_store(config.store)
     try:
         gateways = [broker.BrokerIdentity(name, Role.GATEWAY) for name in store.gateways.register()]
     finally:

@@ -18,25 +18,24 @@ from collector import report
 from collector.attest import Attestor
 from collector.cli import config_option, json_option
 from collector.config import Config
-from collector.faults import NotFoundError, StoreVersionError
+from collector.faults import StoreVersionError
 from collector.rows import ValueRow, cell, values_of
-from collector.store.sqlite import SqliteStore
+from collector.store.interface import Store
+from collector.store.opening import open_store
 from protocols.errors import PlombaError
 
 _gateway = click.option("--gateway", help="Only this gateway's.")
 
 
 @contextmanager
-def opened(config_file: Path) -> Iterator[tuple[Config, SqliteStore]]:
+def opened(config_file: Path) -> Iterator[tuple[Config, Store]]:
     """The configuration, and its store as it is there already.
 
     Raises:
         NotFoundError: there is no store yet.
     """
     config = Config.from_toml(config_file)
-    if not config.store.exists():
-        raise NotFoundError("a store", "none yet: run or sign makes it", str(config.store))
-    store = SqliteStore.open(config.store)
+    store = open_store(config.store, make=False)
     try:
         yield config, store
     except sqlite3.DatabaseError as error:
@@ -99,7 +98,7 @@ def readings(config_file: Path, gateway: str | None, as_json: bool, as_csv: bool
         raise SystemExit(3)
 
 
-def _attested(store: SqliteStore, gateway: str | None, altered: list[str]) -> Iterator[ValueRow]:
+def _attested(store: Store, gateway: str | None, altered: list[str]) -> Iterator[ValueRow]:
     """The rows of all readings; those whose evidence does not bear them out are named in `altered`."""
     attestor = Attestor(store)
     for row in store.readings.all(gateway):

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.faults import ConfigFileError
+from collector.place import Place, Server, is_server, names_password
 from protocols.settings import mend, reading, slips
 from protocols.settings.document import Document
 from protocols.settings.problems import Problem
@@ -104,8 +105,14 @@ class File(BaseModel):
     collector: Annotated[
         str, Field(pattern=r"^[a-z0-9-]{3,32}$"), Wanted("3 to 32 small letters, digits or -, in quotes")
     ] = Field(description="The collector's id; gateways know it by their trust document.", examples=["utility"])
-    store: Annotated[str, Field(min_length=1), Wanted("a file's path in quotes")] = Field(
-        default="collector.sqlite3", description="File of the store, on a local disk; relative to this file."
+    store: Annotated[str, Field(min_length=1), Wanted("a file's path or a database's address in quotes")] = Field(
+        default="collector.sqlite3",
+        description="File of the store, on a local disk, relative to this file; or a database: postgresql://...",
+    )
+    password_file: Annotated[str, Field(min_length=1), Wanted("a file's path in quotes")] | None = Field(
+        default=None,
+        description="File with the database's password, relative to this file; without it libpq looks where it does.",
+        examples=["database-password"],
     )
     keys_folder: Annotated[str, Field(min_length=1), Wanted("a folder's path in quotes")] = Field(
         default="keys", description="Folder of the keys, the trust document and the certificate; relative to this file."
@@ -133,7 +140,7 @@ class Config:
     """
 
     collector: str
-    store: Path
+    store: Place
     keys_folder: Path
     host: str
     port: int
@@ -155,7 +162,7 @@ class Config:
         folder = path.resolve().parent
         return cls(
             file.collector,
-            folder / file.store,
+            place_of(file, folder),
             folder / file.keys_folder,
             file.broker.host,
             file.broker.port,
@@ -166,6 +173,13 @@ class Config:
             file.limits.ring,
             None if file.http is None else Http(file.http.host, file.http.port, file.http.names),
         )
+
+
+def place_of(file: File, folder: Path) -> Place:
+    """Where the store of a configuration in `folder` is."""
+    if not is_server(file.store):
+        return folder / file.store
+    return Server(file.store, folder / file.password_file if file.password_file else None)
 
 
 def read_file(path: Path) -> File:
@@ -189,5 +203,16 @@ def read_file(path: Path) -> File:
 def _rules(document: Document) -> list[Problem]:
     """What the classes cannot say of a file."""
     found = [*slips.hosts(document, ("broker", "host"), ("broker", "server_name"))]
-    found += slips.folders(document, ("store",), ("keys_folder",))
+    found += slips.folders(document, ("keys_folder",), ("password_file",))
+    store = document.table.get("store")
+    if isinstance(store, str) and is_server(store):
+        return [*found, *_password(document, store)]
+    found += slips.folders(document, ("store",))
     return [*found, *slips.apart(document, ("store",), ("keys_folder",))]
+
+
+def _password(document: Document, address: str) -> list[Problem]:
+    if not names_password(address):
+        return []
+    do = "take it out, change it if others saw the file, and put it into a file: password_file here, or ~/.pgpass"
+    return [document.problem(("store",), "an address without a password", "one with a password (not shown)", do=do)]

@@ -21,7 +21,7 @@ from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
 from collector.receive import FILTERS, QUEUE, LivePipe, gather, receive
-from collector.store.sqlite import SqliteStore
+from collector.store.opening import open_store
 from collector.surroundings import Surroundings, machine
 from collector.verify import Message
 from collector.worker import Worker, read_trust
@@ -48,7 +48,7 @@ def run(config: Config) -> None:
     """
     own = WorkerKeys.read(config.keys_folder)
     document = read_trust(config, own)
-    store = SqliteStore.open(config.store)
+    store = open_store(config.store)
     surroundings = machine()
     attribution = Beside(config.store, surroundings.now_ms)
     try:

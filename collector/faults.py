@@ -48,6 +48,20 @@ class NoSeriesError(ConfigurationError):
     do = "correct the name of the point or of its channel"
 
 
+class DriverMissingError(ConfigurationError):
+    """The store is a database of PostgreSQL, and what speaks with one is not installed."""
+
+    code = "PLB-C304"
+    do = "install it into the same environment: pip install 'plomba[postgresql]'"
+
+
+class NotDistributableError(ConfigurationError):
+    """The store cannot be spread over machines: no database of PostgreSQL, or one without the extension Citus."""
+
+    code = "PLB-C305"
+    do = "install Citus on every machine, CREATE EXTENSION citus in the store's database, and try again; or leave it"
+
+
 class MasterDataError(ConfigurationError):
     """A line or an order of master data does not hold: nothing of it was entered."""
 
@@ -122,7 +136,7 @@ class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 
     code = "PLB-S301"
-    do = "put the store on a local file system where SQLite can use WAL with synchronous=FULL"
+    do = "put the store on a local file system where SQLite can use WAL; let PostgreSQL have these three settings on"
 
 
 class StoreVersionError(StorageError):
@@ -133,10 +147,10 @@ class StoreVersionError(StorageError):
 
 
 class StoreFullError(StorageError):
-    """The store did not take a transaction (disk full, read-only, locked): nothing of it counts."""
+    """The store did not take a transaction (disk full, read-only, locked, away, slow): nothing of it counts."""
 
     code = "PLB-S303"
-    do = "make room on the disk; meanwhile nothing is acknowledged and the gateways keep everything"
+    do = "make room, or bring the database back; meanwhile nothing is acknowledged and the gateways keep everything"
 
 
 class StoreGoneError(StoreFullError):

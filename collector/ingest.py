@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from collector.epochs import Judgement, judge
-from collector.faults import MISHAPS, QuotaError, UnexpectedError
+from collector.faults import MISHAPS, QuotaError, StoreFullError, UnexpectedError
 from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
@@ -69,6 +69,7 @@ class Ingest:
         outcome = Outcome()
         touched: set[str] = set()
         with self._store.transaction():
+            self._store.gateways.lock({_sender(message) for message in group})
             for message in group:
                 match message:
                     case Authentic():
@@ -100,6 +101,7 @@ class Ingest:
                 except PlombaError as error:
                     self._store.evidence.mark(n, UNDECODED, str(error))
                     continue
+                self._store.gateways.lock([batch.header.gateway])
                 self._decode(n, batch, body, outcome, now_ms)
                 self._judge(batch.header.gateway, outcome, now_ms)
         return outcome
@@ -133,6 +135,8 @@ class Ingest:
         try:
             with self._store.savepoint():
                 doubts = self._expand(batch, body, now_ms)
+        except StoreFullError:
+            raise  # nothing is wrong with the body
         except _POISON as error:
             fault = (
                 error if isinstance(error, PlombaError) else UnexpectedError("a body that decodes", repr(error)[:200])
@@ -211,3 +215,13 @@ class Ingest:
             return
         outcome.opened += [case] if new else []
         self._store.cases.hold(case, batch.header.epoch, batch.id)
+
+
+def _sender(message: Verified) -> str:
+    """The gateway whose rows a message writes."""
+    match message:
+        case Authentic():
+            return message.batch.header.gateway
+        case HelloHeard():
+            return message.hello.gateway
+    return message.gateway

@@ -55,7 +55,10 @@ class Worker:
 
     def greet_all(self) -> None:
         """Owe every known gateway an acknowledgement, so that all resume at once."""
-        self._see_register()
+        try:
+            self._see_register()
+        except StoreFullError as error:
+            self._stuck(error)
         for name in self._register:
             self._acknowledger.owe(name)
 

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-extras="--extra gateway --extra collector --extra broker"
+extras="--extra gateway --extra collector --extra broker --extra postgresql"
 common="--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-config --system-certs --quiet $*"
 
 compile() {

@@ -6,13 +6,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from collector.attribute.work import Attribution
 from collector.faults import MISHAPS
-from collector.store.sqlite import SqliteStore
+from collector.place import Place
+from collector.store.opening import open_store
 from protocols.errors import PlombaError
 
 log = structlog.get_logger()
@@ -24,10 +24,10 @@ SHARE = 1.0  # rest after a step, as a part of what it took: ingest shares the i
 
 
 class Beside:
-    """One thread over the store at `path`; says once when it cannot go on, and once when it can again."""
+    """One thread over the store at `place`; says once when it cannot go on, and once when it can again."""
 
-    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
-        self._path, self._now_ms = path, now_ms
+    def __init__(self, place: Place, now_ms: Callable[[], int]) -> None:
+        self._place, self._now_ms = place, now_ms
         self._end = threading.Event()
         self._failed = False
         self._thread = threading.Thread(target=self.run, name="attribution", daemon=True)
@@ -49,7 +49,7 @@ class Beside:
         """Work until it shall end."""
         while not self._end.is_set():
             try:
-                store = SqliteStore.open(self._path)
+                store = open_store(self._place)
             except PlombaError as error:
                 self._say(error)
                 self._end.wait(AGAIN_S)

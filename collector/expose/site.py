@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from collector.expose import views
 from collector.expose.health import Health
 from collector.expose.overview import overview
 from collector.expose.queries import Look
 from collector.faults import StoreFullError
-from collector.store.sqlite import SqliteStore
+from collector.place import Place
+from collector.store.opening import open_to_read
 
 SHARED_S = 1.0  # however many look at the page, the seals are verified once a second at the most
 
@@ -25,7 +25,7 @@ class Origin:
     """Whose store, where it is, what the daemon says of itself, and the clock (UTC ms)."""
 
     collector: str
-    store: Path
+    store: Place
     health: Health
     now_ms: Callable[[], int]
 
@@ -46,7 +46,7 @@ class Site:
         Raises:
             StoreFullError, StoreVersionError: it cannot be read.
         """
-        store = SqliteStore.open_to_read(self.origin.store)
+        store = open_to_read(self.origin.store)
         try:
             yield Look(store, self.origin.now_ms())
         except sqlite3.DatabaseError as error:

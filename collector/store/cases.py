@@ -147,6 +147,8 @@ class Cases:
 
     def write(self, what: str, now_ms: int) -> None:
         """Add a line to the journal."""
+        # One line after the other, whoever writes: its hash is over the one before.
+        self._sql.execute("SELECT value FROM meta WHERE name = 'generation' /* FOR UPDATE */").fetchone()
         row = self._sql.execute("SELECT n, hash FROM journal ORDER BY n DESC LIMIT 1").fetchone()
         n, before = (1, b"") if row is None else (row[0] + 1, row[1])
         self._sql.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (n, now_ms, what, _link(before, n, now_ms, what)))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from collector.master.channels import Cadence
 from collector.master.dated import Act
 from collector.quality import Runs, State, each_of, runs_from_text, runs_to_text
 from collector.store.packing import pack, unpack
+from collector.store.sql import Connection
 
 CURVES = """
 CREATE TABLE curve (
@@ -254,7 +254,7 @@ def digests(pages: Sequence[Page]) -> list[Digest]:
 class CurveTable:
     """The table curve."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def put(self, curve: Curve, act: Act) -> bool:

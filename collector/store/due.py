@@ -7,9 +7,10 @@ page of a channel (`channel` and `step_s` of `STANDS`: the stands of a month of 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from collector.store.sql import Connection
 
 DUE = """
 CREATE TABLE progress (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -43,7 +44,7 @@ class Due:
 class DueTable:
     """The tables due and progress."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def progress(self, name: str) -> str | None:

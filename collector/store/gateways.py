@@ -65,6 +65,7 @@ class Gateways:
         self._sql.execute(
             "INSERT INTO gateway_key VALUES (?, ?, ?, ?, ?)", (name, key.id, int(key.algorithm), key.octets, ACTIVE)
         )
+        self._registered()
 
     def approve(self, gateway: str, config: bytes, now_ms: int) -> None:
         """From now on batches with this configuration are not held for it."""
@@ -82,6 +83,17 @@ class Gateways:
     def set_key_state(self, gateway: str, key: bytes, state: str) -> None:
         """Retire or revoke a sealing key."""
         self._sql.execute("UPDATE gateway_key SET state = ? WHERE gateway = ? AND key = ?", (state, gateway, key))
+        self._registered()
+
+    def register_version(self) -> int:
+        """A number that rises whenever gateways or the states of their keys are written."""
+        row = self._sql.execute("SELECT value FROM meta WHERE name = 'register'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def lock(self, gateways: Iterable[str]) -> None:
+        """Let no other transaction write for these gateways until this one ends; in name order, so that none blocks."""
+        for name in sorted(gateways):
+            self._sql.execute("SELECT 1 FROM gateway WHERE name = ? /* FOR UPDATE */", (name,)).fetchone()
 
     def heard(self, gateway: str, now_ms: int) -> None:
         """Something authentic came."""
@@ -129,3 +141,8 @@ class Gateways:
     def set_generation(self, generation: int) -> None:
         """Begin a new generation: gateways forget all marks and offer all they hold."""
         self._sql.execute("UPDATE meta SET value = ? WHERE name = 'generation'", (generation,))
+
+    def _registered(self) -> None:
+        self._sql.execute(
+            "INSERT INTO meta VALUES ('register', 1) ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
+        )

@@ -4,7 +4,7 @@ A store is one writer's view. Everything is written inside `transaction()`; what
 power cut or not at all, and when `transaction()` has been left without an error it is on the disk (`durability` says
 whether the store can promise that). `savepoint()` takes back what failed inside it and leaves the rest of the
 transaction as it was. Other processes may read, and write in transactions of their own, at any time: `changed()` says
-that one did since it was last asked.
+that one may have changed the register of gateways since it was last asked.
 """
 
 from __future__ import annotations
@@ -52,5 +52,6 @@ class Store(Protocol):
     def master(self) -> Master: ...  # noqa: D102 - where delivery is measured, and by what
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError
     def changed(self) -> bool: ...  # noqa: D102

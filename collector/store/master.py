@@ -13,7 +13,6 @@ does not hold raises, and the transaction takes back all of it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +30,7 @@ from collector.store.master_dated import DatedTable
 from collector.store.master_identity import Identities, Shown, Waiting
 from collector.store.master_marks import DAY_MS, EVERY, Mark, Marks, Touched
 from collector.store.master_words import Word
+from collector.store.sql import Connection
 from protocols.reading import Identity
 
 MARKS = 1_000  # asked for at once
@@ -39,7 +39,7 @@ MARKS = 1_000  # asked for at once
 class Master:
     """The tables of the master data, by word, and the questions that need several of them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
         self.points: DatedTable[Point] = DatedTable(connection, words.POINTS)
         self.supplies: DatedTable[Supply] = DatedTable(connection, words.SUPPLIES)

@@ -6,13 +6,13 @@ before and after. So every question has an answer as known at any instant, and t
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 from collector.master.dated import Act, Span, covered
 from collector.store.master_words import Form, W
+from collector.store.sql import Connection
 
 FOREVER = 2**63 - 1  # as "known at": what is known now
 _KNOWN = "known_from_ms <= ? AND (known_to_ms IS NULL OR known_to_ms > ?)"
@@ -30,7 +30,7 @@ class Version(Generic[W]):
 class DatedTable(Generic[W]):
     """The table of one word."""
 
-    def __init__(self, connection: sqlite3.Connection, form: Form[W]) -> None:
+    def __init__(self, connection: Connection, form: Form[W]) -> None:
         self._sql = connection
         self.form: Form[W] = form
         self._columns = (*form.columns, "from_ms", "to_ms")

@@ -7,7 +7,6 @@ differs and at least one mark is equal: a utility knows the number on the plate,
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -17,6 +16,7 @@ from collector.master.meters import Mapped, Meter
 from collector.shown import meter_name as in_words
 from collector.store.master_dated import DatedTable
 from collector.store.readings import KEY_BYTES
+from collector.store.sql import Connection
 from protocols.errors import PlombaError
 from protocols.reading import Identity, NativeKey
 from protocols.uplink.leaf import identity_from_wire
@@ -104,7 +104,7 @@ def likeness(one: Identity, other: Identity) -> int:
 class Identities:
     """The tables master_identity and seen, beside those of meters and of the device map."""
 
-    def __init__(self, connection: sqlite3.Connection, meters: DatedTable[Meter], mapped: DatedTable[Mapped]) -> None:
+    def __init__(self, connection: Connection, meters: DatedTable[Meter], mapped: DatedTable[Mapped]) -> None:
         self._sql = connection
         self._meters, self._mapped = meters, mapped
 

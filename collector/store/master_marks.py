@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 from collector.master.dated import Span, covered
+from collector.store.sql import Connection
 
 EVERY = ""  # as `channel`: every channel of the point, and its stands
 SHIFT = 24  # bits of a mark's number that count within one act
@@ -40,7 +40,7 @@ class Touched:
 class Marks:
     """The table recompute."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def put(self, act: int, touched: Iterable[Touched], now_ms: int) -> int:

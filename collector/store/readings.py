@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
-from collector.store.sql import Connection
+from collector.store.sql import Connection, stream
 from protocols.errors import PlombaError
 from protocols.reading import How, Identity, Status
 from protocols.uplink.body import Expanded
@@ -159,7 +159,8 @@ class Readings:
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""
-        rows = self._sql.execute(
+        rows = stream(
+            self._sql,
             f"{_SELECT} WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
@@ -211,7 +212,8 @@ class Readings:
 
     def records(self, gateway: str | None = None) -> Iterator[RecordRow]:
         """All records (of one gateway), in the order of their batches' places."""
-        rows = self._sql.execute(
+        rows = stream(
+            self._sql,
             "SELECT gateway, epoch, seq, batch, leaf, kind, sealed FROM record"
             " WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
             (gateway,),

@@ -38,3 +38,9 @@ class Connection(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor: ...  # noqa: D102
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Cursor: ...  # noqa: D102
+
+
+def stream(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+    """The rows of an answer of any size, in little memory; a driver that would fetch them all has a way of its own."""
+    own = getattr(connection, "stream", None)
+    return iter(connection.execute(sql, parameters) if own is None else own(sql, parameters))

@@ -8,7 +8,6 @@ base unit of the quantity, so that it holds across exchanges and changes of unit
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -18,6 +17,7 @@ from collector.faults import CurveAlteredError
 from collector.master.dated import Act
 from collector.quality import Quality, Run, runs_from_text, runs_to_text
 from collector.store.curves import Origin
+from collector.store.sql import Connection
 from protocols.reading import Scaled
 
 STANDS = """
@@ -120,7 +120,7 @@ class StandVersion:
 class StandTable:
     """The table stand."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def put(self, stand: Stand, act: Act) -> bool:

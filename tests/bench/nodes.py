@@ -323,7 +323,7 @@ class CollectorNode(Node):
         return self._serve(self.config)
 
     async def _serve(self, config: Config) -> None:
-        store = SqliteStore.open(config.store)
+        store = SqliteStore.open(self.disk.folder / STORE)
         worker = Worker(config, self.centre.own, self.centre.document, store)
         dice = random.Random(self._dice.random())
         surroundings = CollectorSurroundings(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chain import DAY_MS, Bench, reading
+from chain import DAY_MS, AnyStore, Bench, reading
+from postgres import Postgresql
 
 from collector.cases import close
 from collector.faults import StoreFullError
+from collector.place import Place, Server
+from collector.store.postgresql import PostgresqlStore
 from collector.store.sqlite import SqliteStore
 from protocols.reading import TimeQuality
 from protocols.uplink import limits
@@ -141,21 +145,28 @@ def test_no_more_ranges_than_the_contract_allows(bench: Bench) -> None:
     assert (259, 259) in found
 
 
-def _backup(store: SqliteStore, path: Path) -> SqliteStore:
-    """An older copy of the store."""
-    with store.transaction():
-        pass
-    store._connection.execute("VACUUM INTO ?", (str(path),))
-    return SqliteStore.open(path)
+@pytest.fixture
+def backup(store: AnyStore, place: Place, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], AnyStore]:
+    """Makes an older copy of the store."""
+
+    def copy() -> AnyStore:
+        if isinstance(place, Path):
+            store._connection.execute("VACUUM INTO ?", (str(tmp_path / "older"),))
+            return SqliteStore.open(tmp_path / "older")
+        store.close()  # it connects again when it is asked
+        cluster: Postgresql = request.getfixturevalue("postgresql")
+        return PostgresqlStore.open(Server(cluster.database(place.address)))
+
+    return copy
 
 
 def test_a_collector_restored_in_silence_raises_the_generation_and_says_nothing_safe(
-    bench: Bench, tmp_path: Path
+    bench: Bench, backup: Callable[[], AnyStore]
 ) -> None:
     """A hello that shows our own later word is enough: alarm, new generation, the gateway offers all again."""
     first, second = bench.chain.seal(), bench.chain.seal()
     bench.take(first)
-    older = _backup(bench.store, tmp_path / "older.sqlite3")
+    older = backup()
     last = bench.signed_word(bench.take(second))
     restored = _restored(bench, older)
     epoch = bench.chain.epoch
@@ -172,7 +183,7 @@ def test_a_collector_restored_in_silence_raises_the_generation_and_says_nothing_
     assert _ranges(restored.word(restored.take(first)).safe) == [(1, 2)]
 
 
-def _restored(bench: Bench, older: SqliteStore) -> Bench:
+def _restored(bench: Bench, older: AnyStore) -> Bench:
     """The same collector, gateways and keys over an older store."""
     other = Bench.__new__(Bench)
     other.__dict__.update(bench.__dict__)
@@ -181,11 +192,13 @@ def _restored(bench: Bench, older: SqliteStore) -> Bench:
     return other
 
 
-def test_a_restored_collector_is_noticed_by_an_id_that_it_does_not_hold(bench: Bench, tmp_path: Path) -> None:
+def test_a_restored_collector_is_noticed_by_an_id_that_it_does_not_hold(
+    bench: Bench, backup: Callable[[], AnyStore]
+) -> None:
     """Even when the numbers have caught up meanwhile."""
     first, second = bench.chain.seal(), bench.chain.seal()
     bench.take(first)
-    older = _backup(bench.store, tmp_path / "older.sqlite3")
+    older = backup()
     last = bench.signed_word(bench.take(second))
     restored = _restored(bench, older)
     for _ in range(3):
@@ -208,6 +221,7 @@ def test_a_word_that_is_not_ours_raises_nothing(bench: Bench) -> None:
     assert bench.store.gateways.generation() == 1
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_full_disk_acknowledges_nothing_and_recovers(bench: Bench) -> None:
     """What was not committed is not named; the same batch is taken when there is room again."""
     bench.take(bench.chain.seal([reading(99)]))

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chain import CONFIG, Chain
+from chain import CONFIG, Chain, reading
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
+from postgres import Postgresql
 from servers import Broker, Party, Process
 
 from collector.authority import Role
+from collector.place import Place, Server
 from protocols.transports.keyfiles import write_private
 from protocols.transports.mqtt import Pipe, connect
 from protocols.transports.tls import load_tls_key, make_csr
 from protocols.uplink import request as requests
 from protocols.uplink import topics, trust
 from protocols.uplink.acknowledgement import Acknowledgement
+from protocols.uplink.batch import Batch
 from protocols.uplink.envelope import close, open_envelope
 from protocols.uplink.keys import PublicKey
 from protocols.uplink.pack import unpack
@@ -32,6 +37,7 @@ from protocols.uplink.request import Request
 
 pytestmark = pytest.mark.broker
 GATEWAY = "gateway-1"
+GROWTH_KIB = 64 * 1024  # of the daemon while the database stands: its queue and one group are bounded
 
 
 def command(folder: Path, *arguments: str) -> str:
@@ -43,11 +49,12 @@ def command(folder: Path, *arguments: str) -> str:
 class Site:
     """A collector as an operator sets it up, on a broker of the fixtures, with one gateway enrolled."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: Broker, store: Place) -> None:
         self.folder, self.broker, self.chain = folder, broker, Chain(GATEWAY, 5)
         port = broker.port
         (folder / "collector.toml").write_text(
-            f'collector = "collector"\n[broker]\nhost = "localhost"\nport = {port}\n[acknowledge]\ngroup_ms = 5\n'
+            f'collector = "collector"\nstore = "{store}"\n'
+            f'[broker]\nhost = "localhost"\nport = {port}\n[acknowledge]\ngroup_ms = 5\n'
         )
         command(folder, "keys")
         keys, authority = folder / "keys", broker.site.authority.folder
@@ -103,11 +110,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
+def site(tmp_path: Path, broker: Broker, place: Place) -> Iterator[Site]:
     """A site whose daemon is not running yet."""
     folder = tmp_path / "collector"
     folder.mkdir()
-    made = Site(folder, broker)
+    made = Site(folder, broker, place)
     yield made
     made.daemon.kill()
 
@@ -155,6 +162,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(site: Site) -> None:
     assert named <= exported(site.folder)
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_the_live_broker_is_checked_by_a_command(site: Site) -> None:
     """All that must fail fails and all that must work works; it says so for each attempt."""
     one, other = site.broker.site.gateways
@@ -163,6 +171,79 @@ def test_the_live_broker_is_checked_by_a_command(site: Site) -> None:
     shown = json.loads(command(site.folder, "broker-check", *arguments, "--json"))
     assert len(shown) == 12
     assert all(each["ok"] for each in shown)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.parametrize("broker", ["nats"], indirect=True)
+async def test_c01_c02_a_database_that_is_stopped_and_killed_loses_and_doubles_nothing(
+    tmp_path: Path, broker: Broker, cluster: Postgresql
+) -> None:
+    """C01, C02: nothing is acknowledged meanwhile, memory stays bounded, and the daemon goes on by itself."""
+    folder = tmp_path / "collector"
+    folder.mkdir()
+    site = Site(folder, broker, Server(cluster.dsn))
+    sealed = [site.chain.seal([reading(50 * each + slot) for slot in range(50)]) for each in range(60)]
+    site.start()
+    async with asyncio.timeout(110), connect(broker.pipe(site.party)) as pipe:
+        await pipe.subscribe([topics.down(GATEWAY, "ack")])
+        await _until_stored(site, pipe, sealed[:10])
+        before = _resident_kib(site.daemon.pid)
+        stopped = _signalled(cluster.processes(), signal.SIGSTOP)
+        for _ in range(20):
+            await _send(site, pipe, sealed[10:])
+        await _said(site, "nothing is stored or acknowledged")
+        assert _resident_kib(site.daemon.pid) < before + GROWTH_KIB
+        assert await _waiting(pipe) == []
+        _signalled(stopped, signal.SIGCONT)
+        cluster.process.stop(signal.SIGKILL)
+        site.daemon.kill()
+        cluster.process.start()
+        site.start()
+        await _until_stored(site, pipe, sealed)
+    rows = json.loads(command(folder, "status", "--json"))["gateways"][0]
+    assert (rows["stored"], rows["readings"], rows["undecoded"]) == (60, 3_000, 0)
+    site.daemon.kill()
+
+
+async def _send(site: Site, pipe: Pipe, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        await pipe.publish(topics.up(GATEWAY, "batch"), close(batch.content, "batch", GATEWAY, site.box()))
+
+
+async def _until_stored(site: Site, pipe: Pipe, batches: Sequence[Batch]) -> None:
+    """Offer batches, again and again, until a word says that all are stored."""
+    stored = 0
+    while stored < len(batches):
+        await _send(site, pipe, batches[stored:])
+        word = await site.next_word(pipe)
+        stored = max((each.last for each in word.stored), default=stored)
+
+
+async def _said(site: Site, text: str) -> None:
+    while text not in site.daemon.log():  # noqa: ASYNC110 - another process says it
+        await asyncio.sleep(0.2)
+
+
+def _signalled(pids: list[int], number: signal.Signals) -> list[int]:
+    for pid in pids:
+        os.kill(pid, number)
+    return pids
+
+
+async def _waiting(pipe: Pipe) -> list[str]:
+    """The topics of what came down and was not read yet."""
+    found: list[str] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            async for topic, _ in pipe.messages():
+                found.append(topic)
+    return found
+
+
+def _resident_kib(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")))
 
 
 def exported(folder: Path) -> set[bytes]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from collector.attest import Attestor
 from collector.cli_show import events, readings, refusals, status
+from collector.place import Place
 from collector.rows import cell, values_of
 from collector.shown import shown
 from protocols.reading import Exchange, Float32, How, Identity, MeterTime, Precision, Scaled, Status, TimeQuality
@@ -116,10 +117,10 @@ def test_no_cell_of_a_csv_file_is_a_formula(text: str) -> None:
 
 
 @pytest.fixture
-def config(bench: Bench, tmp_path: Path) -> Path:
+def config(bench: Bench, place: Place, tmp_path: Path) -> Path:
     """A configuration for the bench's store."""
     path = tmp_path / "collector.toml"
-    path.write_text('collector = "utility"\n[broker]\nhost = "localhost"\n')
+    path.write_text(f'collector = "utility"\nstore = "{place}"\n[broker]\nhost = "localhost"\n')
     return path
 
 

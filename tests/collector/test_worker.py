@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from collector.config import Config
 from collector.faults import ConfigFileError, DurabilityError, StoreGoneError, StoreVersionError
 from collector.keys import WorkerKeys
+from collector.place import Place
+from collector.store.opening import open_store
 from collector.store.sqlite import SqliteStore
 from collector.verify import Message
 from collector.worker import Worker, read_trust
@@ -47,14 +49,14 @@ def test_at_its_start_every_known_gateway_is_owed_a_word(bench: Bench, tmp_path:
     assert [each.gateway for each in worker.words(NOW_MS, 5_000)] == ["house-1", "house-2"]
 
 
-def test_a_gateway_that_is_registered_meanwhile_is_heard(bench: Bench, tmp_path: Path) -> None:
+def test_a_gateway_that_is_registered_meanwhile_is_heard(bench: Bench, place: Place, tmp_path: Path) -> None:
     """The operator's command writes into the store; the running worker sees it."""
     worker = _worker(bench, tmp_path)
     worker.start(NOW_MS)
     chain = Chain("house-3", 3)
     worker.take([_message(bench, chain.seal([reading(1)]))], NOW_MS)
     assert bench.rows() == 0
-    other = SqliteStore.open(tmp_path / "collector.sqlite3")
+    other = open_store(place)
     with other.transaction():
         other.gateways.add(chain.name, chain.box.public, chain.key.public, NOW_MS)
         other.gateways.approve(chain.name, CONFIG, NOW_MS)
@@ -64,6 +66,7 @@ def test_a_gateway_that_is_registered_meanwhile_is_heard(bench: Bench, tmp_path:
     assert [each.gateway for each in worker.words(NOW_MS, 5_000)] == ["house-3"]
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_full_store_is_said_once_and_its_recovery_once(bench: Bench, tmp_path: Path) -> None:
     """C06: nothing is acknowledged, it keeps running, and goes on when there is room."""
     worker = _worker(bench, tmp_path)
@@ -93,6 +96,7 @@ def test_an_incident_is_said_once(bench: Bench, tmp_path: Path) -> None:
     assert [each["kind"] for each in said] == ["config"]
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_store_that_promises_less_acknowledges_nothing(bench: Bench, tmp_path: Path) -> None:
     """synchronous=NORMAL loses acknowledged commits in a power cut: it does not start."""
     bench.store._connection.execute("PRAGMA synchronous=NORMAL")
@@ -142,6 +146,7 @@ def test_the_journal_shows_an_altered_line(bench: Bench) -> None:
     assert bench.store.cases.first_bad_line() == 2
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_store_that_was_removed_or_replaced_takes_nothing(bench: Bench, tmp_path: Path) -> None:
     """Commits into a file that nobody can find again would be acknowledged and gone."""
     path, aside = tmp_path / "collector.sqlite3", tmp_path / "aside"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from collector.acknowledge import Acknowledger, Packet, Word
 from collector.epochs import Judged, judge
 from collector.ingest import Ingest, Outcome
+from collector.store.postgresql import PostgresqlStore
 from collector.store.sqlite import SqliteStore
 from collector.verify import Checker, Message
 from protocols.reading import (
@@ -36,6 +37,7 @@ from protocols.uplink.keys import BoxKey, SigningKey
 from protocols.uplink.ranges import Range
 from protocols.uplink.records import Record
 
+AnyStore = SqliteStore | PostgresqlStore
 COLLECTOR = "utility"
 NOW_MS = 1_790_000_000_000
 CLOCK = ClockShown(ClockState.SYNCHRONISED, ClockSource.NTP, 0, 20, NOW_MS - 60_000, bytes(16), 1_000)
@@ -141,7 +143,7 @@ class Chain:
 class Bench:
     """A collector over a store, fed and asked directly; its clock stands until it is moved."""
 
-    def __init__(self, store: SqliteStore, collector: str = COLLECTOR) -> None:
+    def __init__(self, store: AnyStore, collector: str = COLLECTOR) -> None:
         self.store = store
         self.box = BoxKey.generate()
         self.ack = SigningKey.generate()

@@ -12,7 +12,7 @@ from collector.master.points import Medium, Point, Scheme
 from collector.quality import MISSING, RAW, Quality, runs_of
 from collector.query.book import Listed
 from collector.store.curves import Curve
-from collector.store.sqlite import SqliteStore
+from collector.store.interface import Store
 
 ALWAYS = Span(0)
 BUDAPEST = "Europe/Budapest"
@@ -57,7 +57,7 @@ def book(zone: str, *channels: Channel, point: str = "P1") -> Listed:
 
 
 def put(
-    store: SqliteStore,
+    store: Store,
     zone: str,
     mine: Channel,
     pages: Mapping[int, Sequence[int | None]],

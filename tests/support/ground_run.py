@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 
 import ground_year as year
-from chain import Bench
+from chain import AnyStore, Bench
 
 from collector.attribute.work import Attribution, Done
 from collector.grid import By as Period
@@ -17,7 +17,6 @@ from collector.grid import day_of, day_start, edges, first_day, next_page
 from collector.master.channels import Cadence
 from collector.master.dated import Act, Span
 from collector.quality import each_of
-from collector.store.sqlite import SqliteStore
 from protocols.reading import Reading
 
 ROWS, GROUP = 96, 8  # readings of a batch, batches of a group
@@ -39,7 +38,7 @@ class Miss:
 class Year:
     """The points, a store, and what was done."""
 
-    def __init__(self, store: SqliteStore, sites: Iterable[year.Site], bounds: Sequence[int]) -> None:
+    def __init__(self, store: AnyStore, sites: Iterable[year.Site], bounds: Sequence[int]) -> None:
         self.bench, self.store, self.bounds = Bench(store), store, bounds
         self.sites = list(sites)
         self.attribution = Attribution(store)

@@ -9,7 +9,7 @@ from collector.master.channels import Aggregate, Cadence, Channel, Computed, Ter
 from collector.master.dated import Act
 from collector.master.points import Medium, Point, Scheme
 from collector.quality import Quality, State
-from collector.store.sqlite import SqliteStore
+from collector.store.interface import Store
 from collector.store.stands import Character, Stand
 from protocols.reading import Scaled
 
@@ -18,7 +18,7 @@ WATT_HOUR = 3_600  # J
 FIRST, END = "2026-03-27", "2026-04-01"
 
 
-def enter(store: SqliteStore) -> None:
+def enter(store: Store) -> None:
     """Five days of import and export around a change day, their difference, and two stands; one quarter is missing.
 
     Of the channel power there is nothing yet.

@@ -40,6 +40,7 @@ class Postgresql:
         self._user = ACCOUNT if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="plomba-postgresql-"))
         self.port = free_port()
+        self._databases = 0
         cluster = self.folder / "cluster"
         if self._user is not None:
             shutil.chown(self.folder, self._user)
@@ -58,13 +59,26 @@ class Postgresql:
         """What psql prints for one statement, without headers."""
         return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, self.dsn).strip()
 
+    def database(self, template: str = "template1") -> str:
+        """The dsn of a new database, empty or a copy of one that nobody is connected to."""
+        self._databases += 1
+        name = f"d{self._databases}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
+        return f"postgresql://{ACCOUNT}@127.0.0.1:{self.port}/{name}"
+
+    def processes(self) -> list[int]:
+        """The server's process and all its children."""
+        pid = int((self.folder / "cluster" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
     def crash(self) -> None:
         """An immediate stop: no checkpoint; the next start recovers from the log."""
         self.process.stop(signal.SIGQUIT)
 
     def remove(self) -> None:
         """Stop it and remove all it wrote."""
-        self.process.stop(signal.SIGINT)
+        self.process.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
     def _ready(self) -> bool:

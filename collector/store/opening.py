@@ -1,0 +1,47 @@
+"""Opens a store wherever it is; what speaks with PostgreSQL is loaded only where it is wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.faults import DriverMissingError, NotFoundError
+from collector.place import Place, Server
+from collector.store.interface import Store
+from collector.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collector.store.postgresql import PostgresqlStore
+
+
+def open_store(place: Place, make: bool = True) -> Store:
+    """The store, made where there is none unless `make` is false.
+
+    Raises:
+        DriverMissingError: PostgreSQL is wanted and psycopg is not installed.
+        NotFoundError: there is none.
+        StoreVersionError: another version's, or no store at all.
+        StoreFullError: it cannot be opened or made.
+    """
+    if isinstance(place, Server):
+        return _postgresql().open(place, make)
+    if not make and not place.exists():
+        raise NotFoundError("a store", "none yet: run or sign makes it", str(place))
+    return SqliteStore.open(place)
+
+
+def open_to_read(place: Place) -> Store:
+    """A view of the store as it is at this moment, that should be closed soon; errors as `open_store`."""
+    return _postgresql().open_to_read(place) if isinstance(place, Server) else SqliteStore.open_to_read(place)
+
+
+def open_server(server: Server) -> PostgresqlStore:
+    """The store in a database, as PostgreSQL has it; errors as `open_store`."""
+    return _postgresql().open(server, make=False)
+
+
+def _postgresql() -> type[PostgresqlStore]:
+    try:
+        from collector.store.postgresql import PostgresqlStore  # noqa: PLC0415 - loads libpq: an extra
+    except ImportError as error:
+        raise DriverMissingError("the package psycopg", str(error)) from None
+    return PostgresqlStore
