@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "protocols/dlms/session.py Session.act": OURS,
     "protocols/mbus/services.py set_clock": OURS,
     "protocols/transports/dlms.py Association.act": OURS,
+    "collector/attribute/source.py Source.whose": KEPT,
     "gateway/cli_profile.py profile": "the name of a profile, from a technician",
     "gateway/dlms_further.py is_newest_first": "the name of a profile: the configuration has it",
     "gateway/dlms_rows.py named": OURS,
