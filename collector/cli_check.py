@@ -42,7 +42,7 @@ def check(config_file: Path, as_json: bool) -> None:
     places = {"store": folder / file.store, "keys_folder": folder / file.keys_folder}
     files = _files(file, folder)
     missing = [each for each in files if not each[2]]
-    rows_shown = shown.rows(file, places)
+    rows_shown = shown.rows(file, file.model_dump(exclude_unset=True), places)
     if as_json:
         listed = [{"what": what, "path": str(path), "there": there} for what, path, there, _ in files]
         content = {"ok": True, "problems": [], "configuration": [asdict(each) for each in rows_shown], "files": listed}

@@ -13,7 +13,7 @@ from collector.faults import ConfigFileError
 from protocols.settings import mend, reading, slips
 from protocols.settings.document import Document
 from protocols.settings.problems import Problem
-from protocols.settings.words import Wanted
+from protocols.settings.table import Wanted
 
 DAY_S = 86_400
 SAFE_AFTER_S = 7 * DAY_S  # without a backup or standby a batch counts as safe a week after its commit

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from gateway.config import Configuration, MbusBus, MbusDevice, read_configuration
+from gateway.config import Configuration, MbusBus, MbusDevice
+from gateway.config_file import read_configuration
 from gateway.faults import LineOwned, UnknownBus, UnknownMeter
 from gateway.handed import Through
 from gateway.lines import Place

@@ -32,6 +32,7 @@ from gateway.password import CREDENTIALS
 from gateway.redact import OUT, Sieve, secrets_of
 from gateway.status import bodies, list_batches, read_status
 from protocols.errors import PlombaError
+from protocols.settings.model import model_of
 from protocols.settings.problems import Level, secret
 from protocols.uplink import body
 
@@ -108,7 +109,7 @@ def members(path: Path, now: datetime.datetime, with_readings: bool = False) -> 
     readings = ", readings.json (the newest readings, as asked)" if with_readings else ""
     found["README.txt"] = TOLD.format(readings=readings).encode()
     faulty = {each.line for each in named.problems if each.level is Level.FAULT}
-    found["gateway.toml"] = sieve.toml(_text(path), keys_of(Configuration), faulty).encode()
+    found["gateway.toml"] = sieve.toml(_text(path), keys_of(model_of(Configuration)), faulty).encode()
     found["log.txt"] = sieve.text(_log()).encode()
     return found
 

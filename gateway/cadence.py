@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Protocol
 
-from pydantic import Field
-
-from protocols.settings.words import Wanted
+from protocols.settings.table import Limits, Wanted
 
 UTC = "UTC"
 DAY_S, HOUR_S = 86_400, 3_600
@@ -42,7 +40,7 @@ _SECONDS = {"s": 1, "min": 60, "h": HOUR_S}
 
 CadenceText = Annotated[
     str,
-    Field(pattern=f"^({_STEP}|{_CALENDAR})$"),
+    Limits(pattern=f"^({_STEP}|{_CALENDAR})$"),
     Wanted(
         'as "15 min", "6 h", "daily at 00:10, until 06:00", "monthly on 1 at 00:10" or "yearly on 12-31 at 23:50"',
         "steps divide a minute, an hour or a day evenly (s, min, h); times have two digits each: 00:10",
@@ -50,7 +48,7 @@ CadenceText = Annotated[
 ]
 BillingText = Annotated[
     str,
-    Field(pattern=f"^{_CALENDAR}$"),
+    Limits(pattern=f"^{_CALENDAR}$"),
     Wanted(
         'as "monthly on 15 at 00:10, until 06:00", "monthly on last at 23:50" or "yearly on 12-31 at 23:50"',
         "times have two digits each, a day of the year is MONTH-DAY: 12-31",
@@ -58,7 +56,7 @@ BillingText = Annotated[
 ]
 ZoneText = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$"),
+    Limits(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$"),
     Wanted('the name of a time zone in quotes, as "Europe/Prague"'),
 ]
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,10 +316,13 @@ def accept(path: Path, enrolment: Path, trust_hash: str | None) -> None:
 @_config
 def run(path: Path) -> None:
     """Read, seal, keep and forward until SIGTERM."""
-    from gateway import daemon, logs  # noqa: PLC0415
+    from gateway.aside import Aside  # noqa: PLC0415
+
+    reading = Aside(partial(_read, path))
+    from gateway import daemon, logs  # noqa: PLC0415 - while it reads
 
     logs.set_up()
-    daemon.run(_read(path))
+    daemon.run(reading.result())
 
 
 @main.command()
@@ -379,7 +383,7 @@ def export(path: Path, seq: int, epoch: str | None, out: Path) -> None:
 
 
 def _read(path: Path) -> Configuration:
-    from gateway.config import read_configuration  # noqa: PLC0415
+    from gateway.config_file import read_configuration  # noqa: PLC0415
 
     return read_configuration(path)
 

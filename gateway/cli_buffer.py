@@ -92,6 +92,6 @@ def acknowledge(path: Path, as_json: bool, file: Path) -> None:
 
 
 def _read(path: Path) -> Configuration:
-    from gateway.config import read_configuration  # noqa: PLC0415
+    from gateway.config_file import read_configuration  # noqa: PLC0415
 
     return read_configuration(path)

@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 
 from gateway.battery import Use
-from gateway.config import Checked, Configuration, check_configuration
+from gateway.config import Configuration
+from gateway.config_file import Checked, check_configuration
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.forecast import Forecast
 from gateway.inspect import batteries, bus_time, inspect
@@ -60,7 +61,7 @@ def _usable(path: Path, found: Checked, configuration: Configuration, as_json: b
         content = {
             "ok": code != FAILED,
             "problems": [each.row() for each in found.problems],
-            "configuration": [asdict(each) for each in shown.rows(configuration)],
+            "configuration": [asdict(each) for each in shown.rows(configuration, found.given)],
             "files": [asdict(each) for each in files],
             "bus_time": [{**asdict(each), "mark": finding.mark} for each, finding in buses],
             "batteries": [{**asdict(each), "mark": finding.mark} for each, finding in uses],
@@ -83,7 +84,7 @@ def _print(
     if found.problems:
         click.echo(f"{report(found.problems, coloured(sys.stdout))}\n")
     click.echo(f"configuration of {path.absolute()}")
-    click.echo("\n".join(shown.table(shown.rows(configuration))))
+    click.echo("\n".join(shown.table(shown.rows(configuration, found.given))))
     click.echo("\nfiles")
     click.echo("\n".join(str(each) for each in files))
     click.echo("\nbus time")

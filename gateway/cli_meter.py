@@ -78,7 +78,7 @@ class MeterOptions:
             PlombaError: its file, password or keys cannot be used.
         """
         from gateway import dlms_adhoc  # noqa: PLC0415
-        from gateway.config import read_configuration  # noqa: PLC0415
+        from gateway.config_file import read_configuration  # noqa: PLC0415
 
         if self.name is None:
             if self.path is not None:

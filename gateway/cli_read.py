@@ -16,7 +16,8 @@ import click
 
 from gateway import adhoc
 from gateway.adhoc import listed, said, through
-from gateway.config import Configuration, DlmsBus, MbusBus, ModbusBus, read_configuration
+from gateway.config import Configuration, DlmsBus, MbusBus, ModbusBus
+from gateway.config_file import read_configuration
 from gateway.faults import UnknownMeter
 from gateway.lines import MACHINE, Lines
 from gateway.readout import Readable

@@ -80,7 +80,7 @@ def support_bundle(path: Path, file: Path, with_readings: bool) -> None:
 def time(path: Path, as_json: bool) -> None:
     """Show the clocks: this machine's, the daemon's with its jumps, and how far each meter's is from ours."""
     from gateway import watches  # noqa: PLC0415
-    from gateway.config import read_configuration  # noqa: PLC0415
+    from gateway.config_file import read_configuration  # noqa: PLC0415
 
     configuration = read_configuration(path)
     devices = frozenset(device.name for bus in configuration.bus for device in bus.device)

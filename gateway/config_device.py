@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass
+from typing import Annotated
 
 from gateway.cadence import DAY_S, UTC, BillingText, CadenceText, Pace, Steps, ZoneText, pace_of
 from gateway.config_line import Name
+from protocols.settings.table import Key, Limits
 
 
-class Polled(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
     """A meter that is polled slot by slot."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    name: Name = Field(
-        description="Our name of the meter; stays when the meter is exchanged, goes under the seal.", examples=["heat"]
-    )
-    cadence_s: int | None = Field(
-        default=None,
-        ge=1,
-        le=86_400,
-        description="Seconds from one reading to the next, aligned to the clock.",
-        examples=[900],
-    )
-    cadence: CadenceText | None = Field(
-        default=None,
-        description="In place of cadence_s: a step, or times of a calendar; tried again until the given end, or until "
-        "the next one begins.",
-        examples=["daily at 00:10, until 06:00"],
-    )
-    billing: BillingText | None = Field(
-        default=None,
-        description="Readings for bills beside those of the cadence, before all others on the bus.",
-        examples=["monthly on 1 at 00:10, until 06:00"],
-    )
-    timezone: ZoneText | None = Field(
-        default=None,
-        description="The zone of the metering point, which those times are of; by itself the gateway's.",
-        examples=["Europe/Prague"],
-    )
+    name: Annotated[
+        Name, Key("Our name of the meter; stays when the meter is exchanged, goes under the seal.", examples=("heat",))
+    ]
+    cadence_s: Annotated[
+        int | None,
+        Limits(ge=1, le=86_400),
+        Key("Seconds from one reading to the next, aligned to the clock.", examples=(900,)),
+    ] = None
+    cadence: Annotated[
+        CadenceText | None,
+        Key(
+            "In place of cadence_s: a step, or times of a calendar; tried again until the given end, or until "
+            "the next one begins.",
+            examples=("daily at 00:10, until 06:00",),
+        ),
+    ] = None
+    billing: Annotated[
+        BillingText | None,
+        Key(
+            "Readings for bills beside those of the cadence, before all others on the bus.",
+            examples=("monthly on 1 at 00:10, until 06:00",),
+        ),
+    ] = None
+    timezone: Annotated[
+        ZoneText | None,
+        Key(
+            "The zone of the metering point, which those times are of; by itself the gateway's.",
+            examples=("Europe/Prague",),
+        ),
+    ] = None
 
     @property
     def zone(self) -> str:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass
+from typing import Annotated
+
+from protocols.settings.table import Key, Limits
 
 
-class Lookout(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookout:
     """Search M-Bus lines for new meters where one that is selected by its number is silent: was it exchanged?"""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    search: bool = Field(default=True, description="Search at all; false: never.")
-    after_s: int = Field(
-        default=3_600,
-        ge=10,
-        le=31 * 86_400,
-        description="Seconds that a meter is silent before it is searched for, and two of its slots at least.",
-    )
-    selections_a_day: int = Field(
-        default=1_000, ge=10, le=20_000, description="Selections of the search on one line, a day (UTC) at most."
-    )
-    seconds_a_day: int = Field(
-        default=1_200, ge=10, le=43_200, description="Seconds of the line's time for it, a day (UTC) at most."
-    )
+    search: Annotated[bool, Key("Search at all; false: never.")] = True
+    after_s: Annotated[
+        int,
+        Limits(ge=10, le=31 * 86_400),
+        Key("Seconds that a meter is silent before it is searched for, and two of its slots at least."),
+    ] = 3_600
+    selections_a_day: Annotated[
+        int, Limits(ge=10, le=20_000), Key("Selections of the search on one line, a day (UTC) at most.")
+    ] = 1_000
+    seconds_a_day: Annotated[
+        int, Limits(ge=10, le=43_200), Key("Seconds of the line's time for it, a day (UTC) at most.")
+    ] = 1_200

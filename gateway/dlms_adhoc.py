@@ -21,6 +21,7 @@ from gateway.rules_dlms import WITH_PASSWORD, WITH_TITLE
 from protocols.dlms.access import CHALLENGE, Access
 from protocols.dlms.ciphering import TITLE, Suite
 from protocols.dlms.protection import Security
+from protocols.settings.model import checked
 
 TITLE_FILE = "system-title"
 OURS = b"PLB"  # a system title begins with three letters
@@ -77,7 +78,7 @@ def named(given: dict[str, Any]) -> Asked:
 def _device(given: dict[str, Any]) -> DlmsDevice:
     fields = {key: given[key] for key in DEVICE if key in given}
     try:
-        return DlmsDevice.model_validate({"name": "meter", "cadence_s": 900, **fields})
+        return checked(DlmsDevice, {"name": "meter", "cadence_s": 900, **fields})
     except ValidationError as error:
         raise click.UsageError(_first(error)) from error
 
@@ -87,7 +88,7 @@ def _bus(given: dict[str, Any], device: DlmsDevice) -> DlmsBus:
     if given.get("mode_e"):
         fields["opening"] = "mode-e"
     try:
-        return DlmsBus.model_validate({"protocol": "dlms", "name": "line", "device": (device,), **fields})
+        return checked(DlmsBus, {"protocol": "dlms", "name": "line", "device": (device,), **fields})
     except ValidationError as error:
         if error.errors()[0]["loc"][:1] == ("url",):
             words = "tcp://HOST:PORT, tcp+hdlc://HOST:PORT or rfc2217://HOST:PORT"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.config import Configuration, configuration_from
+from gateway.config import Configuration
+from gateway.config_file import configuration_from
 from gateway.faults import DraftUnreadable
 from gateway.files import sync_folder, write_whole
 

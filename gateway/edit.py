@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.config import configuration_from
+from gateway.config_file import configuration_from
 from gateway.faults import NotEditable
 from protocols.settings.locate import KeyPath, Places, locate
 

@@ -15,6 +15,7 @@ CLOCK_SET = "clock-set"  # by ms, source, and as of a step
 METER_CLOCK_APART = "meter-clock-apart"
 # What it showed before and after (12 bytes each), drift and uncertainty before and after (ms), by seconds, how, who.
 METER_CLOCK_ADJUSTED = "meter-clock-adjusted"
+METER_OFFSET_DOUBTFUL = "meter-offset-doubtful"  # code, text: its offset from UTC has the other sign, it seems
 METER_CLOCK_FAILED = "meter-clock-failed"  # code, text, who asked: it was moved or not
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code

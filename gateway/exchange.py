@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from gateway import newcomers
-from gateway.config import Configuration, Device, MbusDevice, read_configuration
+from gateway.config import Configuration, Device, MbusDevice
+from gateway.config_file import read_configuration
 from gateway.edit import edited
 from gateway.exchanging import READ, RECORD, Visited, find, keys_of
 from gateway.faults import NotExchanged

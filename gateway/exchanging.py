@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from gateway import events
 from gateway.buses import Shared, reader
 from gateway.clock import GatewayClock
-from gateway.config import Bus, Configuration, Device, MbusDevice
+from gateway.config import Bus, Configuration, Device, MbusDevice, with_devices
 from gateway.faults import BufferFull, PollTooLong, UnknownMeter, WriteFailed
 from gateway.lines import Lines
 from gateway.local import Verb
@@ -169,7 +169,7 @@ class Exchanging:
             return await self._visit(bus, asked)
 
     async def _visit(self, bus: Bus, asked: Device) -> list[Reading]:
-        alone = bus.model_copy(update={"device": (asked,)})
+        alone = with_devices(bus, (asked,))
         keep = self._configuration.seal.keep_telegrams
         mine = reader(alone, Positions({}), self._clock, keep, self._lines, self._counting)
         now_ms = self._clock.utc_ms()
@@ -215,21 +215,21 @@ def find(configuration: Configuration, name: str) -> tuple[Bus, Device]:
 def anyone(device: Device, to: str | None) -> Device:
     """The device, whoever answers there; selected by the number `to` where its own is what it is selected by."""
     if not isinstance(device, MbusDevice):
-        return device.model_copy(update={"serial": None})
+        return replace(device, serial=None)
     if device.secondary is not None and to is None:
         return device
     plate: dict[str, Any] = {"id": None, "manufacturer": None, "version": None, "medium": None}
     if device.secondary is not None:
         plate["secondary"] = to
-    return device.model_copy(update=plate)
+    return replace(device, **plate)
 
 
 def after(device: Device, new: Identity) -> Device:
     """The device with the new meter's identity, as far as the old one's was given; its number always."""
-    return device.model_copy(update=keys_of(device, new))
+    return replace(device, **keys_of(device, new))
 
 
-def keys_of(device: Device, new: Identity) -> dict[str, str | int | None]:
+def keys_of(device: Device, new: Identity) -> dict[str, Any]:
     """The keys of the configuration that name the new meter."""
     if not isinstance(device, MbusDevice):
         return {"serial": new.fabrication}

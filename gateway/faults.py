@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocols.errors import ConfigurationError, LinkError, MeterError, PeerError, SecurityError, StorageError
+from protocols.errors import ConfigurationError, LinkError, MeterError, OwnBug, PeerError, SecurityError, StorageError
 from protocols.settings.problems import Problem, ReportedError
 
 
@@ -189,6 +189,13 @@ class RowWithoutTime(MeterError):  # noqa: N818
     do = "set the meter's clock; the rows stay in the meter's memory and can be read out by hand"
 
 
+class OffsetTurned(MeterError):  # noqa: N818
+    """A meter's clock that is right if its offset from UTC has the other sign: its rows are hours beside it."""
+
+    code = "PLB-M206"
+    do = "write this offset_sign into the meter's block and reload; what was read of it meanwhile is marked as doubtful"
+
+
 class StepNotConfirmed(MeterError):  # noqa: N818
     """A counter that stepped back, jumped or was missing, and no two of three answers agree on what it shows."""
 
@@ -280,3 +287,10 @@ class TrustHashDiffers(SecurityError):  # noqa: N818
 
     code = "PLB-X221"
     do = "compare the hash with the operator by another way before you trust it"
+
+
+class StartBroken(OwnBug):
+    """The process that reads the configuration at a start ended without a word: a bug of ours, or it was killed."""
+
+    code = "PLB-B201"
+    do = "start it again; where the machine is short of memory free some, else report it with what the log says before"

@@ -1,8 +1,9 @@
 """Questions of commands to the meters of one bus, answered by its owner: when nothing else is due, and no longer.
 
-Rules. Scheduled reads and back-fill go first. Questions are answered while the bus rests: what is not answered by the
-end of a rest is broken off, and asked again in one that is longer than what it took. Questions to one meter that follow
-each other closely are answered in one association, as one command would have asked them. Nothing is sealed.
+Rules. Scheduled reads go first; a back-fill lets questions in between its pieces. Questions are answered while the bus
+rests: what is not answered by the end of a rest is broken off, and asked again in one that is longer than what it took.
+Questions to one meter that follow each other closely are answered in one association, as one command would have asked
+them. Nothing is sealed.
 """
 
 from __future__ import annotations

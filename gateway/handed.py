@@ -16,7 +16,7 @@ from protocols.errors import PlombaError
 from protocols.uplink.pack import Fields, Wire
 
 VERB = "meter"  # ... of the local socket: a device, and what is asked of it
-PATIENCE_S = 120.0  # for an answer: scheduled reads and back-fill of the bus go first
+PATIENCE_S = 120.0  # for an answer: scheduled reads of the bus go first, and the piece in hand of a back-fill
 MARGIN_S = 30.0  # what the command waits longer than the daemon: the daemon knows why
 WORDS = 4_096  # bytes of a text of a fault
 ANSWERED, FAILED = 0, 1

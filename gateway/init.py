@@ -11,14 +11,15 @@ import datetime
 import re
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
 
 from gateway import draft as drafts
 from gateway import enrol, meet, record
-from gateway.config import GATEWAY, Configuration, read_configuration
+from gateway.config import GATEWAY, Configuration
+from gateway.config_file import read_configuration
 from gateway.draft import Draft, Row
 from gateway.faults import AnswerUnusable, LineOwned
 from gateway.files import write_whole
@@ -180,7 +181,9 @@ def _before(path: Path) -> tuple[Row, Row]:
     texts = {
         key: str(each.relative_to(within) if each.is_relative_to(within) else each) for key, each in folders.items()
     }
-    return {"gateway": found.gateway} | texts, found.broker.model_dump(exclude_none=True)
+    return {"gateway": found.gateway} | texts, {
+        key: each for key, each in asdict(found.broker).items() if each is not None
+    }
 
 
 def _gateway(answer: str) -> str:

@@ -14,7 +14,8 @@ the line is searched as by the command `scan`, for meters of the silent one's ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import structlog
 
@@ -245,7 +246,7 @@ class Lookout:
         finally:
             asked = {name: self._now.questions.get(name, 0) + 1 for name in obey if name in self._spare}
             spent = self._now.selections + search.counts.selections - before
-            self._change(selections=spent, questions=self._now.questions | asked)
+            self._change(selections=spent, questions={**self._now.questions, **asked})
 
     def _begun(self) -> SecondarySearch:
         """The search that goes on, or the next one."""
@@ -323,13 +324,13 @@ class Lookout:
         what = (self._bus.name, identity, new.found_ms, who, NewcomerFound.code, text)
         self._note(Event(self._clock.when(), events.NEWCOMER_FOUND, None, new.device, what))
 
-    def _replace(self, newcomer: Newcomer, **changes: object) -> None:
-        changed = newcomer.model_copy(update=changes)
+    def _replace(self, newcomer: Newcomer, **changes: Any) -> None:
+        changed = replace(newcomer, **changes)
         self._change(newcomers=tuple(changed if each is newcomer else each for each in self._now.newcomers))
 
-    def _change(self, **changes: object) -> None:
+    def _change(self, **changes: Any) -> None:
         if changes:
-            self._now = self._now.model_copy(update=changes)
+            self._now = replace(self._now, **changes)
 
 
 def _newcomer(found: Found, found_ms: int) -> Newcomer:

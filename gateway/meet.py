@@ -10,9 +10,9 @@ import asyncio
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from gateway import meet_dlms
 from gateway.adhoc import said
@@ -33,7 +33,7 @@ from protocols.models import modbus as modbus_models
 from protocols.reading import Identity, Protocol
 
 PROTOCOLS = ("mbus", "dlms", "modbus")
-BUSES: dict[str, type[BaseModel]] = {"mbus": MbusBus, "dlms": DlmsBus, "modbus": ModbusBus}
+BUSES: dict[str, type[Any]] = {"mbus": MbusBus, "dlms": DlmsBus, "modbus": ModbusBus}
 LEAVE_OUT = "-"
 KEEP = "keep-"  # and a meter's name: whether it stays although it was not read
 OF_LINE = frozenset({"protocol", "at", "name", "baud", "parity"})

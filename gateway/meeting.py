@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-
-from pydantic import BaseModel
+from typing import Any
 
 from gateway.draft import Draft, Row, keep
 from gateway.questions import Check, Questions, anything, every, fits, one_of, unlike
@@ -34,18 +33,19 @@ class Meeting:
         """One of these words, kept at once."""
         return self.ask(name, f"{words} ({', '.join(known)})", default, one_of(known))
 
-    def number(self, table: type[BaseModel], key: str, words: str, default: int) -> int:
+    def number(self, table: type[Any], key: str, words: str, default: int) -> int:
         """A number that a key of the configuration may have."""
         return int(self.ask(key, words, str(default), fits(table, key)))
 
-    def named(self, name: str, words: str, default: str, table: type[BaseModel], found: Sequence[Row] = ()) -> str:
+    def named(self, name: str, words: str, default: str, table: type[Any], found: Sequence[Row] = ()) -> str:
         """A name of a line, or of a meter beside those `found` on its line, that nothing in the draft has yet."""
         return self.ask(name, words, default, self.name_of(table, found))
 
-    def name_of(self, table: type[BaseModel], found: Sequence[Row] = ()) -> Check:
+    def name_of(self, table: type[Any], found: Sequence[Row] = ()) -> Check:
         """What such a name may be."""
         meters = [each["name"] for bus in (*self.draft.buses, {"device": found}) for each in bus["device"]]
-        taken = [bus["name"] for bus in self.draft.buses] if "device" in table.model_fields else meters
+        is_line = any(each.name == "device" for each in fields(table))
+        taken = [bus["name"] for bus in self.draft.buses] if is_line else meters
         return every(unlike(taken), fits(table, "name"))
 
     @property

@@ -7,20 +7,14 @@ looked at all the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.config import (
-    METER_SECRETS,
-    BufferSize,
-    Configuration,
-    DlmsBus,
-    DlmsDevice,
-    MbusBus,
-    check_configuration,
-)
+from gateway.config import BufferSize, Configuration, DlmsBus, DlmsDevice, MbusBus
+from gateway.config_file import METER_SECRETS, check_configuration
 from protocols.settings import mend
+from protocols.settings.model import model_of
 from protocols.settings.problems import Problem, ReportedError
 
 
@@ -67,14 +61,14 @@ def named_in(path: Path) -> Named:
         return _guessed(path, problems)
     ports = [Port(bus.name, Path(bus.port)) for bus in found.bus if isinstance(bus, MbusBus | DlmsBus) and bus.port]
     devices = [device for bus in found.bus for device in bus.device if isinstance(device, DlmsDevice)]
-    secrets = tuple(secret for device in devices for secret in _secrets(device.name, device.model_dump(), path))
+    secrets = tuple(secret for device in devices for secret in _secrets(device.name, asdict(device), path))
     at = (found.broker.host, found.broker.port)
     folders = (found.state_folder, found.keys_folder)
     return Named(path, problems, found, *folders, at, found.buffer, tuple(ports), secrets)
 
 
 def _guessed(path: Path, problems: tuple[Problem, ...]) -> Named:
-    read = mend.load(path, Configuration)
+    read = mend.load(path, model_of(Configuration))
     table = {} if isinstance(read, tuple) else read.table
     folder = path.absolute().parent
     buses = list(_tables(table.get("bus")))

@@ -6,12 +6,12 @@ spent, and where the search goes on. A file that was lost or does not read costs
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from gateway.config import Configuration, MbusBus
 from gateway.faults import StateUnusable
@@ -20,39 +20,40 @@ from gateway.findings import Finding, Mark
 from gateway.successors import named
 from gateway.writer import Writer
 from protocols.reading import Identity, Protocol
+from protocols.uplink.faults import FieldError, LimitError
+from protocols.uplink.pack import Fields
 
 FILE = "newcomers.json"
+FORM = 1  # of the file
 FILE_BYTES = 8 * 1024 * 1024  # a search that meets much noise comes to a hundredth of it
 MOST = 64  # newcomers of one line: beyond them the line is not the configured one
 ANY = 255  # as medium: every one
 FAMILIES = ({0x04, 0x0A, 0x0B, 0x0C, 0x0D}, {0x06, 0x15}, {0x07, 0x16, 0x17})  # heat and cooling, hot, cold water
 
-Instant = Annotated[int, Field(ge=0, le=4_102_444_800_000)]  # ms UTC, up to 2100
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Octet = Annotated[int, Field(ge=0, le=255)]
-Text = Annotated[str, Field(max_length=128, pattern=r"^[ -~]*$")]
+LAST_MS = 4_102_444_800_000  # ms UTC: 2100
+MOST_LINES, MOST_SILENT = 64, 250  # and devices of one line
+COUNT, OCTET = 10**9, 255
+NUMBER, LETTERS = re.compile(r"[0-9A-F]{8}"), re.compile(r"[A-Z]{3}")
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-
-class Silent(_Row):
+@dataclass(frozen=True, slots=True)
+class Silent:
     """A device that does not answer, since when, and its meter's medium where that is known."""
 
-    device: Text
-    since_ms: Instant
-    medium: Octet | None = None
+    device: str
+    since_ms: int
+    medium: int | None = None
 
 
-class Newcomer(_Row):
+@dataclass(frozen=True, slots=True)
+class Newcomer:
     """A meter that no device explains, as it says who it is, and when it was found."""
 
-    number: Annotated[str, Field(pattern=r"^[0-9A-F]{8}$")]
-    manufacturer: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None
-    version: Octet
-    medium: Octet
-    found_ms: Instant
+    number: str
+    manufacturer: str | None
+    version: int
+    medium: int
+    found_ms: int
     is_read: bool = False
 
     @property
@@ -66,27 +67,24 @@ class Newcomer(_Row):
         return f"newcomer {self.number}"
 
 
-class Sought(_Row):
+@dataclass(frozen=True, slots=True)
+class Sought:
     """The search on one line; counts are of the `day` (UTC, days since 1970).
 
     `media` are those that it still has to look at, the first of them now; `search` is where it goes on there; `done`:
     nothing is left for today; `why` it rests before its end.
     """
 
-    silent: Annotated[tuple[Silent, ...], Field(max_length=250, strict=False)] = ()
-    newcomers: Annotated[tuple[Newcomer, ...], Field(max_length=MOST, strict=False)] = ()
-    day: Count = 0
-    selections: Count = 0
-    busy_ms: Count = 0
-    questions: dict[Text, Count] = {}
-    media: Annotated[tuple[Octet, ...], Field(max_length=256, strict=False)] = ()
-    search: dict[str, Any] | None = None
+    silent: tuple[Silent, ...] = ()
+    newcomers: tuple[Newcomer, ...] = ()
+    day: int = 0
+    selections: int = 0
+    busy_ms: int = 0
+    questions: Mapping[str, int] = field(default_factory=dict)
+    media: tuple[int, ...] = ()
+    search: Mapping[str, Any] | None = None
     done: bool = False
-    why: Text = ""
-
-
-class _File(_Row):
-    bus: dict[str, Sought]
+    why: str = ""
 
 
 class Newcomers:
@@ -211,7 +209,7 @@ def read(folder: Path) -> dict[str, Sought]:
 
 def to_bytes(known: Mapping[str, Sought]) -> bytes:
     """The file's content."""
-    return _File(bus=dict(known)).model_dump_json().encode()
+    return json.dumps([FORM, [[bus, *_row(each)] for bus, each in known.items()]]).encode()
 
 
 def from_bytes(octets: bytes) -> dict[str, Sought]:
@@ -223,6 +221,68 @@ def from_bytes(octets: bytes) -> dict[str, Sought]:
     if len(octets) > FILE_BYTES:
         raise StateUnusable("the state of a search", f"more than {FILE_BYTES} bytes", FILE)
     try:
-        return dict(_File.model_validate_json(octets).bus)
-    except ValidationError as error:
-        raise StateUnusable("the state of a search", f"none: {error.error_count()} faults", FILE) from None
+        parts = Fields(json.loads(octets), FILE, 2)
+        parts.integer("form", FORM, FORM)
+        rows = [Fields(each, FILE, 1 + len(fields(Sought))) for each in parts.array("lines", MOST_LINES)]
+        return {row.text("bus"): _sought(row) for row in rows}
+    except (ValueError, RecursionError, FieldError, LimitError) as error:
+        raise StateUnusable("the state of a search", f"none: {error}", FILE) from None
+
+
+def _row(each: Sought) -> list[Any]:
+    return [
+        [list(astuple(one)) for one in each.silent],
+        [list(astuple(one)) for one in each.newcomers],
+        each.day,
+        each.selections,
+        each.busy_ms,
+        [list(pair) for pair in each.questions.items()],
+        list(each.media),
+        each.search,
+        each.done,
+        each.why,
+    ]
+
+
+def _sought(row: Fields) -> Sought:
+    return Sought(
+        tuple(_silent(Fields(each, "silent", 3)) for each in row.array("silent", MOST_SILENT)),
+        tuple(_newcomer(Fields(each, "newcomer", 6)) for each in row.array("newcomers", MOST)),
+        row.integer("day", 0, COUNT),
+        row.integer("selections", 0, COUNT),
+        row.integer("busy_ms", 0, COUNT),
+        dict(_question(Fields(each, "question", 2)) for each in row.array("questions", MOST_SILENT)),
+        tuple(Fields([each], "media", 1).integer("medium", 0, OCTET) for each in row.array("media", OCTET + 1)),
+        _table(row.any()),
+        row.any() is True,
+        _words(row.text("why")),
+    )
+
+
+def _silent(row: Fields) -> Silent:
+    device, since_ms = _words(row.text("device")), row.integer("since_ms", 0, LAST_MS)
+    return Silent(device, since_ms, row.maybe_integer("medium", 0, OCTET))
+
+
+def _newcomer(row: Fields) -> Newcomer:
+    number, letters = row.text("number"), row.maybe_text("manufacturer")
+    if not NUMBER.fullmatch(number) or not (letters is None or LETTERS.fullmatch(letters)):
+        raise ValueError(f"expected the number and letters of a meter, got {number!r} and {letters!r}")
+    version, medium = row.integer("version", 0, OCTET), row.integer("medium", 0, OCTET)
+    return Newcomer(number, letters, version, medium, row.integer("found_ms", 0, LAST_MS), row.any() is True)
+
+
+def _question(row: Fields) -> tuple[str, int]:
+    return _words(row.text("device")), row.integer("questions", 0, COUNT)
+
+
+def _table(found: object) -> Mapping[str, Any] | None:
+    if found is not None and not isinstance(found, dict):
+        raise ValueError("expected a search, or none")
+    return found
+
+
+def _words(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("expected printable ASCII")
+    return text

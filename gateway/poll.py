@@ -4,7 +4,8 @@ A round reads what is due, looks again after each poll, and ends with the seal w
 had its turn. A meter that is silent or talks rubbish is asked again, with growing pauses, while its slot is open:
 behind the others, and no longer than until one of them is due, but for the time that one good answer takes. A line
 that vanished is opened again by its stable path. Events tell of changes only: the first failure, the recovery.
-What commands ask of the meters of this bus is answered behind all that, while nothing is due.
+What commands ask of the meters of this bus is answered behind all that, while nothing is due; of a back-fill they wait
+for one piece.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ class BusPoller:
         return self._schedule.due(self._clock.utc_ms(), self._clock.mono_ms())
 
     async def _back_fill(self, unfilled: Unfilled) -> None:
-        """Profile rows of a device that answered, piece by piece; what is due on this bus goes before them.
+        """Profile rows of a device that answered, piece by piece; what is due, or asked by commands, comes between.
 
         Where nobody takes them, or the meter fails, they stay in the meter until the next visit, or, where that is far,
         for some time; where something was due they go on after it.
@@ -199,14 +200,17 @@ class BusPoller:
         name = unfilled.due.device.name
         while not self._stopping.is_set() and not self._due() and self._clock.mono_ms() >= unfilled.rest_mono_ms:
             piece = await self._rows(unfilled.due) if self._sink.has_room else None
+            if piece:
+                self._sink.take(piece)
+                await self._sink.round_over()
+            if self.guests is not None and self.guests.waiting:
+                await self._serve()
             if piece is None and unfilled.due.device.every_s * 1000 > PATIENT_MS:
                 self._unfilled[name] = Unfilled(unfilled.due, self._clock.mono_ms() + PATIENT_CAP_MS)
                 return
             if not piece:
                 del self._unfilled[name]
                 return
-            self._sink.take(piece)
-            await self._sink.round_over()
 
     async def _rows(self, due: Due) -> list[Reading] | None:
         """A piece, nothing where that is all, None where the meter fails."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import click
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gateway.faults import AnswerUnusable
+from protocols.settings.model import model_of
 from protocols.settings.words import choices, expected, slot_of
 
 Check = Callable[[str], str]  # what is wrong with an answer; empty: nothing
@@ -28,10 +29,11 @@ def one_of(known: Sequence[str]) -> Check:
     return lambda answer: "" if answer in known else f"one of {', '.join(known)}"
 
 
-def fits(table: type[BaseModel], key: str) -> Check:
+def fits(table: type[Any], key: str) -> Check:
     """What a key of the configuration may hold, as its class says it; numbers are given in digits."""
-    kept = table.model_fields[key]
-    slot = slot_of(kept.annotation, kept, table)
+    model = model_of(table)
+    kept = model.model_fields[key]
+    slot = slot_of(kept.annotation, kept, model)
     numbers = slot.kind is int or any(isinstance(each, int) for each in choices(slot))
     kind: Any = Annotated[kept.rebuild_annotation(), kept]
     adapter = TypeAdapter[object](kind, config=ConfigDict(strict=True))

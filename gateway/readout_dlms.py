@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.beside import identity_of, shown
@@ -51,7 +51,7 @@ class DlmsMeter:
         with closing(desk_of(self.asked, lines)) as desk:
             async with desk.associated() as association:
                 noted = _Noted(association)
-                anyone = self.asked.device.model_copy(update={"serial": None})
+                anyone = replace(self.asked.device, serial=None)
                 identity = await identity_of(noted, anyone)
                 found = await shown(noted, (*registers, objects.CLOCK_TIME), scalers)
         return DlmsHeard(self.asked, identity, registers, found, tuple(noted.found))

@@ -6,7 +6,7 @@ P peer (gateway or collector), X security, B our own bug. A code is never reused
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class PlombaError(Exception):
@@ -34,6 +34,10 @@ class PlombaError(Exception):
         other = PlombaError.registry.setdefault(cls.code, cls)
         if other.__qualname__ != cls.__qualname__:
             raise TypeError(f"error code {cls.code} belongs to {other.__qualname__}, not to {cls.__qualname__}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, from one process to another, whatever its class is made with."""
+        return _again, (type(self), self.args), self.__dict__
 
     def __str__(self) -> str:
         place = f" in {self.where}" if self.where else ""
@@ -77,3 +81,7 @@ class SecurityError(PlombaError):
 
 class OwnBug(PlombaError):  # noqa: N818 - it is called what it is
     """Our own fault: please report it with the message (PLB-B...)."""
+
+
+def _again(kind: type[PlombaError], args: tuple[Any, ...]) -> PlombaError:
+    return kind.__new__(kind, *args)

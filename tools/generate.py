@@ -31,8 +31,10 @@ from gateway import rules_dlms  # noqa: E402
 from gateway.rules import known_dlms_models, known_models  # noqa: E402
 from protocols.catalogue import WHO, Entry  # noqa: E402
 from protocols.errors import PlombaError  # noqa: E402
+from protocols.settings.model import model_of  # noqa: E402
 from protocols.settings.words import expected, slot_of  # noqa: E402
 
+CONFIGURATION = model_of(gateway.Configuration)
 PACKAGES = ("protocols", "gateway", "collector", "simulators")
 WIDTH = 116
 UNSAID = ("an answer with values", "a refusal by the meter")  # where the words come from a table: all are of meters
@@ -96,7 +98,7 @@ MESSAGES = {
 # The meters of the example: per bus its class, what differs from the fields' examples, and its meters likewise.
 BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
     (
-        gateway.MbusBus,
+        model_of(gateway.MbusBus),
         "M-Bus: one line, one serial port or converter. 'check' forecasts how much of its time the meters need.",
         {"name": "riser", "port": "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"},
         (
@@ -105,19 +107,19 @@ BUSES: tuple[tuple[type[BaseModel], str, dict[str, Any], tuple[dict[str, Any], .
         ),
     ),
     (
-        gateway.DlmsBus,
+        model_of(gateway.DlmsBus),
         "DLMS/COSEM over TCP with the wrapper. This meter wants a password: it lies in a file of its own.",
         {"name": "main supply", "url": "tcp://192.0.2.10:4059"},
         ({"name": "main meter", "cadence_s": 900, "client": 32, "auth": "lls", "password_file": "secrets/main-meter"},),
     ),
     (
-        gateway.DlmsBus,
+        model_of(gateway.DlmsBus),
         "DLMS/COSEM with HDLC frames: a serial server in front of the meter, as most optical heads and RS-485 have.",
         {"name": "solar", "url": "tcp+hdlc://192.0.2.11:4001"},
         ({"name": "solar meter", "cadence_s": 900, "physical": 17, "registers": ["1-0:2.8.0.255"]},),
     ),
     (
-        gateway.ModbusBus,
+        model_of(gateway.ModbusBus),
         "Modbus over TCP: the model names the registers. RTU: port in place of url, or tcp+rtu:// or rfc2217:// in it.",
         {"name": "sub-meters", "url": "tcp://192.0.2.20:502"},
         ({"name": "lift", "unit": 1, "cadence_s": 900}, {"name": "ventilation", "unit": 2, "cadence_s": 300}),
@@ -231,7 +233,7 @@ def schema(model: type[BaseModel], title: str) -> str:
 
 def gateway_schema() -> str:
     """The gateway's, with what its rules know beside the classes: the models, and which login wants a password."""
-    made = _schema(gateway.Configuration, "Plomba gateway")
+    made = _schema(CONFIGURATION, "Plomba gateway")
     tables = made["$defs"]
     tables["ModbusDevice"]["properties"]["model"]["enum"] = list(known_models())
     tables["DlmsDevice"]["properties"]["model"]["enum"] = list(known_dlms_models())
@@ -267,12 +269,12 @@ def _given(value: Any) -> Any:
 
 def gateway_example() -> str:
     """The gateway's example."""
-    top = _keys(gateway.Configuration, {}, skip=("broker", "buffer", "seal", "newcomers", "push", "bus"))
+    top = _keys(CONFIGURATION, {}, skip=("broker", "buffer", "seal", "newcomers", "push", "bus"))
     lines = [*_comment(GATEWAY_HEADER), "", *top]
     for name in ("broker", "buffer", "seal", "newcomers"):
-        table = slot_of(gateway.Configuration.model_fields[name].annotation).kind
+        table = slot_of(CONFIGURATION.model_fields[name].annotation).kind
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_keys(table, {})]
-    push = slot_of(gateway.Configuration.model_fields["push"].annotation).kind
+    push = slot_of(CONFIGURATION.model_fields["push"].annotation).kind
     lines += ["", *_comment(push.__doc__ or ""), "# [push]"]
     lines += [line if line.startswith("#") else f"# {line}" for line in _keys(push, {})]
     said: set[str] = set()

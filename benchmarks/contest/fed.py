@@ -14,7 +14,7 @@ from typing import Any
 
 from sixes import shown
 
-from gateway import config, daemon, logs
+from gateway import config_file, daemon, logs
 from gateway.clock import GatewayClock
 from gateway.seal import Sealer
 from protocols.reading import Exchange
@@ -74,7 +74,7 @@ def main() -> None:
 
     daemon.pollers = pollers
     logs.set_up()
-    daemon.run(config.read_configuration(Path(sys.argv[1])))
+    daemon.run(config_file.read_configuration(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,15 @@ class Row:
     default: bool
 
 
-def rows(value: BaseModel, absolute: Mapping[str, Path] | None = None) -> list[Row]:
-    """Every key of a configuration; `absolute` has the paths of those that are written relative to the file."""
+def rows(value: Any, given: Mapping[str, Any], absolute: Mapping[str, Path] | None = None) -> list[Row]:
+    """Every key of a configuration, of which a file has those that are `given`.
+
+    `absolute` has the paths of those that are written relative to the file.
+    """
     places = absolute or {}
     return [
         Row(shown_path(path), _written(places.get(shown_path(path), each)), default)
-        for path, each, default in _walk(value)
+        for path, each, default in _walk(value, given)
     ]
 
 
@@ -43,17 +46,23 @@ def _note(row: Row) -> str:
     return "   (default)" if row.default and row.value != NOT_SET else ""
 
 
-def _walk(value: BaseModel, path: KeyPath = (), default: bool = False) -> Iterator[tuple[KeyPath, Any, bool]]:
-    for name in type(value).model_fields:
-        found, mine = getattr(value, name), default or name not in value.model_fields_set
-        inner = (*path, name)
-        if isinstance(found, BaseModel):
-            yield from _walk(found, inner, mine)
-        elif isinstance(found, tuple) and found and isinstance(found[0], BaseModel):
+def _walk(value: Any, given: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, bool]]:
+    for name in _keys(value):
+        found, inner = getattr(value, name), (*path, name)
+        if _keys(found):
+            yield from _walk(found, given.get(name, {}), inner)
+        elif isinstance(found, tuple) and found and _keys(found[0]):
             for number, each in enumerate(found):
-                yield from _walk(each, (*inner, number), mine)
+                yield from _walk(each, given[name][number], (*inner, number))
         else:
-            yield inner, found, mine
+            yield inner, found, name not in given
+
+
+def _keys(value: Any) -> list[str]:
+    """The keys of a table; none of any other value."""
+    if isinstance(value, BaseModel):
+        return list(type(value).model_fields)
+    return [each.name for each in fields(value)] if is_dataclass(value) else []
 
 
 def _written(value: Any) -> str:

@@ -14,16 +14,9 @@ from pydantic.fields import FieldInfo
 
 from protocols.settings.document import header
 from protocols.settings.locate import KeyPath
+from protocols.settings.table import Wanted
 
 SIMILAR = 0.6  # of two words, as difflib measures it: 'adress' and 'address' are 0.92
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Beside a field's type: what is expected, where type and limits do not say it, and what to do otherwise."""
-
-    words: str
-    do: str = ""
 
 
 @dataclass(frozen=True, slots=True)

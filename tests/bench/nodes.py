@@ -11,7 +11,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +30,8 @@ from collector.surroundings import Surroundings as CollectorSurroundings
 from collector.worker import Worker
 from gateway import daemon as gateway_daemon
 from gateway.clock import Discipline, Sources
-from gateway.config import BufferSize, Configuration, configuration_from
+from gateway.config import BufferSize, Configuration
+from gateway.config_file import configuration_from
 from gateway.lines import Lines
 from gateway.schema import BUFFER_FILE
 from gateway.surroundings import Surroundings
@@ -208,7 +209,7 @@ class GatewayNode(Node):
         self._table = dwelling.table(name) | {
             "keys_folder": str(edge.folder),
         }
-        self._size = BufferSize.model_construct(max_bytes=max_bytes, reserve_bytes=0)
+        self._size = BufferSize(max_bytes=max_bytes, reserve_bytes=0)
         self._lines = Lines(dwelling.port.open, dwelling.open_tcp)
         self._mono_base_ms = 0
         self._boot = b""
@@ -221,7 +222,7 @@ class GatewayNode(Node):
         """What this life is told."""
         table = self._table | {"state_folder": str(self.disk.folder)}
         found = configuration_from(table, self.disk.folder, self.name)
-        return found.model_copy(update={"buffer": self._size})  # smaller than a file may ask for: it is soon full
+        return replace(found, buffer=self._size)  # smaller than a file may ask for: it is soon full
 
     def power_cut(self, off_s: float) -> None:
         """The machine goes down with it: another boot id, the monotonic clock from the beginning."""

@@ -14,7 +14,9 @@ from collector.cli import commands
 from collector.config import Config
 from gateway import rules
 from gateway.cli import main
-from gateway.config import DlmsBus, MbusBus, ModbusBus, check_configuration, read_configuration
+from gateway.config import DlmsBus, MbusBus, ModbusBus
+from gateway.config_file import check_configuration, read_configuration
+from protocols.settings.model import model_of
 from protocols.settings.problems import Level, Problem, ReportedError
 
 GATEWAY = """gateway = "boiler-room-7"
@@ -237,7 +239,7 @@ def test_one_slip_is_one_problem(name: str, tmp_path: Path) -> None:
 
 def test_the_keys_of_the_protocols_are_those_of_the_classes() -> None:
     """Otherwise the advice would send a key to a protocol that has none."""
-    for bus in (MbusBus, DlmsBus, ModbusBus):
+    for bus in map(model_of, (MbusBus, DlmsBus, ModbusBus)):
         device = get_args(bus.model_fields["device"].annotation)[0]
         keys = rules.KEYS[get_args(bus.model_fields["protocol"].annotation)[0]]
         assert set(bus.model_fields) == keys.bus | {"protocol", "name", "device"}

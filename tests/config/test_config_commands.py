@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from collector.cli import commands
 from collector.config import Config
 from gateway import enrol, online, owners
 from gateway.cli import main
-from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash, read_configuration
+from gateway.config import DlmsDevice, MbusBus, MbusDevice, configuration_hash
+from gateway.config_file import read_configuration
 from gateway.faults import BadConfiguration, PasswordUnusable
 from gateway.findings import Finding, Mark
 from gateway.forecast import forecast
@@ -230,7 +232,7 @@ def test_the_forecast_of_a_line_is_that_of_its_slowest_legal_meters() -> None:
     assert found.worst_round_ms == 250 * Timing(300).slowest_ms(255)
     assert found.too_slow
     assert str(found).startswith("250 meters need 20.7 min of each 15 min (137.9 %): too slow")
-    few = forecast(bus.model_copy(update={"device": devices[:3], "baud": 2400}))
+    few = forecast(replace(bus, device=devices[:3], baud=2400))
     assert str(few).startswith("3 meters, 2 s of each 15 min (0.3 %); at worst 4.2 s of each 15 min (0.5 %)")
     assert not few.tight
 

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.config import DlmsDevice, read_configuration
+from gateway.config import DlmsDevice
+from gateway.config_file import read_configuration
 from protocols.settings.problems import hides, misplaced
 
 KEY = "c0ffee0123456789c0ffee0123456789"

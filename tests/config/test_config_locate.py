@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collector.config import Config
-from gateway.config import Configuration, check_configuration
+from gateway.config import Configuration
+from gateway.config_file import check_configuration
 from protocols.settings import mend
 from protocols.settings.document import Document, parse
 from protocols.settings.locate import KeyPath, locate
+from protocols.settings.model import model_of, value_of
 from protocols.settings.problems import ReportedError, report
 from protocols.settings.reading import leaves, read
 
@@ -179,7 +181,7 @@ def test_reading_over_slips_ends_with_problems_in_the_file(octets: bytes) -> Non
         text = octets.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         return
-    found, plain = mend.parse("f.toml", text, Configuration), parse("f.toml", text)
+    found, plain = mend.parse("f.toml", text, model_of(Configuration)), parse("f.toml", text)
     problems = found if isinstance(found, tuple) else all_problems(found)
     assert problems or plain == found
     assert all(0 < each.line <= text.count("\n") + 1 and each.column > 0 for each in problems)
@@ -188,7 +190,7 @@ def test_reading_over_slips_ends_with_problems_in_the_file(octets: bytes) -> Non
 
 def all_problems(document: Document) -> Any:
     """As `check` finds them, without a file."""
-    from gateway.config import _checked  # noqa: PLC0415 - what a file's document goes through
+    from gateway.config_file import _checked  # noqa: PLC0415 - what a file's document goes through
 
     return _checked(document, Path("/nowhere")).problems
 
@@ -212,7 +214,7 @@ def test_a_value_without_problems_is_read() -> None:
     """The example, as it is."""
     found = parse("f.toml", (EXAMPLES / "gateway.example.toml").read_text(encoding="utf-8"))
     assert isinstance(found, Document)
-    value, problems = read(found, Configuration)
+    value, problems = read(found, model_of(Configuration))
     assert problems == []
     assert value is not None
-    assert len(value.bus) == 4
+    assert len(value_of(value).bus) == 4

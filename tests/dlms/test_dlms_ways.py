@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import DlmsBus, DlmsDevice, configuration_hash, read_configuration
+from gateway.config import DlmsBus, DlmsDevice, configuration_hash
+from gateway.config_file import read_configuration
 from gateway.dlms_access import answer_ms, budget_s, waits_of, ways_of
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
@@ -198,13 +199,13 @@ def test_the_waits_of_a_meter_are_its_own_or_its_models() -> None:
     bus = DlmsBus(protocol="dlms", name="line", port="/dev/line", device=(device,))
     assert waits_of(device) == Waits(8_000, 4_000)
     assert answer_ms(bus, device) == 8_000
-    assert answer_ms(bus, device.model_copy(update={"answer_ms": None})) == bus.answer_ms
+    assert answer_ms(bus, replace(device, answer_ms=None)) == bus.answer_ms
     assert budget_s(device, 30.0) == 180.0
     assert Timing(9_600, pause_ms=4_000).between_ms() == 4_000 + Timing().slack_ms
     assert ways_of(device) == STANDARD
-    own = {"range_ends": "local", "offset_sign": "reversed", "association": "0-0:40.0.3.255"}
+    own = replace(device, range_ends="local", offset_sign="reversed", association="0-0:40.0.3.255")
     association = bytes((0, 0, 40, 0, 3, 255))
-    assert ways_of(device.model_copy(update=own)) == Ways(RangeEnds.LOCAL, OffsetSign.REVERSED, association)
+    assert ways_of(own) == Ways(RangeEnds.LOCAL, OffsetSign.REVERSED, association)
 
 
 def test_the_sign_of_the_offset_is_in_the_configurations_hash(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 from gateway import battery
 from gateway.battery import uses
 from gateway.cli import main
-from gateway.config import MbusBus, MbusDevice, read_configuration
+from gateway.config import MbusBus, MbusDevice
+from gateway.config_file import read_configuration
 from protocols.models import mbus as models
 
 HEAD = """
@@ -110,7 +112,7 @@ def test_a_meter_that_is_selected_by_its_number_has_the_smaller_budget() -> None
     """A SensoStar with 60 meters on its line: 90 answers a day by secondary address."""
     others = [MbusDevice(name=f"other {at}", address=at, cadence_s=3600) for at in range(1, 60)]
     by_address = MbusDevice(name="heat", address=60, manufacturer="EFE", version=1, medium=4, cadence_s=900)
-    by_number = by_address.model_copy(update={"address": None, "secondary": "12345678"})
+    by_number = replace(by_address, address=None, secondary="12345678")
     lines = (
         MbusBus(protocol="mbus", name="riser", port="p", device=(each, *others)) for each in (by_address, by_number)
     )

@@ -23,6 +23,7 @@ from gateway import bundle, enrol
 from gateway.cli import main
 from gateway.config import Configuration
 from gateway.redact import Sieve, forms_of, secrets_of
+from protocols.settings.model import model_of
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 CONFIG = """
@@ -270,5 +271,5 @@ def test_what_is_no_secret_stays(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_of_a_configuration_shows_what_is_known_to_be_none(line: str, shown: str) -> None:
-    assert Sieve.of([]).toml(line, bundle.keys_of(Configuration), ()) == shown
-    assert "street" not in Sieve.of([]).toml(line, bundle.keys_of(Configuration), {1})
+    assert Sieve.of([]).toml(line, bundle.keys_of(model_of(Configuration)), ()) == shown
+    assert "street" not in Sieve.of([]).toml(line, bundle.keys_of(model_of(Configuration)), {1})

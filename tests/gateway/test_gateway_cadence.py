@@ -14,10 +14,12 @@ from gateway_parts import CADENCE_MS, Rig, reading
 
 from gateway.cadence import Days, Pace, Steps, local, pace_of, starts
 from gateway.cli import main
-from gateway.config import MbusDevice, read_configuration
+from gateway.config import MbusDevice
+from gateway.config_file import read_configuration
 from gateway.schedule import KEPT_SLOTS, PATIENT_CAP_MS, Due, Schedule
 from gateway.settled import Settled, billing_key
 from gateway.upcoming import upcoming
+from protocols.settings.model import checked
 
 PRAGUE = "Europe/Prague"
 HOUR_MS = 3_600_000
@@ -119,7 +121,7 @@ def test_a_step_of_up_to_an_hour_is_that_of_seconds() -> None:
 
 def heat(**fields: str | int) -> MbusDevice:
     """A meter in Prague."""
-    return MbusDevice.model_validate({"name": "heat", "address": 1, "timezone": PRAGUE, **fields})
+    return checked(MbusDevice, {"name": "heat", "address": 1, "timezone": PRAGUE, **fields})
 
 
 def test_a_daily_meter_is_asked_again_with_growing_pauses_until_the_end() -> None:

@@ -23,6 +23,7 @@ from gateway.reader import Reader
 from gateway.schedule import Schedule
 from gateway.settled import Positions
 from gateway.steps import Mark
+from protocols.settings.model import checked
 from protocols.transports.modbus import ModbusLine
 from protocols.uplink.records import Event
 from simulators.dlms.meters import DlmsMeters
@@ -114,7 +115,7 @@ async def _dlms(time: Time, true_ms: Callable[[], int], record: Record, clock: G
     meters = DlmsMeters(record, true_ms, 5, password=PASSWORD, history_rows=2)
     await meters.start()
     fields = {"name": "meter", "cadence_s": 900, "client": 32, "auth": "lls", "serial": PUMP, "profile": None}
-    device = DlmsDevice.model_validate(fields | {"password_file": password})
+    device = checked(DlmsDevice, fields | {"password_file": password})
     url = f"tcp+hdlc://127.0.0.1:{meters.hdlc_port}"
     bus = DlmsBus(protocol="dlms", name="bus", url=url, device=(device,))
     yield device, DlmsReader(bus, Positions({}), clock, note=told.append)

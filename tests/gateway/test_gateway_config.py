@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import MbusBus, check_configuration, configuration_content, configuration_hash, read_configuration
+from gateway.config import MbusBus, configuration_content, configuration_hash
+from gateway.config_file import check_configuration, read_configuration
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
 from protocols.uplink.pack import unpack
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from dlms_street import QUARTER_MS, Street
 
 from gateway.config import DlmsBus
 from gateway.dlms import DlmsReader
+from gateway.guests import Guests
 from gateway.poll import BusPoller
 from gateway.schedule import PATIENT_CAP_MS, Schedule
 from gateway.settled import Settled
+from protocols.dlms.objects import DEVICE_ID
 from protocols.reading import How, Reading
+from protocols.uplink.pack import Wire
 from protocols.uplink.records import Event
 
 HISTORY_ROWS = 200  # of the simulated meter
@@ -79,3 +83,21 @@ async def test_rows_of_a_daily_meter_that_nobody_took_are_asked_for_again_the_sa
     assert sum(len(found) for found in sink.taken[1:]) >= HISTORY_ROWS
     assert [found[0].how for found in sink.taken].count(How.READ) == 1
     await street.stop()
+
+
+async def test_a_command_is_answered_between_two_pieces_of_a_back_fill(tmp_path: Path) -> None:
+    """A technician waited for all rows of all meters of a bus: after an outage for longer than a command is patient."""
+    street = Street(tmp_path)
+    await street.start()
+    sink, device = Sink(street), street.device()
+    reader = street.reader(device)
+    guests = Guests(reader)
+    polling = BusPoller("street", reader, Schedule([device], {}), street.clock, sink, guests=guests)
+    wanted: list[Wire] = [DEVICE_ID.class_id, DEVICE_ID.name, DEVICE_ID.number]
+    asked, taken_before = asyncio.create_task(guests.ask("pump", [0, [wanted]])), list[int]()
+    asked.add_done_callback(lambda _: taken_before.append(len(sink.taken)))
+    await polling._round()
+    await street.stop()
+    assert asked.done()
+    assert taken_before == [2]  # the reading of the slot and one piece
+    assert len(sink.taken) > 3

@@ -41,6 +41,7 @@ from protocols.reading import (
     TimeQuality,
     Value,
 )
+from protocols.settings.model import checked
 from protocols.uplink.records import Event
 from simulators.dlms.faults import Faults
 from simulators.dlms.meter import Meter
@@ -82,7 +83,7 @@ class Street:
     def device(self, **changed: object) -> DlmsDevice:
         """The meter with the password."""
         fields: dict[str, object] = {"name": "pump", "cadence_s": 900, "client": 32, "auth": "lls"}
-        return DlmsDevice.model_validate(fields | {"password_file": self.password, "serial": PUMP} | changed)
+        return checked(DlmsDevice, fields | {"password_file": self.password, "serial": PUMP} | changed)
 
     def reader(self, device: DlmsDevice, port: int | None = None) -> DlmsReader:
         """A reader with nothing remembered but the positions."""

@@ -21,6 +21,7 @@ from gateway.settled import Positions, Settled
 from protocols.dlms.faults import NoAnswer
 from protocols.dlms.opening import Identification, NoIdentification, OtherMode
 from protocols.reading import How, Reading, Scaled
+from protocols.settings.model import checked
 from protocols.transports.serial import LineLost, PortBusy, PortMissing, SerialLine
 from simulators.dlms.line import line_plates
 from simulators.record import read
@@ -42,7 +43,7 @@ class Flats:
             for n in range(meters)
         )
         fields = {"protocol": "dlms", "name": "flats", "port": str(self.port), "device": devices, "answer_ms": 400}
-        self.bus = DlmsBus.model_validate(fields | more)
+        self.bus = checked(DlmsBus, fields | more)
         found = reader(self.bus, self.positions, self.clock, False, MACHINE)
         assert isinstance(found, DlmsReader)
         self.reader = found
@@ -135,10 +136,10 @@ def test_a_line_has_eight_bits_and_no_parity_where_nothing_is_said(tmp_path: Pat
     """RS-485 of electricity meters; a converter that takes its settings from us is a line, too."""
     bus = Flats(tmp_path, 1).bus
     assert Place.of(bus) == Place(str(tmp_path / "line"), 9_600, "8N1")
-    remote = bus.model_copy(update={"port": None, "url": "rfc2217://192.0.2.9:4001", "parity": "even", "baud": 2_400})
+    remote = replace(bus, port=None, url="rfc2217://192.0.2.9:4001", parity="even", baud=2_400)
     assert (Place.of(remote).remote, Place.of(remote).mode) == (("rfc2217", "192.0.2.9", 4_001), "8E1")
     assert remote.on_line
-    assert not remote.model_copy(update={"url": "tcp+hdlc://192.0.2.9:4001"}).on_line
+    assert not replace(remote, url="tcp+hdlc://192.0.2.9:4001").on_line
 
 
 def test_a_forecast_counts_the_characters_of_a_line(tmp_path: Path) -> None:
@@ -170,8 +171,8 @@ async def test_a_meter_behind_an_optical_head_is_opened_at_every_visit(tmp_path:
 async def test_meters_that_share_a_head_are_asked_by_their_numbers(tmp_path: Path) -> None:
     """The other one hears that it is not meant."""
     flats = Flats(tmp_path, 2, opening="mode-e")
-    devices = tuple(each.model_copy(update={"opening_address": each.serial}) for each in flats.bus.device)
-    bus = flats.bus.model_copy(update={"device": devices})
+    devices = tuple(replace(each, opening_address=each.serial or "") for each in flats.bus.device)
+    bus = replace(flats.bus, device=devices)
     found = reader(bus, flats.positions, flats.clock, False, MACHINE)
     async with served(tmp_path, line_plates(2), flats.utc_ms, optical=LGZ):
         for device in devices:
@@ -179,7 +180,7 @@ async def test_meters_that_share_a_head_are_asked_by_their_numbers(tmp_path: Pat
             (shown,) = await found.read(Due(device, slot_ms, slot_ms + QUARTER_MS))
             assert shown.meter.fabrication == device.serial
         found.let_go()
-        nobody = bus.model_copy(update={"device": (devices[0].model_copy(update={"opening_address": "99"}),)})
+        nobody = replace(bus, device=(replace(devices[0], opening_address="99"),))
         absent = reader(nobody, flats.positions, flats.clock, False, MACHINE)
         with pytest.raises(NoIdentification):
             await absent.read(Due(nobody.device[0], slot_ms, slot_ms + QUARTER_MS))

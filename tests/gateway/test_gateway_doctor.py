@@ -27,7 +27,8 @@ from gateway import doctor_daemon, doctor_ports, enrol, local
 from gateway.about import ABOUT, TIME, About, Ticking
 from gateway.cli import main
 from gateway.clock import Discipline
-from gateway.config import configuration_hash, read_configuration
+from gateway.config import configuration_hash
+from gateway.config_file import read_configuration
 from gateway.core import core_of_this_program
 from gateway.disk import Disk
 from gateway.doctor import examine

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from gateway import enrol
-from gateway.config import Configuration, configuration_from, configuration_hash
+from gateway.config import Configuration, configuration_hash
+from gateway.config_file import configuration_from
 from gateway.faults import TrustHashDiffers, WrongCertificate
 from protocols.transports.keyfiles import KeysOfAnother, claim
 from protocols.uplink import request, trust

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from processes import Processes
 
-from gateway.config import read_configuration
+from gateway.config_file import read_configuration
 from gateway.edit import edited
 from gateway.faults import BadConfiguration, NotEditable
 from gateway.successors import FILE, read

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from terminal import GATEWAY, typed
 
-from gateway.config import configuration_hash, read_configuration
+from gateway.config import configuration_hash
+from gateway.config_file import read_configuration
 from gateway.draft import Draft, keep, maybe_read
 from gateway.enrol import read_keys
 from gateway.faults import AnswerUnusable, DraftUnreadable

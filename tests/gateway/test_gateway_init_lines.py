@@ -12,7 +12,8 @@ import pytest
 from processes import Processes
 from terminal import Answer, typed
 
-from gateway.config import DlmsBus, DlmsDevice, ModbusBus, read_configuration
+from gateway.config import DlmsBus, DlmsDevice, ModbusBus
+from gateway.config_file import read_configuration
 from gateway.draft import maybe_read
 from gateway.faults import AnswerUnusable
 from gateway.init import words

@@ -16,7 +16,7 @@ from mbus_bench import plate
 from gateway import events, newcomers
 from gateway.buses import pollers
 from gateway.clock import GatewayClock
-from gateway.config import configuration_from
+from gateway.config_file import configuration_from
 from gateway.lines import MACHINE
 from gateway.mbus import MbusReader
 from gateway.newcomers import Newcomer, Silent, compatible, offers
@@ -314,7 +314,13 @@ async def test_a_line_that_is_nearly_full_is_left_alone_and_status_says_so(tmp_p
 
 def test_a_file_of_another_kind_is_no_state(tmp_path: Path) -> None:
     """It costs a search, and nothing else."""
-    for octets in (b"", b"[]", b'{"bus": {"riser": {"media": [999]}}}', b"[" * 10_000):
+    for octets in (
+        b"",
+        b"[]",
+        b'{"bus": {}}',
+        b'[1, [["riser", [], [], 0, 0, 0, [], [999], null, false, ""]]]',
+        b"[" * 10_000,
+    ):
         (tmp_path / newcomers.FILE).write_bytes(octets)
         assert newcomers.read(tmp_path) == {}
 

@@ -13,7 +13,7 @@ import pytest
 from processes import Processes
 
 from gateway import newcomers
-from gateway.config import read_configuration
+from gateway.config_file import read_configuration
 from protocols.uplink.leaf import SealedReading
 from protocols.uplink.records import Event
 

@@ -12,6 +12,7 @@ import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -229,7 +230,7 @@ async def test_a_month_of_reading_sealing_sending_and_removing_leaks_nothing(fol
     """G18, read hourly: neither memory (what Python allocates) nor descriptors nor threads."""
     house, pipe = House(folder, nobody, max_bytes=ROOM), Pipe()
     rig = house.rig
-    devices = [each.model_copy(update={"cadence_s": HOUR_S}) for each in (device("heat", 1), device("water", 3))]
+    devices = [replace(each, cadence_s=HOUR_S) for each in (device("heat", 1), device("water", 3))]
     bus = Bus(cellar(), Record(folder / "record.jsonl"), lambda: rig.time.wall_ms, 1)
 
     async def open_line() -> Opened:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,8 @@ async def test_a_silent_meter_is_one_event_and_costs_the_others_nothing(make: Ca
 
 async def test_a_silent_meter_with_a_daily_time_is_one_event_a_day(make: Callable[..., Cellar]) -> None:
     """Asked from 00:10 on; at 06:00 its slot is over, which is said with its beginning and end, under its name."""
-    night = {"cadence": "daily at 00:10, until 06:00", "timezone": "Europe/Prague", "cadence_s": None}
-    silent, one = (device(*each).model_copy(update=night) for each in (("silent", 9), ("one", 1)))
+    night = partial(replace, cadence="daily at 00:10, until 06:00", timezone="Europe/Prague", cadence_s=None)
+    silent, one = (night(device(*each)) for each in (("silent", 9), ("one", 1)))
     site = make(silent, one)
     begin_ms, end_ms = silent.pace.last(silent.pace.next_ms(NOW_MS))
     await site.round(begin_ms - site.time.wall_ms - 1)
@@ -139,7 +140,7 @@ async def test_a_line_that_fails_again_and_again_in_a_short_slot_costs_the_meter
 ) -> None:
     """Found by demo-check: meters killed twice within 2 s, well for the last 3 s of their slot, were not read in it."""
     monkeypatch.setattr("gateway.poll.REOPEN_S", 0)
-    site = make(*(device(*each).model_copy(update={"cadence_s": 5}) for each in (("one", 1), ("two", 2))))
+    site = make(*(replace(device(*each), cadence_s=5) for each in (("one", 1), ("two", 2))))
     await site.round()
     for wait_ms in (5_000, 2_000):  # the first failure takes one's turn, the second one's next try
         site.lines[-1].gone = True

@@ -11,7 +11,8 @@ import pytest
 
 from gateway import propose
 from gateway.battery import uses
-from gateway.config import MbusBus, MbusDevice, check_configuration
+from gateway.config import MbusBus, MbusDevice
+from gateway.config_file import check_configuration
 from gateway.lines import Place
 from gateway.propose import block, stable
 from protocols.mbus.search import Found

@@ -30,6 +30,7 @@ from protocols.dlms.notification import DataNotification, EventNotification
 from protocols.dlms.objects import REGISTER, Attribute
 from protocols.dlms.wrapper import Message
 from protocols.reading import How, MeterTime, Scaled, State
+from protocols.settings.model import checked
 from protocols.transports.listen import OF_ONE_SOURCE, Listener
 from protocols.uplink import batch as batches
 from protocols.uplink.leaf import SealedReading
@@ -150,13 +151,13 @@ def device(folder: Path, keys: Keys = KEYS, **changed: object) -> DlmsDevice:
         "meter_title": TITLE,
         "push": True,
     }
-    return DlmsDevice.model_validate(fields | changed)
+    return checked(DlmsDevice, fields | changed)
 
 
 def plain(**changed: object) -> DlmsDevice:
     """The meter without ciphering."""
     fields: dict[str, object] = {"name": "main", "cadence_s": 900, "client": 16, "push": True, "push_from": HERE}
-    return DlmsDevice.model_validate(fields | changed)
+    return checked(DlmsDevice, fields | changed)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from gateway.schedule import Due
 from gateway.settled import Positions, Settled
 from protocols.errors import PlombaError
 from protocols.reading import How, Reading, Scaled
+from protocols.settings.model import checked
 from simulators.dlms.line import line_plates
 from simulators.dlms.plates import Plate
 from simulators.record import read
@@ -62,8 +63,8 @@ class Flat:
         async with self.line(plate) as counted:
             device = {"name": "flat", "cadence_s": 900, "physical": 17, "history_days": 1}
             at = str(self.folder / f"life-{self.lives}" / "line")
-            bus = DlmsBus.model_validate(
-                {"protocol": "dlms", "name": "flats", "port": at, "answer_ms": 400, "device": (device,)}
+            bus = checked(
+                DlmsBus, {"protocol": "dlms", "name": "flats", "port": at, "answer_ms": 400, "device": (device,)}
             )
             store = ScaleStore(self.folder)
             clock = GatewayClock(self.time.sources())

@@ -24,6 +24,7 @@ from gateway.scanstate import MAX_SIZE, maybe_read
 from protocols.mbus.search import Progress
 from protocols.mbus.timing import Timing
 from protocols.mbus.walk import Choices
+from protocols.settings.model import checked
 from protocols.transports.exchange import ClosableLine
 from protocols.transports.serial import PortMissing
 from simulators.mbus.bus import Bus
@@ -73,7 +74,7 @@ def lines(folder: Path, questions: int = 10**6, plates: Iterable[Plate] = ()) ->
 
 
 def devices(printed: str) -> list[MbusDevice]:
-    return [MbusDevice.model_validate(each) for each in tomllib.loads(printed)["bus"][0]["device"]]
+    return [checked(MbusDevice, each) for each in tomllib.loads(printed)["bus"][0]["device"]]
 
 
 @pytest.mark.parametrize("primary", [False, True])

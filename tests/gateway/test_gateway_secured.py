@@ -23,6 +23,7 @@ from protocols.dlms.ciphering import BOTH, Keys, Suite
 from protocols.dlms.counters import Block
 from protocols.dlms.faults import PasswordRefused
 from protocols.reading import Scaled
+from protocols.settings.model import checked
 from simulators.dlms.meters import DlmsMeters
 from simulators.record import Record, read
 
@@ -69,7 +70,7 @@ class House:
         }
         if auth != "hls-gmac":
             fields["password_file"] = self.secrets["password"]
-        return DlmsDevice.model_validate(fields | changed)
+        return checked(DlmsDevice, fields | changed)
 
     def reader(self, device: DlmsDevice) -> DlmsReader:
         """As of a new process."""

@@ -26,6 +26,7 @@ from protocols.mbus import link
 from protocols.mbus.select import Secondary
 from protocols.mbus.timing import TCP_SLACK_MS, USB_SLACK_MS, Timing
 from protocols.reading import Identity, Protocol, Reading, TimeQuality
+from protocols.settings.model import checked
 from protocols.transports.exchange import Answer, ClosableLine
 from protocols.transports.rfc2217 import NoPortControl
 from protocols.transports.tcp import ConnectionGone, ConnectionRefused, TcpLine
@@ -45,7 +46,7 @@ GOOD = TimeQuality(True, 5)
 def bus_at(at: str, *devices: MbusDevice) -> MbusBus:
     """A line there, fast: a pseudo-terminal and a loopback connection have no speed of their own."""
     table = {"protocol": "mbus", "name": "riser", "baud": 38_400, "url" if "://" in at else "port": at}
-    return MbusBus.model_validate({**table, "device": devices})
+    return checked(MbusBus, {**table, "device": devices})
 
 
 def reader_at(at: str, *devices: MbusDevice) -> MbusReader:

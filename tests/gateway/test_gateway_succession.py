@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from gateway_parts import NOW_MS, Time
 
 from gateway import events
 from gateway.clock import GatewayClock
-from gateway.config import Bus, Configuration, DlmsBus, MbusBus, MbusDevice, ModbusBus, ModbusDevice, configuration_from
+from gateway.config import Bus, Configuration, DlmsBus, MbusBus, MbusDevice, ModbusBus, ModbusDevice
+from gateway.config_file import configuration_from
 from gateway.dlms import DlmsReader
 from gateway.lines import MACHINE, Opened
 from gateway.mbus import MbusReader
@@ -37,10 +39,18 @@ SLOT_MS = 900_000
 DEVICES = (device("one", 1, id=OLD), device("two", 2))
 
 
+def written(table: Any) -> dict[str, Any]:
+    """A table as a file has it: without defaults."""
+    given = {
+        each.name: getattr(table, each.name) for each in fields(table) if getattr(table, each.name) != each.default
+    }
+    return given | ({"device": [written(each) for each in table.device]} if "device" in given else {})
+
+
 def configured(folder: Path, bus: Bus) -> Configuration:
     """A gateway with one bus."""
     table: dict[str, Any] = {"gateway": "gateway-1", "state_folder": str(folder), "keys_folder": "keys"}
-    more = {"broker": {"host": "localhost", "port": 8883}, "bus": [bus.model_dump(exclude_unset=True)]}
+    more = {"broker": {"host": "localhost", "port": 8883}, "bus": [written(bus)]}
     return configuration_from(table | more, folder, "test")
 
 

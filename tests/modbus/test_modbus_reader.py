@@ -24,6 +24,7 @@ from protocols.errors import AnotherMeter, LinkError, MeterError, PlombaError
 from protocols.modbus import faults
 from protocols.models.modbus import UnknownModel, label, load
 from protocols.reading import Exchange, How, Identity, NativeKey, Protocol, Reading, Scaled, State, Value
+from protocols.settings.model import checked
 from protocols.transports.modbus import ModbusLine
 from protocols.uplink.leaf import SealedReading
 from simulators.modbus.frames import Fault
@@ -37,7 +38,7 @@ Shown = dict[str, dict[str, int | str]]
 
 def device(**changed: object) -> ModbusDevice:
     """A configured EM340 at unit 1."""
-    return ModbusDevice.model_validate({"name": "main", "cadence_s": 900, "model": EM340, "serial": SERIAL} | changed)
+    return checked(ModbusDevice, {"name": "main", "cadence_s": 900, "model": EM340, "serial": SERIAL} | changed)
 
 
 def bus(port: int, *devices: ModbusDevice) -> ModbusBus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,7 @@ def test_the_forecast_of_a_line_counts_every_block_of_its_models() -> None:
     ],
 )
 def test_a_line_has_the_parity_and_stop_bits_that_are_configured(at: str, place: Place) -> None:
-    assert Place.of(configured(at).model_copy(update={"parity": "none", "stop_bits": 2})) == place
+    assert Place.of(replace(configured(at), parity="none", stop_bits=2)) == place
     assert Place.of(configured(at)).mode == "8E1"
 
 

@@ -13,7 +13,8 @@ from collector.expose.times import once_late_since_ms, usual_ms
 from collector.store import schema
 from collector.store.devices import devices_of
 from collector.store.sqlite import SqliteStore
-from gateway.config import configuration_content, read_configuration
+from gateway.config import configuration_content
+from gateway.config_file import read_configuration
 from protocols.reading import TimeQuality
 from protocols.uplink.pack import pack
 from protocols.uplink.records import Configuration, Event, Parameter, When

@@ -13,6 +13,7 @@ from gateway.schedule import Due
 from gateway.settled import Positions, Settled
 from protocols.dlms.access import Framing
 from protocols.reading import How, Reading
+from protocols.settings.model import checked
 from protocols.uplink.records import Event
 from simulators.dlms.habits import changed
 from simulators.dlms.meter import Meter
@@ -63,7 +64,7 @@ class Street:
     def device(self, **given: object) -> DlmsDevice:
         """The meter as it is configured."""
         fields: dict[str, object] = {"name": "pump", "cadence_s": 900, "client": 32, "auth": "lls"}
-        return DlmsDevice.model_validate(fields | {"password_file": self.password, "serial": PUMP} | given)
+        return checked(DlmsDevice, fields | {"password_file": self.password, "serial": PUMP} | given)
 
     def reader(self, device: DlmsDevice) -> DlmsReader:
         """A reader with nothing remembered but the positions."""

@@ -27,10 +27,13 @@ from gateway_parts import NOW_MS, Rig
 from collector import enrol as collector_enrol
 from collector.authority import Authority, Role
 from collector.config import Config
+from collector.faults import SheetError
 from collector.keys import WorkerPublic
+from collector.master import sheet
 from collector.trustee import csr_pem
 from gateway import enrol, newcomers, scanstate, successors, wal
-from gateway.config import Configuration, configuration_from, configuration_hash, read_configuration
+from gateway.config import Configuration, configuration_hash
+from gateway.config_file import configuration_from, read_configuration
 from gateway.exchanging import DIGEST, Visited
 from gateway.faults import BufferDamaged
 from gateway.lines import Place
@@ -54,7 +57,7 @@ from protocols.models import modbus as models
 from protocols.reading import Identity, Protocol
 from protocols.transports.keyfiles import write_private
 from protocols.uplink import batch as batches
-from protocols.uplink import request, trust
+from protocols.uplink import limits, request, trust
 from protocols.uplink.pack import pack, unpack
 from protocols.uplink.trust import Trust, key_to_wire
 
@@ -181,6 +184,18 @@ def dlms_model(octets: bytes) -> None:
     assert dlms_models.from_toml("found", octets.decode("utf-8", "replace")).name
 
 
+def master_sheet(octets: bytes) -> None:
+    """A CSV file of points and meters: its words, or every fault with its place."""
+    found = sheet.read(octets, "points.csv")
+    lines = octets.count(b"\n") + octets.count(b"\r") + 1
+    assert all(0 <= each.line <= lines and each.column >= 1 for each in found.problems)
+    assert all(0 <= placed.word.span.from_ms < limits.FUTURE_MS for placed in found.words)
+    if found.problems:
+        raise SheetError(
+            "lines without a fault", f"{len(found.problems)}", "points.csv", found.problems[: sheet.FAULTS]
+        )
+
+
 def mbus_model(octets: bytes) -> None:
     """A model file of an M-Bus meter."""
     found = mbus_models.from_toml("found", octets.decode("utf-8", "replace"))
@@ -289,6 +304,10 @@ _TEXT = tuple((CONFIG / f"{each}.example.toml").read_bytes() for each in ("gatew
 _MODELS = tuple((models.FOLDER / f"{name}.toml").read_bytes() for name in models.names())
 _DLMS_MODELS = tuple((dlms_models.FOLDER / f"{name}.toml").read_bytes() for name in dlms_models.names())
 _MBUS_MODELS = tuple((mbus_models.FOLDER / f"{name}.toml").read_bytes() for name in mbus_models.names())
+_SHEETS = tuple(
+    path.read_bytes()
+    for path in (CONFIG / "points.example.csv", CONFIG.parent / "tests" / "collector" / "sheets" / "faults.csv")
+)
 _WORKER = pack([1, s.COLLECTOR, *(key_to_wire(key.public) for key in (s.ACK, s.SEAL, s.COLLECTOR_BOX)), CSR])
 WORDY = Work(600_000, 3_000)  # reads a file over its slips, several times where they are many
 
@@ -365,7 +384,7 @@ _VISITED = pack(Visited(_NEW, False, bytes(DIGEST), ("mbus:06/0/0/0/0/0 12 kWh",
 
 TARGETS = (
     Target("successors-file", (_SUCCESSORS,), successors_file, mutators.trees),
-    Target("newcomers-file", (_NEWCOMERS, b"{}"), newcomers_file, mutators.texts, errors=ConfigurationError),
+    Target("newcomers-file", (_NEWCOMERS, b"[1, []]"), newcomers_file, mutators.texts, errors=ConfigurationError),
     Target("exchange-answer", (_VISITED,), exchange_answer, mutators.trees),
     Target(
         "scan-state",
@@ -387,6 +406,17 @@ TARGETS = (
     _file("model-file", _MODELS, model, 8),
     _file("dlms-model-file", _DLMS_MODELS, dlms_model, 8),
     _file("mbus-model-file", _MBUS_MODELS, mbus_model, 8),
+    Target(
+        "master-sheet",
+        _SHEETS,
+        master_sheet,
+        mutators.texts,
+        errors=ConfigurationError,
+        work=WORDY,
+        memory=16 * MIB,
+        message=600 * sheet.FAULTS,  # every fault of the file, with its line
+        cost=2,
+    ),
     Target(
         "gateway-buffer",
         (bytes(8),),

@@ -14,6 +14,7 @@ from gateway.config import ModbusBus, ModbusDevice
 from gateway.lines import MACHINE
 from gateway.modbus import ModbusReader, opening
 from gateway.schedule import Due
+from protocols.settings.model import checked
 from simulators.mbus.converter import Converter
 from simulators.mbus.line import Hearing, Line, PtyLine, serve
 from simulators.mbus.portcontrol import PortControl
@@ -68,13 +69,13 @@ def configured(at: str, *devices: ModbusDevice, answer_ms: int = ANSWER_MS) -> M
     found = devices or tuple(device(unit) for unit in (1, 2))
     where = {"url" if "://" in at else "port": at}
     fixed = {"protocol": "modbus", "name": "cabinet", "baud": 19_200, "answer_ms": answer_ms}
-    return ModbusBus.model_validate({**fixed, **where, "device": found})
+    return checked(ModbusBus, {**fixed, **where, "device": found})
 
 
 def device(unit: int, model: str = EM340, **more: object) -> ModbusDevice:
     """A configured meter."""
     given = {"name": f"unit-{unit}", "cadence_s": 900, "unit": unit, "model": model}
-    return ModbusDevice.model_validate({**given, **more})
+    return checked(ModbusDevice, {**given, **more})
 
 
 def reader(bus: ModbusBus) -> ModbusReader:

@@ -1,0 +1,58 @@
+"""What a daemon needs once is read in a process of its own: values and faults come over, what it imports does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.aside import Aside
+from gateway.config_file import read_configuration
+from gateway.faults import BadConfiguration, ConfigurationUnreadable, StartBroken
+from protocols.settings.problems import ReportedError
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "gateway.example.toml"
+# Every part of a daemon that polls M-Bus meters by their addresses and forwards, as the daemon imports them.
+DAEMON = """\
+import sys
+import gateway.aside, gateway.daemon, gateway.logs, gateway.mbus, protocols.transports.mqtt
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_a_configuration_comes_over_as_it_is() -> None:
+    """All tables of the example, meters of every protocol."""
+    assert Aside(lambda: read_configuration(EXAMPLE)).result() == read_configuration(EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [('gateway = "Gateway 1"\n', BadConfiguration), ("gateway", ConfigurationUnreadable)]
+)
+def test_faults_come_over_with_every_problem(tmp_path: Path, text: str, kind: type[ReportedError]) -> None:
+    """The technician reads the same report."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    with pytest.raises(kind) as here:
+        read_configuration(path)
+    with pytest.raises(kind) as over:
+        Aside(lambda: read_configuration(path)).result()
+    assert over.value.problems
+    assert over.value.problems == here.value.problems
+    assert over.value.report() == here.value.report()
+
+
+def test_a_process_that_was_killed_is_named() -> None:
+    """As the system does when memory is short; waiting for it does not hang."""
+    with pytest.raises(StartBroken, match="exit status -9"):
+        Aside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
+
+
+def test_a_daemon_keeps_nothing_of_what_checks_a_configuration() -> None:
+    """Pydantic alone is 12 MB of the 60 that a daemon may have."""
+    found = subprocess.run((sys.executable, "-c", DAEMON), check=True, capture_output=True, text=True)
+    assert "gateway" in found.stdout.split()
+    assert not {"pydantic", "pydantic_core", "tomllib"} & set(found.stdout.split())
