@@ -67,6 +67,8 @@ def support_bundle(path: Path, file: Path, with_readings: bool) -> None:
 
     if file.exists() or file.is_symlink():
         raise click.BadParameter(f"{file} is there already: choose another name", param_hint="FILE")
+    if not file.name.endswith((".tar.gz", ".tgz")):
+        raise click.BadParameter(f"expected a name that ends in .tar.gz, got {file.name}", param_hint="FILE")
     made = bundle.members(path, datetime.datetime.now(datetime.UTC), with_readings)
     octets = bundle.packed(made)
     bundle.write(file, octets)

@@ -273,3 +273,11 @@ def test_what_is_no_secret_stays(tmp_path: Path) -> None:
 def test_a_line_of_a_configuration_shows_what_is_known_to_be_none(line: str, shown: str) -> None:
     assert Sieve.of([]).toml(line, bundle.keys_of(model_of(Configuration)), ()) == shown
     assert "street" not in Sieve.of([]).toml(line, bundle.keys_of(model_of(Configuration)), {1})
+
+
+@pytest.mark.parametrize("name", ["help.zip", "help", "help.tar"])
+def test_a_bundle_is_named_as_what_it_is(tmp_path: Path, name: str) -> None:
+    """Who gets it opens it by its name."""
+    done = make(tmp_path, name)
+    assert (done.exit_code, "expected a name that ends in .tar.gz" in done.output) == (2, True)
+    assert not (tmp_path / name).exists()

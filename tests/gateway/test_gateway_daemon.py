@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PATIENCE_S, Processes
 
 from gateway.supervise import supervised
 from protocols.transports.tasks import end
@@ -42,42 +40,13 @@ name = "water"
 address = 3
 cadence_s = 2
 """
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
 
 
-class Site:
+class Site(Processes):
     """A folder with a configuration, meters and the daemon, all as processes of their own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        (folder / "gateway.toml").write_text(CONFIG)
-        self.children: list[subprocess.Popen[bytes]] = []
-
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one of our commands."""
-        with (self.folder / "log").open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
-        self.children.append(child)
-        return child
-
-    def gateway(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command of the gateway to its end."""
-        line = [sys.executable, "-m", "gateway.cli", command, "--config", "gateway.toml", *arguments]
-        return subprocess.run(
-            line, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
-        )
-
-    def daemon(self) -> subprocess.Popen[bytes]:
-        """Start the daemon."""
-        return self.start("gateway.cli", "run", "--config", "gateway.toml")
+        super().__init__(folder, CONFIG)
 
     def batches(self) -> list[dict[str, Any]]:
         """What the buffer holds."""
@@ -85,12 +54,15 @@ class Site:
         found: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
         return found
 
-    def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-        """Wait for a state of the buffer."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition(found := self.batches()):
-            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-3000:]
-            time.sleep(0.1)
+    def held(self, condition: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
+        """Wait for a state of the buffer, and give it."""
+        found = list[dict[str, Any]]()
+
+        def seen() -> object:
+            found[:] = self.batches()
+            return condition(found)
+
+        self.until(seen)
         return found
 
 
@@ -101,9 +73,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.start("simulators.cli", "meters", "--link", "line", "--record", "record.jsonl")
     assert made.gateway("keys").returncode == 0
     yield made
-    for child in made.children:
-        child.kill()
-        child.wait()
+    made.end()
 
 
 def contents(site: Site) -> Iterator[body.Expanded]:
@@ -130,7 +100,7 @@ def test_killed_at_any_moment_it_keeps_every_sealed_batch_and_reads_no_slot_twic
     for turn in range(5):
         daemon = site.daemon()
         count = len(known)
-        found = site.until(lambda now, least=count + 1 + turn % 3: len(now) >= least)  # type: ignore[misc]
+        found = site.held(lambda now, least=count + 1 + turn % 3: len(now) >= least)  # type: ignore[misc]
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
         known |= {each["id"] for each in found}
@@ -144,7 +114,7 @@ def test_killed_at_any_moment_it_keeps_every_sealed_batch_and_reads_no_slot_twic
 def test_asked_to_stop_it_seals_what_is_in_hand_and_ends_well(site: Site) -> None:
     """G19: within 10 s, exit code 0, and the last batch tells of the stop."""
     daemon = site.daemon()
-    before = site.until(lambda now: len(now) >= 2)
+    before = site.held(lambda now: len(now) >= 2)
     daemon.terminate()
     assert daemon.wait(PATIENCE_S) == 0
     assert len(site.batches()) > len(before)
@@ -156,12 +126,12 @@ def test_asked_to_stop_it_seals_what_is_in_hand_and_ends_well(site: Site) -> Non
 def test_a_second_daemon_is_refused_at_once(site: Site) -> None:
     """G15: with its code, and the first one goes on."""
     site.daemon()
-    site.until(lambda now: len(now) >= 1)
+    site.held(lambda now: len(now) >= 1)
     second = site.gateway("run")
     assert second.returncode == 1
     assert "PLB-S202" in second.stderr
     count = len(site.batches())
-    site.until(lambda now: len(now) > count)
+    site.held(lambda now: len(now) > count)
 
 
 def test_a_broken_configuration_names_every_fault_and_exits_with_1(tmp_path: Path) -> None:
@@ -211,7 +181,7 @@ def unsealed(site: Site) -> list[tuple[str, int]]:
 def test_without_a_key_readings_wait_in_quarantine_and_are_sealed_as_what_they_are(site: Site) -> None:
     """G12: metering goes on, kill -9 loses nothing of it, the key's return seals it, and no slot is read twice."""
     daemon = site.daemon()
-    site.until(lambda found: sum(each["readings"] for each in found) >= 3)
+    site.held(lambda found: sum(each["readings"] for each in found) >= 3)
     daemon.kill()
     daemon.wait()
     sealed = slots(site)
@@ -231,7 +201,7 @@ def test_without_a_key_readings_wait_in_quarantine_and_are_sealed_as_what_they_a
         assert time.monotonic() < deadline, (site.folder / "log").read_text()[-3000:]
         time.sleep(0.1)
     held = sum(each["readings"] for each in site.batches())
-    site.until(lambda found: sum(each["readings"] for each in found) >= held + 2)
+    site.held(lambda found: sum(each["readings"] for each in found) >= held + 2)
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(PATIENCE_S) == 0
     late = unsealed(site)

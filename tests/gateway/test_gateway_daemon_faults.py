@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alone import PATIENCE_S, Alone
+from alone import Alone
+from processes import PATIENCE_S
 
 from gateway import events
 
@@ -52,7 +53,7 @@ def test_a_log_that_nobody_reads_any_more_stops_no_reading(site: Alone) -> None:
     site.children[0].wait(PATIENCE_S)
     site.until(lambda: site.told(events.BUS_FAILED))
     before = len(site.slots())
-    site.meters()
+    site.house()
     site.until(lambda: len(site.slots()) >= before + 2)
     assert ended_well(daemon)
 
@@ -91,7 +92,7 @@ def test_a_line_that_comes_back_as_another_terminal_is_opened_again_by_its_link(
     taken = list[int]()
     while not before.exists():  # until its number is somebody else's
         taken += os.openpty()
-    site.meters()
+    site.house()
     site.until(lambda: site.told(events.BUS_RECOVERED))
     for each in taken:
         os.close(each)

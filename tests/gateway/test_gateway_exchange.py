@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import Processes
 
-from gateway import status
 from gateway.config_file import read_configuration
 from gateway.edit import edited
-from gateway.faults import BadConfiguration, BufferDamaged, BufferMissing, NotEditable
+from gateway.faults import BadConfiguration, NotEditable
 from gateway.successors import FILE, read
 from protocols.reading import Identity
-from protocols.uplink import batch as batches
-from protocols.uplink import body
 from protocols.uplink.leaf import identity_from_wire
 from protocols.uplink.pack import unpack
 from protocols.uplink.records import Event
@@ -48,85 +44,30 @@ address = 3
 cadence_s = 2
 """
 OLD, NEW = "60300001", "60300099"
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
 
 
-class Site:
+class Site(Processes):
     """Meters of which one can be swapped, and a gateway's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "gateway.toml"
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.file.write_text(CONFIG)
-        self.children: list[subprocess.Popen[bytes]] = []
-        self.meters = self.start(
-            "simulators.cli", "meters", "--link", "line", "--record", "record.jsonl", "--swap", f"1={NEW}"
-        )
-        self.until(lambda: (folder / "line").is_symlink() and "SIGTERM" not in self.log())
+        super().__init__(folder, CONFIG)
+        self.house = self.meters("meters", "--swap", f"1={NEW}")
         assert self.gateway("keys").returncode == 0
 
-    def log(self) -> str:
-        """What the processes said."""
-        return (self.folder / "log").read_text()
-
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one of our commands."""
-        with (self.folder / "log").open("ab") as log:
-            line = [sys.executable, "-m", module, *arguments]
-            child = subprocess.Popen(line, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        self.children.append(child)
-        return child
-
-    def daemon(self) -> subprocess.Popen[bytes]:
+    def reading(self) -> subprocess.Popen[bytes]:
         """Start the daemon and wait for a first reading of `heat`."""
-        child = self.start("gateway.cli", "run", "--config", "gateway.toml")
+        child = self.daemon()
         self.until(lambda: OLD in self.shown())
         return child
 
-    def gateway(self, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        """Run one command of the gateway to its end, with what a person says to it."""
-        command, *rest = arguments
-        line = [sys.executable, "-m", "gateway.cli", command, *rest, "--config", "gateway.toml"]
-        return subprocess.run(
-            line,
-            cwd=self.folder,
-            env=self.environment,
-            input=said,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-
     def swap(self) -> None:
         """Exchange the meter at address 1."""
-        self.meters.send_signal(signal.SIGUSR2)
+        self.house.send_signal(signal.SIGUSR2)
         self.until(lambda: "swapped" in self.log())
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < deadline, self.log()[-3000:]
-            time.sleep(0.1)
-
-    def contents(self) -> Iterator[body.Expanded]:
-        """All that was sealed."""
-        state = self.folder / "state"
-        keys = status.own_keys(state)
-        for each in status.list_batches(state):
-            found = status.content(state, bytes.fromhex(each.id))
-            assert found is not None
-            batch = batches.parse(found)
-            yield batches.expand(batch.header, batches.verify(batch, keys[batch.header.key]))
 
     def shown(self) -> list[str | None]:
         """Whom the readings of `heat` are of, in their order."""
-        try:
-            return [each.meter.id for found in self.contents() for each in found.readings if each.device == "heat"]
-        except (BufferMissing, BufferDamaged):  # it is just being made
-            return []
+        return [each.meter.id for found in self.contents() for each in found.readings if each.device == "heat"]
 
     def events(self, code: str) -> list[Event]:
         """The events with this code."""
@@ -139,9 +80,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """Meters that answer and a gateway with keys, not enrolled: it reads and keeps."""
     made = Site(tmp_path)
     yield made
-    for child in made.children:
-        child.kill()
-        child.wait()
+    made.end()
 
 
 def new_of(event: Event) -> Identity:
@@ -152,7 +91,7 @@ def new_of(event: Event) -> Identity:
 
 def test_a_meter_that_was_swapped_under_the_daemon_is_exchanged_beside_it(site: Site) -> None:
     """It is read unattributed until then, also after a restart of the daemon; the file changes by one value."""
-    daemon = site.daemon()
+    daemon = site.reading()
     site.swap()
     site.until(lambda: site.shown()[-2:] == [NEW, NEW])
     assert f"KAM {NEW}" in site.gateway("status").stdout
@@ -174,7 +113,7 @@ def test_a_meter_that_was_swapped_under_the_daemon_is_exchanged_beside_it(site: 
 
 def test_the_old_meter_is_read_a_last_time_and_the_new_one_after_it_is_mounted(site: Site) -> None:
     """With the daemon running: both readings are sealed, and the record names their telegrams."""
-    site.daemon()
+    site.reading()
     line = [sys.executable, "-u", "-m", "gateway.cli", "exchange", "heat", "--config", "gateway.toml"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -264,7 +203,7 @@ def test_a_file_that_would_have_faults_is_not_made(tmp_path: Path) -> None:
 def test_what_is_read_by_hand_is_sealed_beside_the_slots(site: Site, running: bool) -> None:
     """`read --store`, with the daemon and without it: what is printed is in the buffer."""
     if running:
-        site.daemon()
+        site.reading()
     done = site.gateway("read", "--all", "--store", "--json")
     assert (done.returncode, done.stderr) == (0, "2 of 2 meters read and sealed\n")
     rows = json.loads(done.stdout)
