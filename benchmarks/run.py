@@ -10,6 +10,7 @@ import sys
 import buffering
 import bus
 import dlms
+import ground
 import mbus
 import residing
 import sealing
@@ -17,7 +18,7 @@ import starting
 import storing
 from figures import Figure, keep
 
-PARTS = {part.__name__: part for part in (mbus, bus, dlms, sealing, buffering, storing, starting, residing)}
+PARTS = {part.__name__: part for part in (mbus, bus, dlms, sealing, buffering, storing, ground, starting, residing)}
 
 
 def main() -> None:

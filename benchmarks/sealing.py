@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -70,6 +71,12 @@ def curve_of(day: int) -> list[Reading]:
     return [_quarter_hour(96 * day + row) for row in range(96)]
 
 
+def cycle_at(number: int, meters: int) -> Iterator[Reading]:
+    """The `number`-th round over a bus of as many meters, each with an identity of its own; no telegrams are kept."""
+    for index, each in enumerate(_mbus_cycle(meters, False, START_MS + 900_000 * number)):
+        yield replace(each, meter=replace(each.meter, id=f"{index:08d}"))
+
+
 def seal_at(readings: list[Reading], seq: int, before: bytes | None) -> batch.Batch:
     """A batch at its place in one chain."""
     return batch.seal(readings, [], batch.Place("bench-gateway", EPOCH, seq, before, None), _at(), KEY, os.urandom(32))
@@ -111,17 +118,17 @@ def _row_maps(readings: list[Reading]) -> bytes:
     return packed
 
 
-def _mbus_cycle(meters: int, keep: bool) -> Iterator[Reading]:
+def _mbus_cycle(meters: int, keep: bool, slot_ms: int = START_MS) -> Iterator[Reading]:
     """One round over a bus: the simulated meters' telegrams in turn, each from a meter of its own."""
     for index, octets in enumerate(telegrams(meters)):
         decoded = telegram.decode(link.parse(octets))
-        exchange = Exchange(START_MS + 700 * index, 700 * index, 650, TimeQuality(True, 10), octets, keep)
+        exchange = Exchange(slot_ms + 700 * index, 700 * index, 650, TimeQuality(True, 10), octets, keep)
         yield Reading(
             decoded.identity,
             f"flat-{index}",
             None,
             How.READ,
-            START_MS,
+            slot_ms,
             meaning.meter_time(decoded),
             exchange,
             decoded.status_raw,

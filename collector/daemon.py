@@ -15,6 +15,7 @@ import structlog
 
 from collector import keys
 from collector.acknowledge import Packet
+from collector.attribute.beside import Beside
 from collector.config import Config
 from collector.expose.health import Health
 from collector.faults import StoreFullError
@@ -48,12 +49,16 @@ def run(config: Config) -> None:
     own = WorkerKeys.read(config.keys_folder)
     document = read_trust(config, own)
     store = SqliteStore.open(config.store)
+    surroundings = machine()
+    attribution = Beside(config.store, surroundings.now_ms)
     try:
+        attribution.start()
         worker = Worker(config, own, document, store)
-        asyncio.run(serve(config, worker, machine()))
+        asyncio.run(serve(config, worker, surroundings))
     except sqlite3.DatabaseError as error:
         raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
+        attribution.stop()
         store.close()
 
 

@@ -27,6 +27,27 @@ class FileThereError(ConfigurationError):
     do = "name another file, or move this one away first"
 
 
+class ZoneError(ConfigurationError):
+    """A time zone that this machine does not know."""
+
+    code = "PLB-C340"
+    do = "correct the zone of the point; names are those of the IANA time zone database"
+
+
+class QuestionError(ConfigurationError):
+    """A question for a series or for stands that cannot be answered as it is asked."""
+
+    code = "PLB-C341"
+    do = "ask as told; 'plomba-collector series --help' and /api/openapi.json name what can be asked"
+
+
+class NoSeriesError(ConfigurationError):
+    """A point, or a channel of it, that there is nothing of."""
+
+    code = "PLB-C342"
+    do = "correct the name of the point or of its channel"
+
+
 class MasterDataError(ConfigurationError):
     """A line or an order of master data does not hold: nothing of it was entered."""
 
@@ -39,6 +60,62 @@ class UnitError(MasterDataError):
 
     code = "PLB-C321"
     do = "name one of the units of that quantity"
+
+
+class PointIdError(MasterDataError):
+    """A metering point's id does not follow its scheme."""
+
+    code = "PLB-C322"
+    do = "copy the id from the contract or the register of points again, or name the scheme that it follows"
+
+
+class OverlapError(MasterDataError):
+    """Something else holds already in a part of that time."""
+
+    code = "PLB-C323"
+    do = "end what holds before it, or enter it as a correction"
+
+
+class InstalledError(MasterDataError):
+    """A meter would be installed at two points at one time."""
+
+    code = "PLB-C324"
+    do = "end its installation at the other point first, or check the serial number"
+
+
+class RoleError(MasterDataError):
+    """Two meters at one point at one time would both give the same register, or one meter one value twice."""
+
+    code = "PLB-C325"
+    do = "record a meter exchange if one replaced the other, else give the register of one of them another name"
+
+
+class IdentityTakenError(MasterDataError):
+    """What a meter says of itself fits another meter too: a reading could not be told whose it is."""
+
+    code = "PLB-C326"
+    do = "check the numbers on both plates; name more of the identity (manufacturer) where both are right"
+
+
+class NotEnteredError(MasterDataError):
+    """Something is referred to that was not entered, or does not hold at that time."""
+
+    code = "PLB-C327"
+    do = "enter it first, or correct the name or the time"
+
+
+class LocalTimeError(MasterDataError):
+    """A local time that is not one instant: it does not exist, or happens twice, or is written in another way."""
+
+    code = "PLB-C328"
+    do = "write a day (2026-03-01), or a time with its offset (2026-10-25T02:30+01:00)"
+
+
+class SheetError(ReportedError):
+    """A file of master data has faults, or cannot be read: nothing of it was entered."""
+
+    code = "PLB-C329"
+    do = "correct the file and give it again; nothing of it was entered"
 
 
 class DurabilityError(StorageError):
@@ -74,6 +151,13 @@ class EvidenceAlteredError(StorageError):
 
     code = "PLB-S304"
     do = "do not use its readings; restore the store from a backup, the gateway may still hold the batch"
+
+
+class CurveAlteredError(StorageError):
+    """A page of a series in the store is not what was written."""
+
+    code = "PLB-S340"
+    do = "have the page reckoned anew from the readings, or restore the store from a backup"
 
 
 class QuotaError(PeerError):

@@ -7,7 +7,6 @@ again at the next start. What is committed is committed as a whole; when the sto
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,9 @@ from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
 from collector.store.interface import Store
-from collector.store.readings import Met, Place, meter_key, series_row
+from collector.store.readings import Met, Place, arrivals, read_of, series_row
 from collector.store.ring import Kept
-from collector.store.series import Row
+from collector.store.sql import ROW_FAULTS
 from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -34,9 +33,9 @@ from protocols.uplink.pack import pack
 from protocols.uplink.ranges import ranges_to_wire
 from protocols.uplink.records import UNSEALED, VOUCH, Lost
 
-# What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not OperationalError:
-# a full disk is not the body's fault.
-_POISON = (PlombaError, *MISHAPS, sqlite3.IntegrityError, sqlite3.DataError)
+# What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not what says that
+# the store takes nothing: a full disk is not the body's fault.
+_POISON = (PlombaError, *MISHAPS, *ROW_FAULTS)
 _HELD_RECORDS = {VOUCH: "vouched", UNSEALED: "unsealed"}
 
 
@@ -152,18 +151,15 @@ class Ingest:
         doubts: set[str] = set()
         header, store = batch.header, self._store
         expanded = batches.expand(header, body)
-        new: list[Row] = []
-        for leaf, reading in enumerate(expanded.readings):
-            place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
-            met = store.readings.put(place, reading, expanded.leaves[leaf])
-            if met is Met.NEW:
-                new.append(series_row(header.gateway, reading))
-            else:
-                store.ring.count(header.gateway, met.value)
+        came = arrivals(Place(header.gateway, header.epoch, header.seq, batch.id, 0), expanded)
+        met = store.readings.put_batch(came)
+        new = [series_row(each) for each, found in zip(came, met, strict=True) if found is Met.NEW]
+        for found, times in Counter(met).items():
+            if found is not Met.NEW:
+                store.ring.count(header.gateway, found.value, times)
         store.series.note(new)
-        read = ((meter_key(header.gateway, each), each.device, each.at_ms) for each in expanded.readings)
-        store.devices.read(header.gateway, read, len(new))
-        for leaf, record in enumerate(expanded.records, len(expanded.readings)):
+        store.devices.read(header.gateway, read_of(header.gateway, expanded), len(new))
+        for leaf, record in enumerate(expanded.records, len(came)):
             wire = record.to_wire()
             kind = wire[0] if isinstance(wire[0], int) else 0
             place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)

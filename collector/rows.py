@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from collector.shown import kind_of, maybe_time, meter_name, shown, state_name, utc
+from collector.shown import cell, kind_of, maybe_time, meter_name, shown, state_name, utc
 from collector.store.readings import ReadingRow
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+__all__ = ["ValueRow", "cell", "values_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,3 @@ def values_of(row: ReadingRow, seal: str) -> Iterator[ValueRow]:
             reading.raw_hash.hex(),
             seal,
         )
-
-
-def cell(value: object) -> str:
-    """A cell of a CSV file that no spreadsheet takes for a formula; numbers stay numbers."""
-    text = "" if value is None else str(value)
-    if text.startswith(FORMULA) and not text[1:].replace(".", "", 1).isdigit():
-        return "'" + text
-    return text

@@ -13,6 +13,7 @@ from protocols.uplink.leaf import SealedReading
 from protocols.uplink.proof import leaf_from
 from protocols.uplink.records import OtherRecord, Record, Unsealed
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 FLOAT_DIGITS = 7  # what a float32 can tell: more digits are those of its binary form, not the meter's
 
 
@@ -86,6 +87,14 @@ def utc(instant_ms: int) -> str:
 def maybe_time(time: MeterTime | None) -> str | None:
     """The meter's own time, as it shows it."""
     return None if time is None else str(time)
+
+
+def cell(value: object) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula; numbers stay numbers."""
+    text = "" if value is None else str(value)
+    if text.startswith(FORMULA) and not text[1:].replace(".", "", 1).isdigit():
+        return "'" + text
+    return text
 
 
 def _float32(number: Float32) -> str:

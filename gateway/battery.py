@@ -77,10 +77,8 @@ def least_cadence_s(who: Identity, meters: int, secondary: bool) -> int:
 def _use(bus: MbusBus, device: MbusDevice) -> Use:
     found = models.candidates(device.identity)
     named = tuple(f"{each.manufacturer} {each.designation}" for each in found)
-    reads, sure = (
-        -(-DAY_S // device.every_s) + (device.billing is not None),
-        None not in (device.manufacturer, device.version, device.medium),
-    )
+    reads = -(-DAY_S // device.every_s) + (device.billing is not None)
+    sure = None not in (device.manufacturer, device.version, device.medium)
     mine = Use(bus.name, device.name, named, sure, device.every_s, reads)
     limits = [
         (each.battery.reads_a_day(len(bus.device), device.secondary is not None), each.designation, each.battery)

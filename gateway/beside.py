@@ -162,7 +162,7 @@ async def identity_of(asking: Asking, device: DlmsDevice) -> Identity:
     found, why = await told(asking)
     if why is not None:
         _ask_again(why, device)
-    check(found, device.identity, device.name)
+    check(found, device.identity, device)
     return found
 
 
@@ -193,11 +193,14 @@ def _ask_again(why: MeterError, device: DlmsDevice) -> None:
         raise why
 
 
-def check(found: Identity, expected: Identity, device: str) -> None:
-    """Whether it is the one that is expected, by its device id.
+def check(found: Identity, expected: Identity, device: DlmsDevice) -> None:
+    """Whether it is the one that is expected: by its device id, and of the configured one by its logical device name.
 
     Raises:
         AnotherMeter: it is not.
     """
     if expected.fabrication not in (None, found.fabrication):
-        raise AnotherMeter(f"device id {expected.fabrication}", found.fabrication or "none", device)
+        raise AnotherMeter(f"device id {expected.fabrication}", found.fabrication or "none", device.name)
+    name = device.logical_name if expected == device.identity else None  # another one stands in its place by its id
+    if name not in (None, found.logical_name):
+        raise AnotherMeter(f"logical device name {name}", found.logical_name or "none", device.name)

@@ -253,8 +253,9 @@ def init(
 
     Asks plain questions; Enter takes the answer in brackets. Ctrl-C leaves, and the same command goes on where it was.
     The answers of --bus have these names: name, baud, parity; search (numbers or addresses) and of an M-Bus meter its
-    proposed name; meter, physical, client, auth, password_file, encryption_key_file, authentication_key_file,
-    ciphering, model, cadence_s of a DLMS meter; unit, model, meter, cadence_s of each Modbus meter.
+    proposed name; opening of a DLMS line, and meter, physical, client, server, auth, password_file, ciphering, suite,
+    encryption_key_file, authentication_key_file, system_title, model, cadence_s of each meter on it; stop_bits of a
+    Modbus line, and unit, model, meter, cadence_s of each meter on it. keep-METER=yes keeps one that does not answer.
     The record comes as text, PDF and sealed (.plomba), beside the configuration. 0 all meters were read, 1 failed,
     3 some were not read, or it was left.
     """

@@ -10,12 +10,13 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import click
 
 from gateway.desk import Asked
 from gateway.dlms_access import waits_of
+from gateway.dlms_clock import is_turned
 from gateway.dlms_entrance import PUBLIC
 from gateway.findings import FAILED, Finding, Mark, exit_code
 from gateway.lines import MACHINE, Lines
@@ -24,12 +25,10 @@ from gateway.probe import Step, Trial, framing, trials
 from gateway.remedy import Remedy
 from gateway.seek import Sought, seek
 from protocols import obis
-from protocols.dlms import clock as clocks
 from protocols.dlms.access import Access, Auth, Framing
-from protocols.dlms.ways import STANDARD, OffsetSign
+from protocols.dlms.ways import STANDARD
 
 ASIDE = f"public client {PUBLIC}"
-RIGHT_MS = 900_000  # a clock that is less away is set right, as far as its offset is concerned
 NAMES = {
     Step.OPEN: "mode E",
     Step.ASSOCIATE: "AARQ/AARE",
@@ -103,6 +102,11 @@ def _identity(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
     if remedy.asked.name and remedy.asked.device.serial is None and trial.serial:
         do = f'write below the name of {remedy.asked.name}:  serial = "{trial.serial}"'
         yield Finding(Mark.HINT, "identity", "it is not in the file: another meter would be taken for this one", "", do)
+    elif remedy.asked.name and trial.serial is None and remedy.asked.device.logical_name is None and trial.name:
+        do = f'write below the name of {remedy.asked.name}:  logical_name = "{trial.name}"'
+        yield Finding(
+            Mark.HINT, "identity", "the meter tells no device id: its name would tell it from another", "", do
+        )
 
 
 def _ways(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
@@ -121,12 +125,9 @@ def _ways(trial: Trial, remedy: Remedy) -> Iterator[Finding]:
     shown, offset = trial.time, trial.time.deviation_min if trial.time is not None else None
     if shown is None or not offset:
         return
-    away_ms = abs((clocks.utc_ms(shown) or 0) - trial.at_ms)
-    turned_ms = abs((clocks.utc_ms(replace(shown, deviation_min=-offset)) or 0) - trial.at_ms)
-    if turned_ms < RIGHT_MS < away_ms:
-        other = OffsetSign.STANDARD if ways.turns else OffsetSign.REVERSED
+    if is_turned(shown, trial.at_ms):
         text = f"the clock is right if its offset of {offset} min has the other sign"
-        yield Finding(Mark.HINT, "sign of the offset", text, do=remedy.set("offset_sign", other.value))
+        yield Finding(Mark.HINT, "sign of the offset", text, do=remedy.set("offset_sign", ways.other_sign.value))
 
 
 def _named(step: Step, asked: Asked) -> str:

@@ -1,7 +1,8 @@
 """What the command `profile` does: rows of a profile as they come, as a table, as JSON lines in one object, or as CSV.
 
 Rows go to stdout, what stands around them in a table to stderr. Times are those of the meter's own clock, beside them
-its offset from UTC where it shows one; values are exact decimals in their unit.
+its offset from UTC where it shows one; values are exact decimals in their unit. Exit code 3: rows are missing behind
+those that are printed, and stderr says why.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 import click
 
-from gateway import excerpt
+from gateway.adhoc import said
 from gateway.desk import Asked, desk_of
 from gateway.dlms_further import is_compressed
 from gateway.excerpt import Profile, Wish
+from gateway.findings import OK, PARTIAL
 from gateway.lines import MACHINE, Lines
 from gateway.online import against
+from gateway.regain import Regained
 from protocols import obis
 from protocols.dlms import naming
 from protocols.dlms.profile import NOTHING, Column, Row
+from protocols.errors import LinkError, MeterError
 from protocols.mbus.explain import written
 from protocols.reading import MeterTime, Raw, State, Value
 
@@ -32,50 +36,79 @@ TABLE, JSON, CSV = "table", "json", "csv"
 GAP = "  "
 
 
-def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MACHINE, compressed: bool = False) -> None:
-    """Read the rows and print them as they come; JSON is one object, in the end.
+def profile(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines = MACHINE, compressed: bool = False) -> int:
+    """Read the rows and print them as they come; JSON is one object, in the end. The exit code: 0, or 3 for a part.
 
     `compressed`: a null is the value of the row above, as it is for a meter that is configured so.
 
     Raises:
-        MeterError, LinkError: no usable answer; what came before it is printed.
+        MeterError, LinkError: no usable answer, and there is no row.
     """
     undone = compressed or is_compressed(asked.device)
-    asyncio.run(_shown(asked, name, wish, form, lines, undone))
+    return asyncio.run(_shown(asked, name, wish, form, lines, undone))
 
 
-async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines, compressed: bool) -> None:
-    count = 0
+async def _shown(asked: Asked, name: bytes, wish: Wish, form: str, lines: Lines, compressed: bool) -> int:
+    paper = _Paper(form)
+    code = OK
     with closing(desk_of(asked, lines)) as desk:
-        async with desk.associated() as association:
-            found = await excerpt.begun(association, name, compressed)
-            pieces = excerpt.rows(association, found, wish)
-            if form == JSON:
-                rows = [_row(found, row) async for piece in pieces for row in piece]
-                click.echo(json.dumps(_head(found) | {"rows": rows}))
-                return
-            async for text in _texts(found, pieces, form):
-                click.echo(text)
-                count += 1
-    if form == TABLE:
-        click.echo(f"{count - 1} rows", err=True)
+
+        def tell(error: LinkError | MeterError, what: str) -> None:
+            click.echo(f"{said(error, asked.place)}; {what}", err=True)
+
+        regained = Regained(asked, desk, name, wish, compressed, tell)
+        try:
+            async for found, rows in regained.parts():
+                paper.take(found, rows)
+        except (LinkError, MeterError) as error:
+            if not paper.count:
+                raise
+            tell(error, "what came before is here, and it is not all")
+            code = PARTIAL
+    paper.end(code == OK)
+    return code
 
 
-async def _texts(found: Profile, pieces: AsyncIterator[tuple[Row, ...]], form: str) -> AsyncIterator[str]:
-    """A line of heads, then a line for each row."""
-    if form == CSV:
-        yield _csv(_csv_heads(found))
-        async for piece in pieces:
-            for row in piece:
-                yield _csv(_csv_cells(found, row))
-        return
-    click.echo("\n".join(_introduction(found)), err=True)
-    heads = ["time", "status", *(_titled(found, each) for each in found.valued)]
-    widths = [25, 8, *(max(14, len(head)) for head in heads[2:])]
-    yield _line(heads, widths)
-    async for piece in pieces:
-        for row in piece:
-            yield _line([_time(row), _status(row), *map(_cell, row.values)], widths) + _remarks(row)
+class _Paper:
+    """What is printed of a profile, in one form."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._found: Profile | None = None
+        self._widths: list[int] = []
+        self._rows: list[dict[str, Any]] = []
+        self.count = 0
+
+    def take(self, found: Profile, rows: Sequence[Row]) -> None:
+        """Print rows, behind the heads where these are the first ones."""
+        if self._found is None:
+            self._found = found
+            self._begin(found)
+        for row in rows:
+            self.count += 1
+            if self._form == JSON:
+                self._rows.append(_row(found, row))
+            elif self._form == CSV:
+                click.echo(_csv(_csv_cells(found, row)))
+            else:
+                cells = [_time(row), _status(row), *map(_cell, row.values)]
+                click.echo(_line(cells, self._widths) + _remarks(row))
+
+    def end(self, complete: bool) -> None:
+        """Print what stands at the end."""
+        if self._form == TABLE:
+            click.echo(f"{self.count} rows", err=True)
+        elif self._form == JSON and self._found is not None:
+            click.echo(json.dumps(_head(self._found) | {"rows": self._rows, "complete": complete}))
+
+    def _begin(self, found: Profile) -> None:
+        if self._form == CSV:
+            click.echo(_csv(_csv_heads(found)))
+        elif self._form == TABLE:
+            click.echo("\n".join(_introduction(found)), err=True)
+            heads = ["time", "status", *(_titled(found, each) for each in found.valued)]
+            self._widths = [25, 8, *(max(14, len(head)) for head in heads[2:])]
+            click.echo(_line(heads, self._widths))
 
 
 def _introduction(found: Profile) -> Iterator[str]:

@@ -17,7 +17,7 @@ from gateway.config_device import Polled
 from gateway.config_line import ModbusWay, Name
 from gateway.config_newcomers import Lookout
 from gateway.config_push import Address, Push, PushObject
-from gateway.config_words import Credential, Folder, Obis, SecretFile, Serial, Title
+from gateway.config_words import Credential, Folder, LogicalName, Obis, SecretFile, Serial, Title
 from protocols.dlms.timing import SLOWEST_ANSWER_MS
 from protocols.reading import Identity, Protocol
 from protocols.settings.table import Key, Limits, Wanted
@@ -309,6 +309,14 @@ class DlmsDevice(Polled):
     serial: Annotated[
         Serial | None, Key("Device id (0-0:96.1.0.255) as the meter shows it; checked.", examples=("1234567890",))
     ] = None
+    logical_name: Annotated[
+        LogicalName | None,
+        Key(
+            "Logical device name (0-0:42.0.0.255) as the meter shows it; checked. For a meter that does not tell its "
+            "device id, or beside that.",
+            examples=("ISK1050012345678",),
+        ),
+    ] = None
 
     push: Annotated[bool, Key("Take what this meter sends unasked; the table [push] says where is listened.")] = False
     push_from: Annotated[
@@ -535,8 +543,8 @@ def _device_content(bus: Bus, device: Device) -> list[Any]:
         content: list[Any] = [device.name, int(Protocol.DLMS), at, [wanted.fabrication], DLMS_DECODER]
         if device.push or device.model is not None or device.compressed is not None:
             content += [device.model, device.compressed]
-        if device.offset_sign is not None:
-            content.append(["offset_sign", device.offset_sign])
+        further = ["offset_sign", device.offset_sign], ["logical_name", device.logical_name]
+        content += [each for each in further if each[1] is not None]
         if device.push:  # what a push is attributed and decoded by
             content.append([device.meter_title, device.push_from, *device.push_objects])
         return content

@@ -16,6 +16,9 @@ Obis = Annotated[
     ),
 ]
 Serial = Annotated[str, Limits(min_length=1, max_length=32), Wanted("a serial number in quotes, up to 32 characters")]
+LogicalName = Annotated[
+    str, Limits(min_length=1, max_length=32), Wanted("a logical device name in quotes, up to 32 characters")
+]
 Credential = Annotated[
     str,
     Limits(pattern=r"^[A-Za-z0-9._-]{1,64}$"),

@@ -108,6 +108,7 @@ class CounterStore:
             CountersUnusable: nothing of it counts.
         """
         try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)  # a command may come before the daemon
             new = not self._path.exists()
             database = sqlite3.connect(self._path, isolation_level=None)
             try:

@@ -133,8 +133,9 @@ class _Daemon:
         salvaged = self._opened.salvaged
         self._sealer.begin_epoch("start" if salvaged is None else "buffer damaged")
         self._sealer.note_event(events.START, self._core.version)
+        for code, count, aside in self._opened.told:
+            self._sealer.note_event(code, count, aside)
         if salvaged is not None:
-            self._sealer.note_event(events.BUFFER_SALVAGED, len(salvaged.whole), salvaged.aside.name)
             log.error(events.BUFFER_SALVAGED, whole=len(salvaged.whole), gaps=len(salvaged.gaps))
         for lost in declared(
             self._opened.known.gaps, self._clock.when()

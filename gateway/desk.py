@@ -104,7 +104,7 @@ class Desk:
                     association = await stack.enter_async_context(entered)
                     break
                 except StreamEnded as error:
-                    if not pause_s or _may_lock(access, error):
+                    if not pause_s or not lets_no_secret_out(access, error):
                         raise
                     await asyncio.sleep(pause_s)
             yield association
@@ -133,9 +133,9 @@ class Desk:
         return await opened(self.asked.place, self.lines)
 
 
-def _may_lock(access: Access, error: MeterError) -> bool:
-    """Whether a secret may have been shown and refused: such a login is never tried twice."""
-    return (access.auth is not Auth.NONE or access.security is not None) and error.where != LINKING
+def lets_no_secret_out(access: Access, error: MeterError) -> bool:
+    """Whether an entry that failed so showed none: where one may have been refused it is never tried twice."""
+    return (access.auth is Auth.NONE and access.security is None) or error.where == LINKING
 
 
 def desk_of(asked: Asked, lines: Lines) -> Desk | ThroughDesk:

@@ -21,8 +21,7 @@ from gateway.dlms_clock import ClockKeeper, Note
 from gateway.dlms_entrance import Entrance
 from gateway.dlms_further import Further, further_of, hand_on, is_compressed, is_idis, is_newest_first, next_rows
 from gateway.dlms_lines import OpenLine
-from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered
-from gateway.dlms_rows import row_reading as _row_reading
+from gateway.dlms_rows import Key, Numbered, fresh, instant, later, named, remembered, row_reading
 from gateway.doubtful import Doubtful
 from gateway.exchanges import spanning
 from gateway.faults import RowWithoutTime
@@ -45,7 +44,7 @@ from protocols.dlms.faults import (
     TooMuch,
 )
 from protocols.dlms.objects import Attribute, ScalerUnit
-from protocols.dlms.profile import Column
+from protocols.dlms.profile import Column, Row
 from protocols.errors import MeterError
 from protocols.reading import Exchange, How, Identity, MeterTime, Reading, State, Status, Value
 from protocols.transports.dlms import Association, Got
@@ -100,6 +99,25 @@ class _Meter:
             self.handed, self.fit = {}, Fit()
             self.lists, self.told, self.period_s = True, False, 0
         self.number = number
+
+    @property
+    def doubts(self) -> bool:
+        """Whether its times are doubtful, whatever it says of them itself."""
+        return self.keeper is not None and self.keeper.turned
+
+    def saw(self, clock: Got) -> Value:
+        """What its clock shows."""
+        value = objects.clock_value(objects.CLOCK_TIME, clock.data)
+        if self.keeper is not None and value.state is State.OK:
+            self.keeper.saw(clock)
+        return replace(value, state=State.UNKNOWN) if value.state is State.OK and self.doubts else value
+
+    def reading(
+        self, row: Row, identity: Identity, made: Exchange, captured: tuple[Column, ...], part: int = 0
+    ) -> Reading:
+        """A row of one of its profiles."""
+        doubted = replace(row, doubtful=True) if self.doubts else row
+        return row_reading(doubted, identity, self.device.name, made, captured, part, idis=self.idis)
 
     def now(self, mono_ms: int) -> MeterTime | None:
         """What its clock shows now, if it goes on as it did."""
@@ -164,9 +182,7 @@ class DlmsReader:
         await self._scales.keep(meter.device.name, scales)
         values = [objects.value(each, found[each].data, scales.of(each)) for each in meter.registers]
         clock = found[objects.CLOCK_TIME]
-        values.append(objects.clock_value(objects.CLOCK_TIME, clock.data))
-        if meter.keeper is not None and values[-1].state is State.OK:
-            meter.keeper.saw(clock)
+        values.append(meter.saw(clock))
         meter.clock, meter.clock_mono_ms = objects.time_of(values[-1]), clock.mono_ms
         time = meter.clock if values[-1].state is State.OK else None
         made, name = self._exchange(list(found.values())), meter.device.name
@@ -224,9 +240,7 @@ class DlmsReader:
         if over:
             further.done(self._clock.utc_ms())
         made, captured = self._exchange(got), further.layout.columns if further.layout is not None else ()
-        rows = (
-            (_row_reading(row, identity, meter.device.name, made, captured, idis=meter.idis), n) for row, n in found
-        )
+        rows = ((meter.reading(row, identity, made, captured), part) for row, part in found)
         return [named(row, further.name, part, further.codes) for row, part in rows]
 
     async def _load_rows(self, meter: _Meter) -> list[Reading]:
@@ -311,7 +325,7 @@ class DlmsReader:
             believe(why, before, meter.device, meter.refusals, self._clock.mono_ms())
         if self._succession is not None:
             expected = await self._succession.expected(meter.device.name, found)
-        check(found, expected, meter.device.name)
+        check(found, expected, meter.device)
         meter.met(found.fabrication)
         return found
 
@@ -392,8 +406,7 @@ class DlmsReader:
     ) -> list[Reading]:
         before = meter.handed if meter.newest == self._positions.last(meter.device.name) else {}
         meter.handed, meter.newest, meter.searched = remembered(before, timed), timed[-1][0].time, None
-        about = identity, meter.device.name, made, captured
-        return [_row_reading(row, *about, part, idis=meter.idis) for row, part in timed]
+        return [meter.reading(row, identity, made, captured, part) for row, part in timed]
 
     def _exchange(self, found: Sequence[Got]) -> Exchange:
         """Of these meters only the hash of what they answered is sealed."""
@@ -407,16 +420,17 @@ async def _searched(source: Source, meter: _Meter, last: MeterTime | None, now: 
     first, asked = _start(meter, last, now), 0
     while True:
         source.answers.clear()
-        found, end = await pieces.read(source, _range(meter, first, now), meter.fit)
+        found = await pieces.read(source, _range(meter, first, now), meter.fit)
         asked += len(source.answers)
-        unread = fresh(found, last, meter.handed if meter.newest == last else {})
+        handed = meter.handed if meter.newest == last else {}
+        unread = fresh(found.rows, last, handed, is_certain=found.is_certain)
         timed = _timed(meter, unread)
         if timed:
             return timed
-        if instant(end) >= instant(now):
+        if instant(found.end) >= instant(now):
             meter.searched = now if unread else meter.searched
             return []
-        meter.searched = first = end  # nothing was captured in all that time, or nothing that has a place
+        meter.searched = first = found.end  # nothing was captured in all that time, or nothing that has a place
         if asked >= MOST_QUESTIONS:
             return []
 
@@ -427,7 +441,7 @@ def _range(meter: _Meter, first: MeterTime, now: MeterTime) -> Range:
     end = later(first, PIECE_ROWS * period_s + HOUR_S)  # ... that may come twice
     if meter.fit.span_s is not None and instant(now) >= instant(first):
         end = min(end, later(now, 2 * HOUR_S), key=lambda each: each.seconds)
-    return Range(first, end, max(1, period_s - 1), HOUR_S)
+    return Range(first, end, max(1, period_s - 1), HOUR_S, now=now)
 
 
 def _is_due(meter: _Meter, last: MeterTime | None, now: MeterTime) -> bool:

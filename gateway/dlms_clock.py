@@ -2,8 +2,9 @@
 
 A meter shows whole seconds: the time it shows began up to one second ago. So the drift is known to half of that second,
 half of the round trip, and what is known of our own clock. A clock without an offset from UTC has no instant and no
-drift: its zone is never guessed. Adjusting never crosses the end of a quarter of an hour, nor of a capture period, by
-either side's clock: no interval is entered twice, and none left out.
+drift: its zone is never guessed. One that is right with the other sign of its offset is told once and left alone, and
+its times are doubtful until they agree. Adjusting never crosses the end of a quarter of an hour, nor of a capture
+period, by either side's clock: no interval is entered twice, and none left out.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass, replace
 from gateway import events
 from gateway.clock import GatewayClock
 from gateway.config import DlmsDevice
+from gateway.dlms_access import ways_of
 from gateway.dlms_further import model_of
-from gateway.faults import PollTooLong
+from gateway.faults import OffsetTurned, PollTooLong
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.dlms.action import Method
@@ -25,7 +27,7 @@ from protocols.dlms.data import Data, Tag
 from protocols.dlms.objects import CLOCK, CLOCK_TIME
 from protocols.errors import LinkError, MeterError
 from protocols.models.dlms import Adjusting
-from protocols.reading import Precision, TimeQuality
+from protocols.reading import MeterTime, Precision, TimeQuality
 from protocols.transports.dlms import Association, Got
 from protocols.uplink import limits
 from protocols.uplink.records import Event, Parameter
@@ -35,6 +37,7 @@ QUARTER_S = 900
 GUARD_S = 10  # from the end of an interval: what is between looking and moving, and after it
 DAY_MS = 86_400_000
 APART_S = 9  # a clock without limits of its own is apart from then on: 1 % of a quarter of an hour
+RIGHT_MS = 900_000  # a clock that is further away is set wrong, or its offset is
 RESOLUTION_MS = {Precision.SECOND: 1_000, Precision.MINUTE: 60_000, Precision.DAY: DAY_MS}
 ASKED_BY = "configuration"  # who wanted it adjusted
 Note = Callable[[Event], None]
@@ -68,6 +71,17 @@ def drift_of(found: Got, quality: TimeQuality) -> Drift | None:
     return Drift(utc_ms + resolution_ms // 2 - found.at_ms, uncertainty_ms)
 
 
+def is_right(shown: MeterTime, at_ms: int) -> bool:
+    """Whether a clock that showed this at our `at_ms` is set right, as far as its offset is concerned."""
+    return abs((clocks.utc_ms(shown) or 0) - at_ms) < RIGHT_MS
+
+
+def is_turned(shown: MeterTime, at_ms: int) -> bool:
+    """Whether such a clock is right only if its offset has the other sign."""
+    turned = replace(shown, deviation_min=-(shown.deviation_min or 0))
+    return is_right(turned, at_ms) and not is_right(shown, at_ms)
+
+
 def keeps_interval(shown_s: int, by_s: int, periods_s: Iterable[int]) -> bool:
     """Whether a clock that shows `shown_s` may be moved by `by_s`: no end of an interval is near or between."""
     first, last = min(shown_s, shown_s + by_s) - GUARD_S, max(shown_s, shown_s + by_s) + GUARD_S
@@ -85,6 +99,8 @@ class ClockKeeper:
         self._otherwise_ms: int | None = None  # when it was last seen as it was before it came to be apart, or agreed
         self._tried: list[int] = []  # when (ms, monotonic), within the last day
         self.drift: Drift | None = None
+        self._was_right = False  # its clock, with its offset as it is
+        self.turned = False  # its offset seems to have the other sign
         self._seen_mono_ms = 0
         self._seen_s = 0
 
@@ -94,11 +110,12 @@ class ClockKeeper:
         return self._limits is not None and self._limits.method == "shift"
 
     def saw(self, found: Got) -> None:
-        """It was read; an event where it comes to be apart from ours, or no longer is."""
+        """It was read; an event where it comes to be apart from ours, or no longer is, or its offset to be turned."""
         self._look(found)
         limit_ms = 1000 * (APART_S if self._limits is None else self._limits.least_s)
         if self.drift is None:
             return
+        self._judge(found)
         apart = self.drift.surely_beyond(limit_ms)
         if apart != self._apart and (apart or self.drift.surely_within(limit_ms)):
             self._apart = apart
@@ -150,8 +167,7 @@ class ClockKeeper:
     def failed(self, error: MeterError | LinkError) -> None:
         """It could not be moved, or it is not known whether it was; the meter's own log may tell."""
         self._tried.append(self._clock.mono_ms())
-        text = str(error).encode()[: limits.TEXT].decode(errors="ignore")
-        self._tell(events.METER_CLOCK_FAILED, error.code, text, ASKED_BY)
+        self._tell(events.METER_CLOCK_FAILED, error.code, _text(error), ASKED_BY)
 
     async def _move(self, association: Association, adjusting: Adjusting, before: Got, by_s: int) -> None:
         if adjusting.method == "shift":
@@ -163,10 +179,25 @@ class ClockKeeper:
             wanted = replace(shown, seconds=shown.seconds + passed_s + by_s)
             await association.set(CLOCK_TIME, axdr.octet_string(clocks.to_bytes(wanted)))
 
+    def _judge(self, found: Got) -> None:
+        """Whether its offset has the sign that it is configured with; an event where it comes to have the other one.
+
+        No sign changes by itself: a clock that was right once, and then is not, was set.
+        """
+        shown = clocks.from_data(found.data, "clock").time
+        self._was_right |= shown is not None and bool(shown.deviation_min) and is_right(shown, found.at_ms)
+        turned = shown is not None and not self._was_right and is_turned(shown, found.at_ms)
+        if turned and not self.turned and shown is not None:
+            ways = ways_of(self._device)
+            said = f"{ways.offset_sign.value}, with {shown.deviation_min} min from UTC and its clock apart"
+            error = OffsetTurned(f'offset_sign = "{ways.other_sign.value}"', said, self._device.name)
+            self._tell(events.METER_OFFSET_DOUBTFUL, error.code, _text(error))
+        self.turned = turned
+
     def _by_s(self) -> int | None:
         """By how many seconds it is to be moved; None where it is to be left alone."""
         drift, adjusting = self.drift, self._limits
-        if not self._device.adjust_clock or drift is None or adjusting is None:
+        if not self._device.adjust_clock or self.turned or drift is None or adjusting is None:
             return None
         if not drift.surely_beyond(1000 * adjusting.least_s) or not drift.surely_within(1000 * adjusting.most_s):
             return None
@@ -180,3 +211,8 @@ class ClockKeeper:
 
     def _tell(self, code: str, *parameters: Parameter) -> None:
         self._note(Event(self._clock.when(), code, self._device.identity, self._device.name, parameters))
+
+
+def _text(error: MeterError | LinkError) -> str:
+    """An error as an event holds it."""
+    return str(error).encode()[: limits.TEXT].decode(errors="ignore")

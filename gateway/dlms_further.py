@@ -160,12 +160,13 @@ async def next_rows(
     source = Source(association, further.name, *ways)
     while True:
         source.answers.clear()
-        found, end = await pieces.read(source, Range(first, later(first, step_s), LEAST_S, OVERLAP_S), further.fit)
-        fresh = _fresh(further, found, last)
-        over = instant(end) >= instant(now)
+        wanted = Range(first, later(first, step_s), LEAST_S, OVERLAP_S, now=now)
+        found = await pieces.read(source, wanted, further.fit)
+        fresh = _fresh(further, found.rows, last)
+        over = instant(found.end) >= instant(now)
         if fresh or over:
             return fresh, source.answers, over
-        first, step_s = end, 2 * step_s
+        first, step_s = found.end, 2 * step_s
 
 
 def hand_on(further: Further, rows: Sequence[Numbered]) -> None:

@@ -49,11 +49,11 @@ def numbered(found: Sequence[Row]) -> list[Numbered]:
     return rows
 
 
-def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[Numbered]:
+def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed, *, is_certain: bool = True) -> list[Numbered]:
     """The rows of an answer that were not `handed` on: those behind the `last` one, and that one where it has changed.
 
-    Where the order of the answer says nothing of what was read, rows are told apart by time, number within that time,
-    and values: a process that has just started hands on those of that hour again.
+    Where the order of the rows is not certain, or says nothing of what was read, rows are told apart by time, number
+    within that time, and values: a process that has just started hands on those of that hour again.
 
     Where nothing is known of what was handed on, and the meter leaves out what is as before, the first row cannot be
     compared: it was sealed as what stood below another row.
@@ -61,17 +61,17 @@ def fresh(found: Sequence[Row], last: MeterTime | None, handed: Handed) -> list[
     rows = numbered(found)
     places = [place for place, (row, _) in enumerate(rows) if row.time == last] if last is not None else []
     if places:
-        known = len(places) == 1 and tells_order(found)
+        known = is_certain and len(places) == 1 and tells_order(found)
         rows = rows[places[0] :] if known else rows
         filled = not handed and any(row.repeated or row.status_repeated or any(row.nulls) for row in found)
         if filled or (known and len(rows) == 1):
             rows = rows[1:]
-    return [(row, part) for row, part in rows if row.time is None or handed.get((row.time, part)) != digest(row)]
+    return [(row, part) for row, part in rows if not _is_handed(row, part, handed)]
 
 
 def digest(row: Row) -> bytes:
     """What stands for a row's values: two rows of other values have other digests (those of `hash` do not: -1, -2)."""
-    return hashlib.blake2b(repr(row.values).encode(), digest_size=DIGEST).digest()
+    return hashlib.blake2b("".join(map(_written, row.values)).encode(), digest_size=DIGEST).digest()
 
 
 def tells_order(found: Sequence[Row]) -> bool:
@@ -144,11 +144,26 @@ def later(time: MeterTime, seconds: int) -> MeterTime:
     return replace(time, seconds=max(0, time.seconds + seconds))
 
 
+def _is_handed(row: Row, part: int, handed: Handed) -> bool:
+    """Whether a row was handed on as it is: most that have a time were not, and need no digest for that."""
+    mark = None if row.time is None else handed.get((row.time, part))
+    return mark is not None and mark == digest(row)
+
+
+def _written(value: Value) -> str:
+    """All that a value says; a number of digits in short, for there are many."""
+    number = value.number
+    said = f"{number.mantissa}e{number.exponent}" if type(number) is Scaled else repr(number)
+    return f"{said} {value.unit} {value.key.parts} {value.state:d} {value.status} {value.time!r}\n"
+
+
 def _values(row: Row, captured: tuple[Column, ...], idis: bool) -> tuple[Value, ...]:
-    nulls = row.nulls or (False,) * len(row.values)
-    values = [replace(each, status=FILLED) if null else each for each, null in zip(row.values, nulls, strict=True)]
+    values = list(row.values)
+    if row.nulls:
+        values = [replace(each, status=FILLED) if null else each for each, null in zip(values, row.nulls, strict=True)]
     state = _state(row, idis)
-    values = [replace(each, state=state) if each.state is State.OK else each for each in values]
+    if state is not State.OK:
+        values = [replace(each, state=state) if each.state is State.OK else each for each in values]
     values += _time_value(row)
     if row.status_repeated and row.status is not None:
         word = next(each.attribute.key for each in captured if each.is_status)

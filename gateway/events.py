@@ -15,6 +15,7 @@ CLOCK_SET = "clock-set"  # by ms, source, and as of a step
 METER_CLOCK_APART = "meter-clock-apart"
 # What it showed before and after (12 bytes each), drift and uncertainty before and after (ms), by seconds, how, who.
 METER_CLOCK_ADJUSTED = "meter-clock-adjusted"
+METER_OFFSET_DOUBTFUL = "meter-offset-doubtful"  # code, text: its offset from UTC has the other sign, it seems
 METER_CLOCK_FAILED = "meter-clock-failed"  # code, text, who asked: it was moved or not
 POLL_FAILED = "poll-failed"  # bus, code, text
 POLL_RECOVERED = "poll-recovered"  # bus, code
@@ -41,6 +42,7 @@ BUFFER_ROOM = "buffer-room"  # readings refused meanwhile
 BUFFER_HIGH = "buffer-high"  # percent in use
 UNSAFE_REMOVED = "stored-not-safe-removed"  # batches
 BUFFER_SALVAGED = "buffer-salvaged"  # batches salvaged, file set aside
+BUFFER_LOG_CUT = "buffer-log-cut"  # commits that were durable and are lost, at least; the log that was kept
 BATCH_ROTTEN = "batch-rotten"  # epoch, seq, code
 MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
 GENERATION = "generation-raised"  # from, to

@@ -93,8 +93,18 @@ async def rows(association: Asking, found: Profile, wish: Wish) -> AsyncIterator
     Raises:
         MeterError, LinkError: no usable answer.
     """
+    async for shown, _ in parts(association, found, wish):
+        yield shown
+
+
+async def parts(association: Asking, found: Profile, wish: Wish) -> AsyncIterator[tuple[tuple[Row, ...], Wish | None]]:
+    """The rows that are wished for, in pieces, oldest first; with each what is still wished for, None where nothing is.
+
+    Raises:
+        MeterError, LinkError: no usable answer.
+    """
     if wish.count:
-        yield await _last(association, found, wish.count)
+        yield await _last(association, found, wish.count), None
         return
     end = wish.last or found.clock
     if wish.first is None or end is None:
@@ -103,8 +113,9 @@ async def rows(association: Asking, found: Profile, wish: Wish) -> AsyncIterator
     at = wish.first
     while at.seconds <= end.seconds:
         last = min(_end_of_piece(at, found.period_s), end, key=lambda each: each.seconds)
-        yield await _between(association, found, at, last)
+        shown = await _between(association, found, at, last)
         at = replace(last, seconds=last.seconds + 1)
+        yield shown, Wish(at, end) if at.seconds <= end.seconds else None
 
 
 async def _last(association: Asking, found: Profile, count: int) -> tuple[Row, ...]:
@@ -156,8 +167,8 @@ async def _between(association: Asking, found: Profile, first: MeterTime, last: 
 async def _read(association: Asking, found: Profile, ends: tuple[MeterTime, MeterTime]) -> Sequence[Row]:
     ways = found.columns, found.scalers, found.period_s, found.compressed, found.newest_first
     least_s = max(1, (found.period_s or HOUR_S) - 1)
-    wanted = Range(*ends, least_s, questions=ends[1].seconds - ends[0].seconds + 1)
-    return (await pieces.read(Source(association, found.name, *ways), wanted, found.fit))[0]
+    wanted = Range(*ends, least_s, questions=ends[1].seconds - ends[0].seconds + 1, now=found.clock)
+    return (await pieces.read(Source(association, found.name, *ways), wanted, found.fit)).rows
 
 
 def _wider(first: MeterTime, last: MeterTime, by_s: int, offset: int | None) -> tuple[MeterTime, MeterTime]:

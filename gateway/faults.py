@@ -189,6 +189,13 @@ class RowWithoutTime(MeterError):  # noqa: N818
     do = "set the meter's clock; the rows stay in the meter's memory and can be read out by hand"
 
 
+class OffsetTurned(MeterError):  # noqa: N818
+    """A meter's clock that is right if its offset from UTC has the other sign: its rows are hours beside it."""
+
+    code = "PLB-M206"
+    do = "write this offset_sign into the meter's block and reload; what was read of it meanwhile is marked as doubtful"
+
+
 class StepNotConfirmed(MeterError):  # noqa: N818
     """A counter that stepped back, jumped or was missing, and no two of three answers agree on what it shows."""
 

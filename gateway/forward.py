@@ -57,6 +57,10 @@ class _Try:
     hurried: bool = False
     unread: bool = False  # the buffer did not give it: nothing was sent
 
+    def flies(self, now_ms: int) -> bool:
+        """Whether it may be on its way: not one that nothing answered for 30 s, nor one that is known to be lost."""
+        return now_ms - self.sent_ms < RESEND_MS and now_ms < self.due_ms
+
 
 class Forward:
     """Decides; the caller acts and tells what came back. All instants are of the monotonic clock, in ms.
@@ -148,8 +152,15 @@ class Forward:
         if self._waiting_ms is not None and not self.quiet:
             due.append(self._waiting_ms + SILENCE_MS)
         if not self.quiet:
-            due += [each.due_ms for each in self._tries.values()]
+            due += self._free_ms(now_ms)
         return max(1, min(due) - now_ms)
+
+    def _free_ms(self, now_ms: int) -> list[int]:
+        """When a batch that was sent can be sent again; while the window is full: when one of them leaves it."""
+        tries = self._tries.values()
+        if self._flying(now_ms) < self.window:
+            return [each.due_ms for each in tries]
+        return [min(each.due_ms, each.sent_ms + RESEND_MS) for each in tries if each.flies(now_ms)]
 
     def _stopped(self, now_ms: int) -> bool:
         waiting = self._waiting_ms
@@ -201,8 +212,8 @@ class Forward:
         return list(chosen.values())
 
     def _flying(self, now_ms: int) -> int:
-        """How many were sent lately: one that nothing answered for 30 s holds no place in the window."""
-        return sum(1 for each in self._tries.values() if now_ms - each.sent_ms < RESEND_MS)
+        """How many hold a place in the window."""
+        return sum(each.flies(now_ms) for each in self._tries.values())
 
     def _is_due(self, entry: Entry, now_ms: int) -> bool:
         tried = self._tries.get(entry.id)

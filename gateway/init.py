@@ -6,11 +6,12 @@ done, the scan its state. The configuration appears whole at the end, and never 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -20,21 +21,24 @@ from gateway import enrol, meet, record
 from gateway.config import GATEWAY, Configuration
 from gateway.config_file import read_configuration
 from gateway.draft import Draft, Row
-from gateway.faults import AnswerUnusable
+from gateway.faults import AnswerUnusable, LineOwned
 from gateway.files import write_whole
 from gateway.lines import PORTS
-from gateway.meet import PROTOCOLS, Left, Meeting
+from gateway.meet import PROTOCOLS, WORDS, Left
+from gateway.meeting import Meeting
 from gateway.owners import daemon_of
 from gateway.propose import stable
 from gateway.questions import Questions, one_of
 from protocols.errors import PlombaError
+from protocols.settings.problems import ReportedError
 from protocols.transports.keyfiles import claim
 from protocols.uplink import commissioned
 from protocols.uplink.keys import SigningKey, fingerprint
 
 OK, FAILED, PARTIAL = 0, 1, 3
 END = "end"
-KEEP, REPLACE, STOP = "keep", "replace", "stop"
+KNOWN = KEEP, REPLACE, STOP = "keep", "replace", "stop"
+STATE, KEYS = "state", "keys"  # folders beside the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,44 +83,65 @@ def words(text: str) -> dict[str, list[str]]:
         given.setdefault(name, []).append(answer)
     if protocol not in PROTOCOLS or not at or "=" in at:
         raise AnswerUnusable(f"{', '.join(PROTOCOLS)}, then a port or URL", repr(text), "--bus")
+    unknown = [each for each in given if each not in WORDS[protocol] and not each.startswith(meet.KEEP)]
+    if unknown and protocol != "mbus":  # there they are names that are proposed for meters
+        known = ", ".join(sorted(WORDS[protocol] - {"protocol", "at"}))
+        raise AnswerUnusable(f"words of {protocol}: {known}", repr(unknown[0]), "--bus")
     return given
 
 
 def _existing(site: Site) -> str:
-    """What is to be done with the configuration that is there."""
-    try:
-        found = read_configuration(site.path)
-        running = daemon_of(found.state_folder)
-    except PlombaError:
-        running = ""
+    """What is to be done with the configuration that is there.
+
+    Raises:
+        LineOwned: it is to be replaced, and the daemon reads its lines.
+    """
     _say(f"{site.path} is there already")
+    running = ""
+    try:
+        running = daemon_of(read_configuration(site.path).state_folder)
+    except PlombaError as error:
+        _say(f"it cannot be used as it is: {_told(error)}")
     if running:
         _say(f"the daemon, process {running}, runs with it, holds its lines, and reads for us what is kept")
-    known = (KEEP, REPLACE, STOP)
-    asked = f"Keep it and write a record of its meters, replace it by a new one, or stop? ({', '.join(known)})"
-    return site.questions.ask("existing", asked, KEEP, one_of(known))
+        _say("to replace it stop the daemon first (systemctl stop plomba-gateway): a line has one owner")
+    asked = f"Keep it and write a record of its meters, replace it by a new one, or stop? ({', '.join(KNOWN)})"
+    choice = site.questions.ask("existing", asked, KEEP, one_of(KNOWN))
+    if choice == REPLACE:
+        _unowned(site.path, running)
+    return choice
+
+
+def _unowned(path: Path, running: str) -> None:
+    """A line has one owner, and a test read of a new meter is none that the daemon could make.
+
+    Raises:
+        LineOwned: the daemon runs.
+    """
+    if running:
+        raise LineOwned("a gateway whose daemon does not run", f"one whose daemon is process {running}", str(path))
 
 
 def _walk(site: Site) -> int:
-    """The lines one after the other, then the configuration; how many of the given lines are not in it."""
+    """The lines one after the other, then the configuration; how many given lines and meters are not in it."""
     draft = drafts.maybe_read(site.path)
     if draft is not None:
         done = ", ".join(bus["name"] for bus in draft.buses) or "no line yet"
         _say(f"going on with what was left: gateway {draft.head['gateway']}, {done}")
     else:
-        draft = Draft(_head(site.questions))
+        draft = Draft(_head(site))
         drafts.keep(site.path, draft)
+    _unowned(site.path, daemon_of(site.path.absolute().parent / draft.head["state_folder"]))
     for text in meet.plugged():
         _say(f"  {text}")
-    for given in _left(site, draft):
-        _line(site, draft, given)
+    left_out = sum(_line(site, draft, given) for given in _left(site, draft))
     while not site.lines and (protocol := _next(site, draft)) != END:
         _line(site, draft, {"protocol": [protocol]})
     if not draft.buses:
         raise AnswerUnusable("at least one line with a meter", "none", "--bus")
     missing = len(_left(site, draft))
     _write(site, draft)
-    return missing
+    return missing + left_out
 
 
 def _left(site: Site, draft: Draft) -> list[dict[str, list[str]]]:
@@ -129,13 +154,36 @@ def _place(at: str) -> str:
     return at if "://" in at else stable(at)
 
 
-def _head(questions: Questions) -> Row:
+def _head(site: Site) -> Row:
+    """Name, folders and broker; of a configuration that is replaced they are the defaults, and its folders stay."""
     host = "".join(each if each.isascii() and each.isalnum() else "-" for each in socket.gethostname().lower())[:32]
-    name = questions.ask("gateway", "Name of this gateway: 3 to 32 of a-z, 0-9, -", host.strip("-"), _gateway)
-    broker = questions.ask("broker", "Broker, HOST:PORT", "localhost:8883", _broker)
+    head: Row = {"gateway": host.strip("-"), "state_folder": STATE, "keys_folder": KEYS}
+    at: Row = {"host": "localhost", "port": 8883}
+    with contextlib.suppress(PlombaError, FileNotFoundError):
+        head, at = _before(site.path)
+    name = site.questions.ask("gateway", "Name of this gateway: 3 to 32 of a-z, 0-9, -", head["gateway"], _gateway)
+    usual = f"{at['host']}:{at['port']}"
+    broker = site.questions.ask("broker", "Broker, HOST:PORT", usual, _broker)
     place, _, port = broker.rpartition(":")
-    at = {"host": place, "port": int(port)}
-    return {"gateway": name, "state_folder": "state", "keys_folder": "keys", "broker": at}
+    changed = {} if broker == usual else {"host": place, "port": int(port)}
+    return head | {"gateway": name, "broker": at | changed}
+
+
+def _before(path: Path) -> tuple[Row, Row]:
+    """What a configuration says of the gateway, and of its broker.
+
+    Raises:
+        PlombaError: there is none, or it has faults.
+    """
+    found = read_configuration(path)
+    folders = {"state_folder": found.state_folder, "keys_folder": found.keys_folder}
+    within = path.absolute().parent
+    texts = {
+        key: str(each.relative_to(within) if each.is_relative_to(within) else each) for key, each in folders.items()
+    }
+    return {"gateway": found.gateway} | texts, {
+        key: each for key, each in asdict(found.broker).items() if each is not None
+    }
 
 
 def _gateway(answer: str) -> str:
@@ -156,26 +204,32 @@ def _next(site: Site, draft: Draft) -> str:
     return site.questions.ask("next", f"Next line ({', '.join(known)})", usual, one_of(known))
 
 
-def _line(site: Site, draft: Draft, given: dict[str, list[str]]) -> None:
-    """One line; where it cannot be read it is asked for again, or the next one."""
+def _line(site: Site, draft: Draft, given: dict[str, list[str]]) -> int:
+    """One line; where it cannot be read it is asked for again, or the next one. How many of its meters are left out."""
     protocol = given["protocol"][0]
     before = draft.answers if draft.answers.get("protocol") == protocol else {}
-    draft.answers = {"protocol": protocol}
+    draft.answers = {**before, "protocol": protocol}
     answers = {name: list(each) for name, each in given.items() if name != "protocol"}
-    asked = replace(site.questions, given=answers, before=before, taken={})
+    asked = replace(site.questions, given=answers, before=dict(before), taken={})
+    meeting = Meeting(site.path, draft, asked)
     try:
-        bus = meet.line(Meeting(site.path, draft, asked), protocol)
+        bus = meet.line(meeting, protocol)
     except (PlombaError, ValueError) as error:
         if site.questions.silent:
             raise
-        _say(f"this line is not taken: {error}")
+        _say(f"this line is not taken: {_told(error)}")
         bus = None
     if bus is None:
         _say("nothing of this line goes into the configuration")
     else:
         draft.buses.append(bus)
-    draft.answers = {}
+    unasked = [each for each in asked.unasked() if not each.startswith(meet.KEEP)]
+    for name in unasked if bus is not None else []:
+        _say(f"{name}, a word of --bus, was not asked for: nothing of this name was found on the line")
+    # What was typed for a line that failed is what it is asked with again.
+    draft.answers = {} if bus is not None or site.questions.silent else draft.answers
     drafts.keep(site.path, draft)
+    return 0 if bus is None else len(meeting.left_out) + len(unasked)
 
 
 def _write(site: Site, draft: Draft) -> None:
@@ -187,7 +241,10 @@ def _write(site: Site, draft: Draft) -> None:
     if site.path.exists():
         old = drafts.beside(site.path, "before")
         write_whole(old, site.path.read_bytes())
-        _say(f"the configuration that was there is {old} now")
+        _say(f"the configuration that was there is {old} now; what it had beside name, folders, broker and lines")
+        _say(
+            "([buffer], [seal], [newcomers], [push], timezone) is not in the new one: copy it by hand where you want it"
+        )
     write_whole(site.path, draft.text.encode())
     drafts.remove(site.path)
     _say(f"{site.path} is written")
@@ -223,6 +280,10 @@ def _keys(found: Configuration) -> SigningKey:
     claim(found.keys_folder, f"gateway {found.gateway}")
     enrol.make_keys(found.keys_folder)
     return enrol.read_keys(found.keys_folder).sealing
+
+
+def _told(error: Exception) -> str:
+    return error.report() if isinstance(error, ReportedError) else str(error)
 
 
 def _say(sentence: str) -> None:

@@ -23,9 +23,10 @@ from gateway.forward import AT_ONCE, Action, Forward, SendBatch, SendHello
 from gateway.marks import Change, Heard, Order, accept, change
 from gateway.seal import Sealer
 from gateway.steps import Step
+from gateway.tries import Tries
 from gateway.writer import Writer
 from protocols.errors import PlombaError
-from protocols.transports.pipe import Backoff, PipeSettings
+from protocols.transports.pipe import PipeSettings
 from protocols.transports.tls import check_dates
 from protocols.uplink import batch as batches
 from protocols.uplink import envelope, hello, limits, topics
@@ -38,7 +39,6 @@ from protocols.uplink.ranges import Range
 from protocols.uplink.records import Lost, TimeCorrection
 from protocols.uplink.trust import Trust
 
-BASE_S, CAP_S = 1.0, 60.0  # of the wait before the next connection, full jitter
 TICK_S = 1.0  # the state machine is asked at least so often
 REJECTED = "acknowledgements-rejected"  # counters that `status` shows
 IGNORED = "messages-ignored"
@@ -126,7 +126,7 @@ class Link:
         self._talk, self._random = talk, random
         self._status_topic = topics.up(party.gateway, "status")
         self._settings = replace(settings, will_topic=self._status_topic, will_payload=OFFLINE)
-        self._backoff = Backoff(uniform, BASE_S, CAP_S)
+        self._tries = Tries(uniform)
         self._wake = asyncio.Event()
         self._hearing = asyncio.Lock()
         self._trouble: str | None = None
@@ -141,14 +141,16 @@ class Link:
 
     async def run(self) -> None:
         """Stay connected; never returns."""
+        now_s = asyncio.get_running_loop().time
         while True:
+            self._tries.begun(now_s())
             try:
                 await self._converse()
             except (PlombaError, OSError) as error:
                 self._failed(error)
             finally:
                 self._forward.disconnected()
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._tries.pause_s(now_s()))
 
     async def _converse(self) -> None:
         unset = self._clock.unset
@@ -323,7 +325,6 @@ class Link:
             self._sealer.note_event(events.GENERATION, talk.order[0], ack.generation)
         talk.order, talk.last_ack = ack.order, heard.signed
         self._forward.acknowledged(now_ms, ack.window, found.answered)
-        self._backoff.reset()
         if found.answered:
             talk.nonce = None if talk.nonce == nonce else talk.nonce
             listed = (entry.id for reach in held for entry in chain.walk(reach))

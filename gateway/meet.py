@@ -9,32 +9,41 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
+from gateway import meet_dlms
 from gateway.adhoc import said
 from gateway.cli_read import readable
-from gateway.config import Configuration
-from gateway.draft import Draft, Row, beside, keep
+from gateway.config import Configuration, DlmsBus, MbusBus, MbusDevice, ModbusBus, ModbusDevice
+from gateway.draft import Row, beside
 from gateway.faults import StateOfAnother
 from gateway.lines import MACHINE, Place
+from gateway.meeting import Meeting
 from gateway.owners import holders
 from gateway.propose import CADENCE_S, STABLE, stable
-from gateway.questions import Questions, one_of
+from gateway.questions import Check, every, fits, unlike
 from gateway.readout import Readout
 from gateway.scan import PARTIAL, Scan, scan
 from protocols.errors import LinkError, MeterError, PlombaError
-from protocols.models import dlms as dlms_models
 from protocols.models import mbus as mbus_models
 from protocols.models import modbus as modbus_models
 from protocols.reading import Identity, Protocol
 
 PROTOCOLS = ("mbus", "dlms", "modbus")
-NONE, LEAVE_OUT = "none", "-"
-AUTHS = ("none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
-KEYS = ("encryption_key_file", "authentication_key_file")
+BUSES: dict[str, type[Any]] = {"mbus": MbusBus, "dlms": DlmsBus, "modbus": ModbusBus}
+LEAVE_OUT = "-"
+KEEP = "keep-"  # and a meter's name: whether it stays although it was not read
+OF_LINE = frozenset({"protocol", "at", "name", "baud", "parity"})
+WORDS = {
+    "mbus": OF_LINE | {"search"},  # and the proposed name of each meter
+    "dlms": OF_LINE
+    | {"opening", "meter", "physical", "client", "server", "auth", "password_file", "ciphering"}
+    | {"suite", *meet_dlms.KEYS, "system_title", "model", "cadence_s"},
+    "modbus": OF_LINE | {"stop_bits", "unit", "model", "meter", "cadence_s"},
+}
 
 
 class Left(Exception):  # noqa: N818
@@ -43,31 +52,6 @@ class Left(Exception):  # noqa: N818
 
 class NotRead(Exception):  # noqa: N818
     """A meter was not read: why, in one line, with what to do; of a busy port with who holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """Where the configuration goes, what it has so far, and who is asked about the next line."""
-
-    path: Path
-    draft: Draft
-    questions: Questions
-
-    def ask(self, name: str, words: str, default: str = "") -> str:
-        """An answer that is kept at once, as the default of a run that goes on."""
-        answer = self.questions.ask(name, words, default)
-        self._keep()
-        return answer
-
-    def choose(self, name: str, words: str, default: str, known: tuple[str, ...]) -> str:
-        """One of these words, kept at once."""
-        answer = self.questions.ask(name, f"{words} ({', '.join(known)})", default, one_of(known))
-        self._keep()
-        return answer
-
-    def _keep(self) -> None:
-        self.draft.answers = {**self.draft.answers, **self.questions.taken}
-        keep(self.path, self.draft)
 
 
 def plugged() -> Iterator[str]:
@@ -87,16 +71,21 @@ def line(meeting: Meeting, protocol: str) -> Row | None:
     """
     names = {bus["name"] for bus in meeting.draft.buses}
     free = next(f"{protocol}-{n}" for n in range(1, len(names) + 2) if f"{protocol}-{n}" not in names)
-    name = meeting.ask("name", "Name of this line", free)
-    at = meeting.ask("at", "Serial port, or URL of a converter or meter", next(_free_ports(), ""))
+    name = meeting.named("name", "Name of this line", free, BUSES[protocol])
+    words = "Serial port, or URL of a converter or meter"
+    at = meeting.ask("at", words, next(_free_ports(), ""), _place(meeting, protocol))
     bus: Row = {"protocol": protocol, "name": name} | ({"url": at} if "://" in at else {"port": stable(at)})
     if "url" not in bus or at.startswith("rfc2217:"):
-        bus["baud"] = int(meeting.ask("baud", "Speed, in baud", "2400" if protocol == "mbus" else "9600"))
-        bus["parity"] = meeting.choose("parity", "Parity", *_parities(protocol))
-    meet = {"mbus": _mbus, "dlms": _dlms, "modbus": _modbus}[protocol]
-    bus["device"] = meet(meeting, bus)
-    bus["device"] = [each for each in bus["device"] if _read(meeting, bus, each)]
-    return bus if bus["device"] else None
+        bus |= _spoken(meeting, protocol, "port" in bus)
+    bus["device"] = {"mbus": _mbus, "dlms": _dlms, "modbus": _modbus}[protocol](meeting, bus)
+    found, bus["device"] = bus["device"], []
+    for each in found:
+        meeting.draft.checked(meeting.path, bus | {"device": [*bus["device"], each]})
+        bus["device"] += [each] if _read(meeting, bus, each) else []
+    if not bus["device"]:
+        return None
+    meeting.draft.checked(meeting.path, bus)  # the serial numbers, too: one meter under two names
+    return bus
 
 
 def who(device: Row) -> str:
@@ -113,8 +102,33 @@ def _free_ports() -> Iterator[str]:
     return (text.rsplit(": ", 1)[0] for text in plugged() if text.endswith("no process holds it"))
 
 
-def _parities(protocol: str) -> tuple[str, tuple[str, ...]]:
-    return "none" if protocol == "dlms" else "even", ("even", "odd", "none")
+def _place(meeting: Meeting, protocol: str) -> Check:
+    """A port that no line of the draft has, or a URL of the protocol."""
+    url = fits(BUSES[protocol], "url")
+    free = unlike(sorted(each for bus in meeting.draft.buses for each in (bus.get("url"), bus.get("port")) if each))
+
+    def check(answer: str) -> str:
+        if "://" in answer:
+            return url(answer) or free(answer)
+        return free(stable(answer)) if answer else "a port's path or a URL"
+
+    return check
+
+
+def _spoken(meeting: Meeting, protocol: str, ours: bool) -> Row:
+    """Speed and form of the bytes on a line that takes them from us; `ours`: it is a port of this machine."""
+    kind = BUSES[protocol]
+    spoken: Row = {}
+    if protocol == "dlms" and ours:
+        words = "Beginning: none on RS-485, mode-e for an optical head"
+        spoken["opening"] = meeting.choose("opening", words, "none", ("none", "mode-e"))
+    spoken["baud"] = meeting.number(kind, "baud", "Speed, in baud", 2400 if protocol == "mbus" else 9600)
+    if spoken.get("opening") != "mode-e":  # it has a parity of its own
+        usual = "none" if protocol == "dlms" else "even"
+        spoken["parity"] = meeting.choose("parity", "Parity", usual, ("even", "odd", "none"))
+    if protocol == "modbus":
+        spoken["stop_bits"] = meeting.number(kind, "stop_bits", "Stop bits (1, 2)", 1)
+    return spoken
 
 
 def _mbus(meeting: Meeting, bus: Row) -> list[Row]:
@@ -135,49 +149,44 @@ def _mbus(meeting: Meeting, bus: Row) -> list[Row]:
         click.echo(comment, err=True)
     found: list[Row] = tomllib.loads(text).get("bus", [{"device": []}])[0]["device"]
     click.echo(f"{len(found)} meters can be configured on {bus['name']}", err=True)
-    return [device for device in found if _called(meeting, device)]
+    kept = list[Row]()
+    for device in found:
+        click.echo(f"  {who(device)}", err=True)
+        name = _called(meeting, device["name"], kept)
+        kept += [] if name == LEAVE_OUT else [device | {"name": name}]
+    return kept
 
 
-def _called(meeting: Meeting, device: Row) -> bool:
-    click.echo(f"  {who(device)}", err=True)
-    proposed = device["name"]
-    device["name"] = meeting.ask(proposed, f"Its name ({LEAVE_OUT} leaves it out)", proposed)
-    return bool(device["name"] != LEAVE_OUT)
+def _called(meeting: Meeting, proposed: str, kept: list[Row]) -> str:
+    good = meeting.name_of(MbusDevice, kept)
+    words = f"Its name ({LEAVE_OUT} leaves it out)"
+    return meeting.ask(proposed, words, proposed, lambda answer: "" if answer == LEAVE_OUT else good(answer))
 
 
 def _dlms(meeting: Meeting, bus: Row) -> list[Row]:
-    device: Row = {"name": meeting.ask("meter", "Name of the meter", "main-meter")}
-    if "port" in bus or not bus["url"].startswith("tcp:"):
-        device["physical"] = int(meeting.ask("physical", "Its physical address (HDLC)", "17"))
-    device["client"] = int(meeting.ask("client", "Client", "16"))
-    device["auth"] = meeting.choose("auth", "Authentication", "none", AUTHS)
-    if device["auth"] not in ("none", "hls-gmac"):
-        device["password_file"] = meeting.ask("password_file", "File with its password (chmod 600)")
-    if device["auth"] == "hls-gmac":
-        device |= {key: meeting.ask(key, f"File with its {key[:-5].replace('_', ' ')}") for key in KEYS}
-        device["ciphering"] = meeting.choose("ciphering", "Ciphering", "both", ("authenticated", "encrypted", "both"))
-    model = meeting.choose("model", "Model", NONE, (NONE, *dlms_models.names()))
-    device |= {} if model == NONE else {"model": model}
-    device["cadence_s"] = _cadence_s(meeting)
-    return [device]
+    found: list[Row] = []
+    while not found or meeting.questions.more("meter") or meeting.questions.more("physical") or _another(meeting):
+        found.append(meet_dlms.asked(meeting, bus, found))
+    return found
 
 
 def _modbus(meeting: Meeting, bus: Row) -> list[Row]:
     found: list[Row] = []
     while not found or meeting.questions.more("unit") or _another(meeting):
-        unit = int(meeting.ask("unit", "Unit number of the meter", "1"))
-        model = meeting.choose("model", "Model", "", modbus_models.names())
-        name = meeting.ask("meter", "Name of the meter", f"{bus['name']}-unit-{unit}")
-        found.append({"name": name, "unit": unit, "model": model, "cadence_s": _cadence_s(meeting)})
+        before: Row = found[-1] if found else {}
+        taken = unlike([str(each["unit"]) for each in found])
+        words, free = "Unit number of the meter", str(before.get("unit", 0) + 1)
+        unit = int(meeting.ask("unit", words, free, every(taken, fits(ModbusDevice, "unit"))))
+        model = meeting.choose("model", "Model", before.get("model", ""), modbus_models.names())
+        name = meeting.named("meter", "Name of the meter", f"{bus['name']}-unit-{unit}", ModbusDevice, found)
+        words, usual = "Seconds from one reading to the next", before.get("cadence_s", CADENCE_S)
+        cadence_s = meeting.number(ModbusDevice, "cadence_s", words, usual)
+        found.append({"name": name, "unit": unit, "model": model, "cadence_s": cadence_s})
     return found
 
 
 def _another(meeting: Meeting) -> bool:
     return meeting.questions.agreed("another", "Another meter on this line?", default=False)
-
-
-def _cadence_s(meeting: Meeting) -> int:
-    return int(meeting.ask("cadence_s", "Seconds from one reading to the next", str(CADENCE_S)))
 
 
 def _read(meeting: Meeting, bus: Row, device: Row) -> bool:
@@ -188,12 +197,22 @@ def _read(meeting: Meeting, bus: Row, device: Row) -> bool:
         shown = readout(meeting.path, found, name)
     except NotRead as error:
         click.echo(f"  {name}: {error}", err=True)
-        return meeting.questions.agreed(f"keep {name}", f"  Keep {name} although it was not read?", default=False)
+        return _kept(meeting, name)
     click.echo(f"  {name}: {shown.who}: {shown.first}", err=True)
     serial = (shown.row.get("meter") or {}).get("serial")
     if serial and bus["protocol"] != "mbus":
         device["serial"] = serial
     return True
+
+
+def _kept(meeting: Meeting, name: str) -> bool:
+    """Whether a meter that was not read stays: as the technician says."""
+    word = KEEP + name.replace(" ", "-")
+    kept = meeting.questions.agreed(word, f"  Keep {name} although it was not read?", default=False)
+    if not kept and meeting.questions.silent:
+        meeting.left_out.append(name)
+        click.echo(f"  {name} is left out; the word {word}=yes in --bus keeps it", err=True)
+    return kept
 
 
 def readout(path: Path, found: Configuration, name: str) -> Readout:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import Configuration, MbusBus
-from gateway.faults import StateUnusable, WriteFailed
-from gateway.files import write_whole
+from gateway.faults import StateUnusable
+from gateway.files import keep_whole, read_at_most
 from gateway.findings import Finding, Mark
 from gateway.successors import named
 from gateway.writer import Writer
@@ -107,7 +107,7 @@ class Newcomers:
         self._known[bus] = sought
         if self._writer is not None:
             octets = to_bytes(self._known)
-            await self._writer.do(lambda: write(self._path, octets))
+            await self._writer.do(lambda: keep_whole(self._path, octets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,22 +202,9 @@ def findings(found: Iterable[Offer]) -> list[Finding]:
 def read(folder: Path) -> dict[str, Sought]:
     """What the file in the state folder holds, by line; nothing where there is none, or it does not read."""
     try:
-        with (folder / FILE).open("rb") as file:
-            return from_bytes(file.read(FILE_BYTES + 1))
+        return from_bytes(read_at_most(folder / FILE, FILE_BYTES))
     except (OSError, StateUnusable):
         return {}
-
-
-def write(path: Path, octets: bytes) -> None:
-    """Replace the file.
-
-    Raises:
-        WriteFailed: the disk does not take it.
-    """
-    try:
-        write_whole(path, octets)
-    except OSError as error:
-        raise WriteFailed("a disk that takes it", error.strerror or str(error), str(path)) from None
 
 
 def to_bytes(known: Mapping[str, Sought]) -> bytes:

@@ -4,7 +4,7 @@ Rules. A refusal that may be about the length of an answer halves the time that 
 one that stays is the meter's last word, and what had fitted before counts on. What fits is kept as long as the process
 runs, and after so many pieces twice as much is tried again. A range has no gaps: each piece begins with the second in
 which the one before it ended, and what stands in both is taken once. A range is cut short rather than asked for in more
-pieces than a slot that is due can wait for.
+pieces than a slot that is due can wait for; it is cut in no hour that comes twice, whose rows belong together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.dlms_rows import instant, moment
+from gateway.dlms_rows import instant
+from gateway.passes import HOUR_S, Passes
 from protocols.dlms import profile
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer, ServiceError, TooMuch
 from protocols.dlms.get import AccessResult, result_name
@@ -67,7 +68,8 @@ class Fit:
 class Range:
     """From `first` to `last`, both included; no piece needs to be shorter than `least_s`.
 
-    Whatever fits, `begun_s` of it are read; beyond that it is cut short after so many `questions`.
+    Whatever fits, `begun_s` of it are read; beyond that it is cut short after so many `questions`. `now` is what the
+    meter's clock shows, where that is known.
     """
 
     first: MeterTime
@@ -75,6 +77,25 @@ class Range:
     least_s: int
     begun_s: int = 0
     questions: int = QUESTIONS
+    now: MeterTime | None = None
+
+    def goal_s(self, span_s: int, again_s: int | None) -> int:
+        """How much of it is read in pieces of `span_s`: to the end of the hour that begins with `again_s`, too."""
+        whole_s = self.last.seconds - self.first.seconds
+        hour_s = 0 if again_s is None else again_s + HOUR_S - self.first.seconds
+        return max(min(whole_s, self.begun_s + self.questions * span_s), min(whole_s + HOUR_S, hour_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rows of a range, in the order of capture, and the time up to which these are all.
+
+    `is_certain`: they say themselves in which order they were captured, or one answer did.
+    """
+
+    rows: Sequence[Row]
+    end: MeterTime
+    is_certain: bool = True
 
 
 @dataclass(slots=True)
@@ -105,22 +126,22 @@ class Source:
         self.answers.append(answer)
         ways = self.period_s, self.compressed, self.newest_first
         found = profile.rows(answer.value, self.columns, self.scalers, *ways)
-        return found[::-1] if self.newest_first else found
+        return tuple(reversed(found) if self.newest_first else found)
 
 
-async def read(source: Source, wanted: Range, fit: Fit) -> tuple[Sequence[Row], MeterTime]:
-    """The rows of a range, oldest first, and the time up to which these are all.
+async def read(source: Source, wanted: Range, fit: Fit) -> Found:
+    """The rows of a range, oldest first.
 
     Raises:
         MeterError: no usable answer, and a smaller piece does not mend it; nothing was read behind what it begins with.
         LinkError: the line is gone.
     """
     fitted, whole_s = fit.span_s, wanted.last.seconds - wanted.first.seconds
-    rows: list[Row] = []
+    found, goal_s = Passes(wanted.now, source.period_s > 0), whole_s
     piece: Sequence[Row] = ()
     done_s, at = 0, wanted.first
     while True:
-        span_s = fit.of(whole_s - done_s)
+        span_s = fit.of(max(whole_s, goal_s) - done_s)
         end = replace(at, seconds=at.seconds + span_s)
         try:
             shown = await source.ask(at, end)
@@ -129,16 +150,16 @@ async def read(source: Source, wanted: Range, fit: Fit) -> tuple[Sequence[Row], 
                 fit.refused(span_s, wanted.least_s)
                 continue
             fit.span_s = fitted
-            if rows and done_s > wanted.begun_s:
-                return _in_order(rows), at
+            if found.rows and done_s > wanted.begun_s:
+                return Found(found.rows, at, found.is_certain)
             raise
-        if span_s == whole_s:
-            return shown, end
-        fit.took(len(shown))
-        rows += _new(shown, piece, at)
+        if span_s < whole_s:
+            fit.took(len(shown))
+        found.take(shown, _new(shown, piece, at))
         done_s, at, piece = done_s + span_s, end, shown
-        if done_s >= min(whole_s, wanted.begun_s + wanted.questions * span_s):
-            return _in_order(rows), at
+        goal_s = wanted.goal_s(span_s, found.again_s)
+        if done_s >= goal_s:
+            return Found(found.rows, at, found.is_certain)
 
 
 def _is_of_length(error: MeterError) -> bool:
@@ -146,31 +167,21 @@ def _is_of_length(error: MeterError) -> bool:
     return not isinstance(error, AccessRefused) or error.got in OF_LENGTH
 
 
-def _in_order(rows: list[Row]) -> list[Row]:
-    """Rows by their instants: a meter that seeks by local time gives those of an hour that comes twice in turns."""
-    times = [row.time for row in rows if row.time is not None]
-    if len(times) < len(rows) or all(each.deviation_min is None and not each.summer for each in times):
-        return rows  # nothing tells
-    return [
-        row
-        for _, _, row in sorted((moment(time), n, row) for n, (time, row) in enumerate(zip(times, rows, strict=True)))
-    ]
+def _new(shown: Sequence[Row], before: Sequence[Row], border: MeterTime) -> list[int]:
+    """The places of the rows that were not in the piece before this one.
 
-
-def _new(shown: Sequence[Row], before: Sequence[Row], border: MeterTime) -> list[Row]:
-    """The rows that were not in the piece before this one: both have those of the second between them, the `border`.
-
-    These are known by their times and how many have the same: what is null in one piece may be said in the next. Of
-    any other time a row that is the same in all is one that the meter sends beside what was asked for.
+    Both have those of the second between them, the `border`. These are known by their times and how many have the same:
+    what is null in one piece may be said in the next. Of any other time a row that is the same in all is one that the
+    meter sends beside what was asked for.
     """
     known = Counter(row.time for row in before if row.time is not None and _is_at(row.time, border))
     told = [(row.time, row.status, row.values) for row in before if row.time is not None and _tells(row.time)]
     found = []
-    for row in shown:
+    for at, row in enumerate(shown):
         if row.time is not None and known[row.time] > 0:
             known[row.time] -= 1
         elif (row.time, row.status, row.values) not in told:
-            found.append(row)
+            found.append(at)
     return found
 
 

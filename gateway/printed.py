@@ -6,7 +6,7 @@ reportlab is imported by this file alone, when a record is printed: the daemon n
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -16,7 +16,8 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from gateway.record import identity, shown
 from protocols.uplink.commissioned import Commissioned, Met
@@ -26,13 +27,18 @@ FONT = "record"
 FONTS = (Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),)  # Debian's fonts-dejavu-core: more letters
 BUNDLED = "Vera.ttf"  # reportlab's own: Western European letters
 ROW_HEIGHT_PT, SIZE_PT, TITLE_PT = 10, 8, 14
-WIDTHS = tuple(each * mm for each in (85, 45, 22, 18))  # place, value, unit, state
+MARGIN = 20 * mm  # 170 mm of A4 are left for the tables
+PADDING_PT = 6  # what reportlab's frames take of it on each side
+METERS = tuple(each * mm for each in (40, 46, 48, 36))  # meter, where, identity, model
+WIDTHS = tuple(each * mm for each in (82, 44, 22, 22))  # place, value, unit, state
+FOOT_PT = 12 * mm  # the foot's height above the edge
 STYLE = TableStyle(
     [
         ("FONT", (0, 0), (-1, -1), FONT, SIZE_PT),
         ("LINEBELOW", (0, 0), (-1, 0), 0.5, colors.black),
         ("TOPPADDING", (0, 0), (-1, -1), 1),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ]
 )
@@ -42,11 +48,26 @@ def printed(made: Commissioned) -> bytes:
     """The record as PDF; the same record is the same bytes."""
     font = next((str(each) for each in FONTS if each.exists()), BUNDLED)
     pdfmetrics.registerFont(TTFont(FONT, font))
-    out = io.BytesIO()
     title = f"Commissioning record of gateway {made.gateway}"
-    document = SimpleDocTemplate(out, pagesize=A4, title=title, author="plomba-gateway", invariant=1)
-    document.build(list(_parts(made, title)))
-    return out.getvalue()
+    pages = len(_pages(made, title, lambda page: "")[1])
+    return _pages(made, title, lambda page: f"page {page} of {pages}")[0]
+
+
+def _pages(made: Commissioned, title: str, numbered: Callable[[int], str]) -> tuple[bytes, list[int]]:
+    """The document, and the numbers of its pages; each page says whose it is: a signed one is known among others."""
+    out, seen = io.BytesIO(), list[int]()
+    margins = dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), MARGIN - PADDING_PT)
+    document = SimpleDocTemplate(out, pagesize=A4, title=title, author="plomba-gateway", invariant=1, **margins)
+    whose = f"{made.gateway}, {shown(made.made_ms)}, sealing key {fingerprint(made.sealing.octets)}"
+
+    def foot(canvas: Canvas, _: SimpleDocTemplate) -> None:
+        seen.append(canvas.getPageNumber())
+        canvas.setFont(FONT, SIZE_PT - 2)
+        canvas.drawString(MARGIN, FOOT_PT, whose)
+        canvas.drawRightString(A4[0] - MARGIN, FOOT_PT, numbered(seen[-1]))
+
+    document.build(list(_parts(made, title)), onFirstPage=foot, onLaterPages=foot)
+    return out.getvalue(), seen
 
 
 def _parts(made: Commissioned, title: str) -> Iterator[Flowable]:
@@ -57,17 +78,19 @@ def _parts(made: Commissioned, title: str) -> Iterator[Flowable]:
     yield _text(f"program {made.program}")
     yield Spacer(0, ROW_HEIGHT_PT)
     rows = [(each.name, f"{each.protocol}, {each.address}", identity(each), each.model or "-") for each in made.meters]
-    yield _table([("meter", "where", "identity", "model"), *rows], (45 * mm, 45 * mm, 50 * mm, 30 * mm))
+    yield _table([("meter", "where", "identity", "model"), *rows], METERS)
     for each in made.meters:
         yield from _meter(each)
-    yield Spacer(0, 3 * ROW_HEIGHT_PT)
-    yield _text("Date, name, signature: ______________________________________________")
+    signature = _text("Date, name, signature: ______________________________________________")
+    yield KeepTogether([Spacer(0, 3 * ROW_HEIGHT_PT), signature])
 
 
 def _meter(met: Met) -> Iterator[Flowable]:
     yield Spacer(0, ROW_HEIGHT_PT)
     when = f"NOT READ: {met.failure}" if met.at_ms is None else f"read {shown(met.at_ms)}"
-    yield _text(f"{met.name}: {met.bus} ({met.line}), {when}")
+    head = _text(f"{met.name}: {met.bus} ({met.line}), {when}")
+    head.keepWithNext = bool(met.readings)
+    yield head
     rows = [(each.place, each.value or "-", each.unit, each.state) for each in met.readings]
     if rows:
         yield _table([("register", "value", "unit", "state"), *rows], WIDTHS)
@@ -79,5 +102,11 @@ def _table(rows: list[tuple[str, ...]], widths: tuple[float, ...]) -> Table:
 
 
 def _text(text: str, size_pt: int = SIZE_PT) -> Paragraph:
-    style = ParagraphStyle("text", fontName=FONT, fontSize=size_pt, leading=size_pt + 2, splitLongWords=1)
-    return Paragraph(escape(text), style)
+    style = ParagraphStyle("text", fontName=FONT, fontSize=size_pt, leading=size_pt * 1.25, splitLongWords=1)
+    return Paragraph(escape(drawable(text)), style)
+
+
+def drawable(text: str) -> str:
+    r"""The text in letters that the font has; another one is shown by its number, as \u6240."""
+    letters = pdfmetrics.getFont(FONT).face.charToGlyph
+    return "".join(each if ord(each) in letters else f"\\u{ord(each):04x}" for each in text)

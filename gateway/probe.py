@@ -118,6 +118,9 @@ async def _trial(desk: Desk, log: Log, access: Access) -> Trial:
 async def _ask(found: Trial, association: Association, asked: Asked) -> None:
     """Who the meter is, and its clock."""
     found.name = objects.text_of((await association.get(objects.LOGICAL_DEVICE_NAME)).data)
+    name = asked.device.logical_name
+    if name is not None and found.name != name:
+        raise AnotherMeter(f"logical device name {name}", found.name or "none", asked.device.name)
     found.step = Step.NUMBER
     try:
         found.serial = objects.text_of((await association.get(objects.DEVICE_ID)).data)

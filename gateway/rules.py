@@ -63,7 +63,7 @@ KEYS = {
         "DLMS",
         "a DLMS meter",
         frozenset({"url", *rules_serial.WHERE, *rules_serial.LINE_KEYS}),
-        frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial"})
+        frozenset({"client", "server", "physical", "registers", "profile", "history_days", "serial", "logical_name"})
         | rules_dlms.STORED
         | rules_serial.DEVICE_KEYS
         | rules_dlms.LOGIN

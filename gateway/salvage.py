@@ -71,17 +71,9 @@ def open_or_salvage(
         NotDurable: it could lose commits in a power cut.
     """
     path = folder / schema.BUFFER_FILE
-    _finish_or_forget(path)
-    try:
-        buffer = Buffer(folder, max_bytes, reserve_bytes)
-    except schema.DAMAGE:
-        pass
-    else:
-        if _sound(buffer):
-            with suppress(WriteFailed):  # not now: no write counts before it is done
-                buffer.settle_log()
-            return buffer, None
-        buffer.close()
+    buffer = maybe_open(folder, max_bytes, reserve_bytes)
+    if buffer is not None:
+        return buffer, None
     found = salvage(path, path.with_name(f"{path.name}.damaged-{stamp}"), keys)
     # The damaged file keeps its name until everything whole is in the new one: a failure here changes nothing.
     fresh = Buffer(folder, max_bytes, 0, path.name + FRESH)
@@ -93,6 +85,25 @@ def open_or_salvage(
     _rename(path, found.aside)
     _rename(path.with_name(path.name + FRESH), path)
     return Buffer(folder, max_bytes, reserve_bytes), found
+
+
+def maybe_open(folder: Path, max_bytes: int, reserve_bytes: int) -> Buffer | None:
+    """The buffer in `folder` where it reads and is whole.
+
+    Raises:
+        NotDurable: it could lose commits in a power cut.
+    """
+    _finish_or_forget(folder / schema.BUFFER_FILE)
+    try:
+        buffer = Buffer(folder, max_bytes, reserve_bytes)
+    except schema.DAMAGE:
+        return None
+    if not _sound(buffer):
+        buffer.close()
+        return None
+    with suppress(WriteFailed):  # not now: no write counts before it is done
+        buffer.settle_log()
+    return buffer
 
 
 def declared(gaps: Iterable[Gap], when: When) -> list[Lost]:

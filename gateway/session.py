@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from gateway import enrol, events, local
+from gateway import enrol, local
 from gateway.buses import Shared
 from gateway.clock import GatewayClock
 from gateway.config import Configuration, configuration_content
@@ -71,8 +71,8 @@ def _working(
     positions = Positions(known.rows)
     sealer = Sealer(seal, clock, opened.buffer, writer, opened.chain, known.head, {}, positions, surroundings.random)
     sealer.begin_epoch(why if opened.salvaged is None else "buffer damaged")
-    if opened.salvaged is not None:
-        sealer.note_event(events.BUFFER_SALVAGED, len(opened.salvaged.whole), opened.salvaged.aside.name)
+    for code, count, aside in opened.told:
+        sealer.note_event(code, count, aside)
     for lost in declared(known.gaps, clock.when()):
         sealer.note(lost)
     shared = Shared.of(configuration, writer)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Configuration
-from gateway.faults import WriteFailed
-from gateway.files import write_whole
+from gateway.files import keep_whole, read_at_most
 from gateway.findings import Finding, Mark
 from gateway.writer import Writer
 from protocols.errors import PlombaError
@@ -74,7 +73,7 @@ class Successors:
             self._known[device] = found
         if self._writer is not None:
             octets = to_bytes(self._known.values())
-            await self._writer.do(lambda: write(self._path, octets))
+            await self._writer.do(lambda: keep_whole(self._path, octets))
 
     async def settle(self, device: str, new: Identity) -> None:
         """An exchange is recorded: the device's meter is `new`, whatever the configuration says until the next start.
@@ -95,22 +94,9 @@ def standing(configuration: Configuration) -> list[Successor]:
 def read(folder: Path) -> list[Successor]:
     """What the file in the state folder holds; nothing where there is none, or it does not read."""
     try:
-        with (folder / FILE).open("rb") as file:
-            return from_bytes(file.read(FILE_BYTES + 1))
+        return from_bytes(read_at_most(folder / FILE, FILE_BYTES))
     except (OSError, PlombaError):
         return []
-
-
-def write(path: Path, octets: bytes) -> None:
-    """Replace the file.
-
-    Raises:
-        WriteFailed: the disk does not take it.
-    """
-    try:
-        write_whole(path, octets)
-    except OSError as error:
-        raise WriteFailed("a disk that takes it", error.strerror or str(error), str(path)) from None
 
 
 def to_bytes(found: Iterable[Successor]) -> bytes:

@@ -20,7 +20,7 @@ LIMIT = 50  # rows of an answer where nothing is asked for
 MOST = 200  # ... and at the most: with the largest readings about 5 MB
 
 
-async def _known_only(request: Request) -> None:
+async def known_only(request: Request) -> None:
     """Refuse a parameter that the address does not know: what it was meant for would silently not happen."""
     route = request.scope["route"]
     known = [each.alias for each in route.dependant.query_params] if isinstance(route, APIRoute) else []
@@ -32,7 +32,7 @@ async def _known_only(request: Request) -> None:
 
 
 router = APIRouter()
-api = APIRouter(prefix="/api/v1", dependencies=[Depends(_known_only)])
+api = APIRouter(prefix="/api/v1", dependencies=[Depends(known_only)])
 
 
 async def _site(request: Request) -> Site:

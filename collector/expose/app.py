@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 from collector.expose import api, page, views
 from collector.expose.faults import NoSuchAddressError, NoSuchMeterError, RequestError
 from collector.expose.guard import PROBLEM, Guard, problem
+from collector.expose.points import points
 from collector.expose.site import Site
-from collector.faults import UnexpectedError
+from collector.faults import NoSeriesError, QuestionError, UnexpectedError, UnitError
 from protocols.errors import PlombaError, StorageError
 
 THREADS = 3  # requests that look at the store at one time
@@ -50,6 +51,7 @@ def make_app(site: Site, names: tuple[str, ...] = ()) -> ASGIApp:
     app.include_router(page.router)
     app.include_router(api.router, responses={503: _PROBLEMS[503]})
     app.include_router(api.api, responses=_PROBLEMS)
+    app.include_router(points, responses=_PROBLEMS)
     app.add_exception_handler(PlombaError, _known)
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(HTTPException, _nothing)
@@ -67,7 +69,8 @@ async def _few_threads(_: FastAPI) -> AsyncIterator[None]:
 async def _known(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, PlombaError):
         raise error
-    missing, unfit = (NoSuchMeterError, NoSuchAddressError), (RequestError,)
+    missing = (NoSuchMeterError, NoSuchAddressError, NoSeriesError)
+    unfit = (RequestError, QuestionError, UnitError)
     others = 404 if isinstance(error, missing) else 422 if isinstance(error, unfit) else 500
     status = 503 if isinstance(error, StorageError) else others
     return _answer(error, status)

@@ -37,6 +37,7 @@ EVENTS = {
     "meter-clock-apart": "meter's clock differs from the gateway's",
     "meter-clock-adjusted": "meter's clock adjusted",
     "meter-clock-failed": "meter's clock could not be adjusted",
+    "meter-offset-doubtful": "meter's offset from UTC seems to have the other sign: its rows are kept and not billed",
     "clock-set": "gateway's clock set",
     "poll-failed": "meter could not be read",
     "poll-recovered": "meter is read again",
@@ -56,6 +57,7 @@ EVENTS = {
     "buffer-high": "buffer nearly full",
     "stored-not-safe-removed": "stored batches removed before they were safe",
     "buffer-salvaged": "damaged buffer salvaged",
+    "buffer-log-cut": "commits of the buffer's log are lost: bits in it went bad",
     "batch-rotten": "a batch in the buffer went bad",
     "mark-taken-back": "collector asked again for batches",
     "generation-raised": "collector was restored: all is offered again",
@@ -70,6 +72,7 @@ PLACES = frozenset({"meter-changed", "meter-returned", "meter-exchanged", "newco
 BUSES = FAILED | RECOVERED | PLACES | {"reading-doubtful", "slot-missed"}  # their first parameter is the bus
 SPANS = frozenset({"slot-missed"})  # behind the bus: from and to (ms)
 RAW = FAILED | {
+    "meter-offset-doubtful",
     "reading-doubtful",
     "reading-refused",
     "record-refused",

@@ -7,6 +7,7 @@ be asked "as known at" an instant, and what a backdated change touches is the sp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -30,6 +31,21 @@ class Span:
         ends = [each.to_ms for each in (self, other) if each.to_ms is not None]
         start, end = max(self.from_ms, other.from_ms), min(ends) if ends else None
         return None if end is not None and end <= start else Span(start, end)
+
+
+def covered(spans: Iterable[Span], whole: Span) -> bool:
+    """Whether all of a span is in some spans together, taken in the order of time."""
+    reached = whole.from_ms
+    for each in sorted(spans, key=lambda each: each.from_ms):
+        if each.from_ms > reached:
+            return False
+        if each.to_ms is None or (whole.to_ms is not None and each.to_ms >= whole.to_ms):
+            return True
+        reached = max(reached, each.to_ms)
+    return False
+
+
+ALWAYS = Span(0)  # since 1970: before every meter that is read
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-from collector.master.dated import Span
+from collector.master.dated import ALWAYS, Span
 from protocols.reading import Identity, NativeKey, Scaled
 
 
@@ -32,7 +32,8 @@ class Kind(Enum):
 class Meter:
     """What is verified, sealed, installed and billed; `serial` (on its plate) is unique within the utility.
 
-    `identity` is what it says of itself (empty: it says nothing, and is known by where it is read); `verified` and
+    `identity` is what it says of itself, as far as it was entered: a reading is this meter's when nothing that both say
+    differs and one of the numbers is equal (empty: it says nothing, and is known by the device map). `verified` and
     `until` are days (ISO 8601) of its verification.
     """
 
@@ -42,6 +43,7 @@ class Meter:
     verified: str | None = None
     until: str | None = None
     seals: tuple[str, ...] = ()
+    span: Span = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,19 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """By the device map a device of a gateway shows, under `key`, the register of another meter (a pulse input)."""
+    """By the device map a device of a gateway shows the register of another meter under `key` (a pulse input).
+
+    Without key and register everything that the device shows is the meter's, under its registers' own keys: what a
+    device without identity needs. `sub` narrows it to one part of the device.
+    """
 
     gateway: str
     device: str
-    key: NativeKey
+    key: NativeKey | None
     meter: str
-    register: str
+    register: str | None
     span: Span
+    sub: str | None = None
 
 
 class Edge(Enum):

@@ -66,10 +66,19 @@ def in_base(number: Scaled, unit: str, quantity: str) -> Fraction:
     Raises:
         UnitError: no such quantity, or not one of its units.
     """
+    return number.mantissa * Fraction(10) ** number.exponent * factor(unit, quantity)
+
+
+def factor(unit: str, quantity: str) -> Fraction:
+    """How many base units a unit is.
+
+    Raises:
+        UnitError: no such quantity, or not one of its units.
+    """
     units = _of(quantity)[2]
     if unit not in units:
-        raise UnitError(f"a unit of {quantity}: {', '.join(units)}", repr(unit), "register")
-    return number.mantissa * Fraction(10) ** number.exponent * units[unit]
+        raise UnitError(f"a unit of {quantity}: {', '.join(units)}", repr(unit), "unit")
+    return units[unit]
 
 
 def _of(quantity: str) -> tuple[str, int, dict[str, Fraction]]:

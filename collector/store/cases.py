@@ -7,9 +7,9 @@ hash goes out with every acknowledgement as `audit_head`.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from dataclasses import dataclass
 
+from collector.store.sql import Connection
 from protocols.uplink.pack import pack
 
 EVERYTHING = b""  # as `batch` of a hold: the whole epoch
@@ -37,7 +37,7 @@ _COLUMNS = "n, gateway, kind, subject, facts, opened_ms, closed_ms, who, why"
 class Cases:
     """The tables incident, hold and journal."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def latest(self, gateway: str, kind: str, subject: bytes) -> Case | None:
@@ -69,7 +69,9 @@ class Cases:
 
     def hold(self, case: Case, epoch: bytes, batch: bytes = EVERYTHING) -> None:
         """Hold a batch, or a whole epoch, as long as the case is open."""
-        self._sql.execute("INSERT OR IGNORE INTO hold VALUES (?, ?, ?, ?)", (case.gateway, epoch, batch, case.n))
+        self._sql.execute(
+            "INSERT INTO hold VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (case.gateway, epoch, batch, case.n)
+        )
 
     def close(self, n: int, who: str, why: str, now_ms: int) -> Case | None:
         """Close a case: what it held is released. None when there is no such open case."""
@@ -112,7 +114,8 @@ class Cases:
         single: dict[bytes, int] = {}
         rows = self._sql.execute(
             "SELECT h.epoch, h.batch, count(*) OVER (PARTITION BY h.epoch) FROM (SELECT DISTINCT h.epoch, h.batch"
-            " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL WHERE h.gateway = ?) h",
+            " FROM hold h JOIN incident i ON i.gateway = h.gateway AND i.n = h.incident AND i.closed_ms IS NULL"
+            " WHERE h.gateway = ?) h",
             (gateway,),
         )
         for epoch, batch, count in rows:
@@ -122,14 +125,22 @@ class Cases:
                 single[epoch] = count
         return whole, {epoch: count for epoch, count in single.items() if epoch not in whole}
 
+    def holding(self) -> list[tuple[str, bytes, bytes]]:
+        """All that is held now: gateway, epoch, batch (`EVERYTHING`: the whole epoch)."""
+        rows = self._sql.execute(
+            "SELECT h.gateway, h.epoch, h.batch FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
+            " UNION SELECT gateway, epoch, x'' FROM pending ORDER BY 1, 2, 3"
+        )
+        return [(gateway, epoch, batch) for gateway, epoch, batch in rows]
+
     def held(self, gateway: str) -> int:
         """How many stored batches of a gateway are held from billing."""
         row = self._sql.execute(
-            "SELECT count(*) FROM evidence e WHERE e.gateway = ? AND EXISTS (SELECT 1 FROM hold h"
-            " JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " WHERE h.gateway = e.gateway AND h.epoch = e.epoch AND h.batch IN (x'', e.id)"
+            "SELECT count(*) FROM evidence e WHERE e.gateway = ?1 AND EXISTS (SELECT 1 FROM hold h"
+            " JOIN incident i ON i.gateway = h.gateway AND i.n = h.incident AND i.closed_ms IS NULL"
+            " WHERE h.gateway = e.gateway AND h.epoch = e.epoch AND h.batch IN (?2, e.id)"
             " UNION ALL SELECT 1 FROM pending p WHERE p.gateway = e.gateway AND p.epoch = e.epoch)",
-            (gateway,),
+            (gateway, EVERYTHING),
         ).fetchone()
         found: int = row[0]
         return found

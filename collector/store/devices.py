@@ -8,11 +8,11 @@ between epochs by the gateway's clock (by our receipt where that clock was not s
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from collector.store.series import meter_name
+from collector.store.sql import Connection
 from protocols.errors import PlombaError
 from protocols.reading import Identity
 from protocols.uplink import limits
@@ -101,7 +101,7 @@ class Stranger:
 class DeviceTable:
     """The tables trouble, configured, name and tally."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def note(self, gateway: str, place: tuple[bytes, int, int], record: object, received_ms: int) -> None:
@@ -122,7 +122,8 @@ class DeviceTable:
     def read(self, gateway: str, found: Iterable[tuple[bytes, str, int]], new: int) -> None:
         """Readings that came: (meter, device, gateway's time), and how many of them were new."""
         self._sql.executemany(
-            "INSERT INTO name VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET read_ms = max(read_ms, excluded.read_ms)",
+            "INSERT INTO name VALUES (?, ?, ?, ?) ON CONFLICT (gateway, device, name) DO UPDATE SET read_ms ="
+            " CASE WHEN excluded.read_ms > name.read_ms THEN excluded.read_ms ELSE name.read_ms END",
             [(gateway, device, meter_name(meter), at_ms) for meter, device, at_ms in _newest(found)],
         )
         self._count(gateway, new)
@@ -163,7 +164,8 @@ class DeviceTable:
     def names(self, meter: str | None = None) -> list[Name]:
         """The device names under which meters (or this one) were read."""
         rows = self._sql.execute(
-            "SELECT gateway, device, name, read_ms FROM name WHERE ?1 IS NULL OR name = ?1 ORDER BY gateway, device",
+            "SELECT gateway, device, name, read_ms FROM name WHERE CAST(?1 AS TEXT) IS NULL OR name = ?1"
+            " ORDER BY gateway, device",
             (meter,),
         )
         return [Name(*row) for row in rows]
@@ -188,7 +190,7 @@ class DeviceTable:
             self.read(gateway, [found] if found else [], 0)
         records = (
             "SELECT r.gateway, r.epoch, r.seq, r.leaf, r.sealed, coalesce(e.received_ms, 0) FROM record r"
-            " LEFT JOIN evidence e ON e.n = r.n WHERE r.kind IN (?, ?) ORDER BY r.n, r.leaf"
+            " LEFT JOIN evidence e ON e.gateway = r.gateway AND e.n = r.n WHERE r.kind IN (?, ?) ORDER BY r.n, r.leaf"
         )
         for gateway, *place, sealed, received_ms in self._sql.execute(records, (EVENT, CONFIGURATION)).fetchall():
             self.note(gateway, (place[0], place[1], place[2]), _parsed(sealed), received_ms)
@@ -200,7 +202,7 @@ class DeviceTable:
         self._forget_newcomers(gateway, "%")  # each process says again whom it does not know
         self._sql.execute("DELETE FROM configured WHERE gateway = ?", (gateway,))
         self._sql.executemany(
-            "INSERT OR IGNORE INTO configured VALUES (?, ?, ?, ?)",
+            "INSERT INTO configured VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(gateway, bus, device, record.when.at_ms) for bus, device in devices_of(record.content)],
         )
 
@@ -267,12 +269,17 @@ class DeviceTable:
     def _put(self, gateway: str, stand: Stand, what: tuple[str, str, str, str, int, int]) -> None:
         place = (stand.epoch, stand.seq, stand.leaf, stand.moment)
         self._sql.execute(
-            "INSERT OR REPLACE INTO trouble VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (gateway, *what, *place)
+            "INSERT INTO trouble VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (gateway, bus, device) DO UPDATE SET"
+            " event = excluded.event, code = excluded.code, at_ms = excluded.at_ms, failing = excluded.failing,"
+            " epoch = excluded.epoch, seq = excluded.seq, leaf = excluded.leaf, moment = excluded.moment",
+            (gateway, *what, *place),
         )
 
     def _count(self, gateway: str, new: int) -> None:
         self._sql.execute(
-            "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET readings = readings + excluded.readings",
+            "INSERT INTO tally VALUES (?, ?) ON CONFLICT (gateway)"
+            " DO UPDATE SET readings = tally.readings + excluded.readings",
             (gateway, new),
         )
 

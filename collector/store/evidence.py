@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from collector import runs
 from collector.epochs import Facts, Start
 from collector.faults import EvidenceAlteredError
 from collector.runs import Runs
+from collector.store.sql import Connection
 from protocols.uplink import limits
 from protocols.uplink.batch import Batch, parse
 from protocols.uplink.envelope import Codec, Content
@@ -69,17 +69,17 @@ _COLUMNS = "n, gateway, id, epoch, seq, prev, header, signature, codec, body, di
 class EvidenceTable:
     """The tables evidence, epoch and lost."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def put(self, batch: Batch, received_ms: int) -> int | None:
         """Store a batch; its row's number, or None when it is there already (nothing changes then)."""
         header, content = batch.header, batch.content
         parent = header.parent
-        cursor = self._sql.execute(
-            "INSERT OR IGNORE INTO evidence (gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
+        row = self._sql.execute(
+            "INSERT INTO evidence (gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
             " config, core, header, signature, codec, body, digest, received_ms, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING n",
             (
                 header.gateway,
                 batch.id,
@@ -99,11 +99,12 @@ class EvidenceTable:
                 received_ms,
                 UNDECODED,
             ),
-        )
-        if not cursor.rowcount or cursor.lastrowid is None:
+        ).fetchone()
+        if row is None:
             return None
-        self._place(batch, cursor.lastrowid)
-        return cursor.lastrowid
+        n: int = row[0]
+        self._place(batch, n)
+        return n
 
     def mark(self, n: int, state: str, fault: str | None) -> None:
         """Say how decoding ended."""
@@ -112,13 +113,26 @@ class EvidenceTable:
     def declare_lost(self, gateway: str, lost: Lost, batch: bytes) -> None:
         """Take up what a gateway declared lost, in a batch of its own."""
         self._sql.execute(
-            "INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lost VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (gateway, lost.epoch, lost.first, lost.last, lost.reason, batch),
         )
 
     def undecoded(self) -> list[int]:
         """The numbers of the rows that are not decoded, oldest first."""
         return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]
+
+    def after(self, n: int, limit: int) -> list[int]:
+        """The numbers of the next rows above `n`, in the order of their commits."""
+        rows = self._sql.execute("SELECT n FROM evidence WHERE n > ? ORDER BY n LIMIT ?", (n, limit))
+        return [row[0] for row in rows]
+
+    def numbers(self, gateway: str, epoch: bytes, batch: bytes = b"") -> list[int]:
+        """The numbers of the rows of an epoch (of one batch of it), in the order of their commits."""
+        rows = self._sql.execute(
+            "SELECT n FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND (?3 = x'' OR id = ?3) ORDER BY n",
+            (gateway, epoch, batch),
+        )
+        return [row[0] for row in rows]
 
     def row(self, n: int) -> Evidence:
         """One row by its number."""
@@ -127,7 +141,11 @@ class EvidenceTable:
     def find(self, batch: bytes, gateway: str | None = None) -> Evidence | None:
         """A batch by its id (and gateway where it is known)."""
         # Asked for by (gateway, id), as the index is: one look-up for each gateway where it is not known.
-        where = "gateway = ?2" if gateway is not None else "gateway IN (SELECT name FROM gateway) AND ?2 IS NULL"
+        where = (
+            "gateway = ?2"
+            if gateway is not None
+            else "gateway IN (SELECT name FROM gateway) AND CAST(?2 AS TEXT) IS NULL"
+        )
         row = self._sql.execute(
             f"SELECT {_COLUMNS} FROM evidence WHERE id = ?1 AND {where}",  # noqa: S608 - constants
             (batch, gateway),
@@ -261,7 +279,7 @@ class EvidenceTable:
         ).fetchall()
         if len(known) < 2:
             return
-        self._sql.execute("INSERT OR IGNORE INTO epoch VALUES (?, ?, '[]', '[]', 0, 0)", (gateway, epoch))
+        self._sql.execute("INSERT INTO epoch VALUES (?, ?, '[]', '[]', 0, 0) ON CONFLICT DO NOTHING", (gateway, epoch))
         row = self._sql.execute(
             "SELECT contradictions FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, epoch)
         ).fetchone()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from collector.store.sql import Connection
 from protocols.uplink.keys import Algorithm, PublicKey
 
 ACTIVE, RETIRED, REVOKED = "active", "retired", "revoked"
@@ -45,7 +45,7 @@ class Contact:
 class Gateways:
     """The tables gateway, gateway_key, config_approved and the generation in meta."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def register(self) -> dict[str, Registered]:
@@ -68,7 +68,9 @@ class Gateways:
 
     def approve(self, gateway: str, config: bytes, now_ms: int) -> None:
         """From now on batches with this configuration are not held for it."""
-        self._sql.execute("INSERT OR IGNORE INTO config_approved VALUES (?, ?, ?)", (gateway, config, now_ms))
+        self._sql.execute(
+            "INSERT INTO config_approved VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (gateway, config, now_ms)
+        )
 
     def approved(self, gateway: str, config: bytes) -> bool:
         """Whether an operator or the enrolment accepted this configuration."""

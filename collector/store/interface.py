@@ -13,12 +13,16 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from collector.store.cases import Cases
+from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
+from collector.store.due import DueTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
+from collector.store.stands import StandTable
 
 
 class Store(Protocol):
@@ -37,7 +41,15 @@ class Store(Protocol):
     @property
     def cases(self) -> Cases: ...  # noqa: D102 - what an operator must look at, and the journal
     @property
+    def curves(self) -> CurveTable: ...  # noqa: D102 - series of channels
+    @property
+    def stands(self) -> StandTable: ...  # noqa: D102 - values of registers with their dates
+    @property
+    def due(self) -> DueTable: ...  # noqa: D102 - what attribution has to do
+    @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
+    @property
+    def master(self) -> Master: ...  # noqa: D102 - where delivery is measured, and by what
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError

@@ -8,23 +8,25 @@ marked as in conflict.
 from __future__ import annotations
 
 import functools
-import hashlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
-import msgpack
-
+from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
+from collector.store.sql import Connection
 from protocols.errors import PlombaError
 from protocols.reading import How, Identity, Status
+from protocols.uplink.body import Expanded
 from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
 from protocols.uplink.pack import Fields, pack, unpack
+from protocols.uplink.source import Source
 
 PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the epoch has come
 PARTIAL = "partial"  # the reason that stays: the visit is not whole, or nothing confirmed what is hard to believe
+HELD = 1_024  # batches of which it is remembered why they are held
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
 METER = "meter "  # before the time under which a meter stored it
 KEY_BYTES = 8_192  # of a packed identity
@@ -51,6 +53,30 @@ class Place:
     leaf: int
 
 
+class Arrival(NamedTuple):
+    """A reading as its row in the table; `content` is what an equal one that came in another exchange has too."""
+
+    meter: bytes
+    how: int
+    moment: str
+    part: int
+    variant: int
+    gateway: str
+    epoch: bytes
+    seq: int
+    batch: bytes
+    leaf: int
+    at_ms: int
+    slot_ms: int | None
+    meter_s: int | None
+    meter_code: int | None
+    synchronised: int
+    uncertainty_ms: int | None
+    status: int
+    content: bytes
+    sealed: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
     """A stored reading: its leaf's bytes and what the collector says of it; `held`: the reasons not to bill it."""
@@ -70,58 +96,75 @@ class RecordRow:
     sealed: bytes
 
 
-_FIELDS = (
-    "gateway, epoch, seq, batch, leaf, sealed, conflict, (SELECT group_concat(DISTINCT i.kind)"
-    " FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-    " WHERE h.gateway = r.gateway AND h.epoch = r.epoch AND h.batch IN (x'', r.batch)),"
-    " EXISTS (SELECT 1 FROM pending p WHERE p.gateway = r.gateway AND p.epoch = r.epoch),"
-    " status FROM reading r"
+_FIELDS = "gateway, epoch, seq, batch, leaf, sealed, conflict, status FROM reading r"
+# Why a batch is held (PENDING is one of the reasons): asked for by gateway alone, apart from the
+# batch's readings, which are spread by meter.
+_HELD = (
+    "SELECT i.kind FROM hold h JOIN incident i ON i.gateway = h.gateway AND i.n = h.incident AND i.closed_ms IS NULL"
+    " WHERE h.gateway = ?1 AND h.epoch = ?2 AND h.batch IN (?3, ?4)"
+    " UNION SELECT 'pending' FROM pending p WHERE p.gateway = ?1 AND p.epoch = ?2"
+)
+_INSERT = (
+    f"INSERT INTO reading ({', '.join(Arrival._fields)}) VALUES ({', '.join('?' * len(Arrival._fields))})"  # noqa: S608 - constants
+    " ON CONFLICT DO NOTHING"
 )
 _SELECT = f"SELECT {_FIELDS}"
 _SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
 
 
 class Readings:
-    """The tables reading and record."""
+    """The tables reading and record; over a connection that sees one instant, a batch is asked for once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection, one_instant: bool = False) -> None:
         self._sql = connection
+        self._seen = functools.lru_cache(HELD)(self._held) if one_instant else None
 
-    def put(self, place: Place, reading: SealedReading, sealed: bytes) -> Met:
+    def put_batch(self, came: Sequence[Arrival]) -> list[Met]:
+        """Store the readings of a batch that was never stored before: what each met.
+
+        All at once; only those in whose place another stands afterwards are looked at one by one.
+        """
+        if self._sql.executemany(_INSERT, came).rowcount == len(came):
+            return [Met.NEW] * len(came)
+        return [Met.NEW if self._is_there(each) else self.put(each) for each in came]
+
+    def put(self, came: Arrival) -> Met:
         """Store a reading, unless an equal one is there."""
-        meter, how, moment, part = identity(place.gateway, reading)
-        content = _content(reading)
-        if self._insert((meter, how, moment, part, 0), place, reading, content, sealed):
+        if self._sql.execute(_INSERT, came).rowcount:
             return Met.NEW
+        identity = came[:4]
         rows = self._sql.execute(
-            "SELECT content FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?",
-            (meter, how, moment, part),
+            "SELECT content FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?", identity
         ).fetchall()
-        if (content,) in rows:
+        if (came.content,) in rows:
             return Met.AGAIN
-        if len(rows) < VARIANTS:
-            self._insert((meter, how, moment, part, len(rows)), place, reading, content, sealed)
+        for variant in range(len(rows), VARIANTS):  # the next may just have been taken by another writer
+            if self._sql.execute(_INSERT, came._replace(variant=variant)).rowcount:
+                break
         self._sql.execute(
-            "UPDATE reading SET conflict = 1 WHERE meter = ? AND how = ? AND moment = ? AND part = ?",
-            (meter, how, moment, part),
+            "UPDATE reading SET conflict = 1 WHERE meter = ? AND how = ? AND moment = ? AND part = ?", identity
         )
         return Met.CONFLICT
 
     def put_record(self, place: Place, kind: int, sealed: bytes) -> None:
         """Store a record, under the number of its batch's evidence."""
+        found = self._sql.execute(
+            "SELECT n FROM evidence WHERE gateway = ? AND id = ?", (place.gateway, place.batch)
+        ).fetchone()
+        n = found[0] if found else 0
         self._sql.execute(
-            "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
-            " coalesce((SELECT n FROM evidence WHERE gateway = ?1 AND id = ?2), 0))",
-            (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed),
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed, n),
         )
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""
         rows = self._sql.execute(
-            f"{_SELECT} WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
+            f"{_SELECT} WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, at_ms, batch, leaf",
             (gateway,),
         )
-        return (_reading_row(row) for row in rows)
+        held = self._holds()
+        return (_reading_row(row, held(row[0], row[1], row[3])) for row in rows)
 
     def at(self, meter: bytes, how: int, moment: str, part: int) -> ReadingRow | None:
         """The first reading stored under an identity."""
@@ -129,7 +172,7 @@ class Readings:
             f"{_SELECT} WHERE meter = ? AND how = ? AND moment = ? AND part = ? ORDER BY variant LIMIT 1",
             (meter, how, moment, part),
         ).fetchone()
-        return None if row is None else _reading_row(row)
+        return None if row is None else _reading_row(row, self._holds()(row[0], row[1], row[3]))
 
     def newest_first(
         self, meter: bytes, how: int, before: tuple[str, int, int], limit: int
@@ -140,7 +183,17 @@ class Readings:
             " ORDER BY moment DESC, part DESC, variant DESC LIMIT ?",
             (meter, how, *before, limit),
         )
-        return [((row[0], row[1], row[2]), _reading_row(row[3:])) for row in rows]
+        held = self._holds()
+        return [((row[0], row[1], row[2]), _reading_row(row[3:], held(row[3], row[4], row[6]))) for row in rows]
+
+    def between(self, meter: bytes, how: int, low: str, high: str) -> list[tuple[tuple[str, int, int], ReadingRow]]:
+        """Readings of a meter with their keys (moment, part, variant), of the moments in [low, high), in order."""
+        rows = self._sql.execute(
+            f"{_SELECT_KEY} WHERE meter = ? AND how = ? AND moment >= ? AND moment < ? ORDER BY moment, part, variant",
+            (meter, how, low, high),
+        )
+        held = self._holds()
+        return [((row[0], row[1], row[2]), _reading_row(row[3:], held(row[3], row[4], row[6]))) for row in rows]
 
     def newest_records(self, before: tuple[int, int], limit: int, without: int = 0) -> list[tuple[int, int, RecordRow]]:
         """(number of the batch's evidence, when it came, record), the newest first, below number and leaf `before`.
@@ -149,7 +202,8 @@ class Readings:
         """
         rows = self._sql.execute(
             "SELECT r.n, coalesce(e.received_ms, 0), r.gateway, r.epoch, r.seq, r.batch, r.leaf, r.kind, r.sealed"
-            " FROM record r LEFT JOIN evidence e ON e.n = r.n WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
+            " FROM record r LEFT JOIN evidence e ON e.gateway = r.gateway AND e.n = r.n"
+            " WHERE (r.n, r.leaf) < (?, ?) AND r.kind <> ?"
             " ORDER BY r.n DESC, r.leaf DESC LIMIT ?",
             (*before, without, limit),
         )
@@ -159,7 +213,7 @@ class Readings:
         """All records (of one gateway), in the order of their batches' places."""
         rows = self._sql.execute(
             "SELECT gateway, epoch, seq, batch, leaf, kind, sealed FROM record"
-            " WHERE ?1 IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
+            " WHERE CAST(?1 AS TEXT) IS NULL OR gateway = ?1 ORDER BY gateway, epoch, seq, batch, leaf",
             (gateway,),
         )
         return (RecordRow(Place(*row[:5]), row[5], row[6]) for row in rows)
@@ -167,7 +221,7 @@ class Readings:
     def counts(self, gateway: str) -> tuple[int, int]:
         """How many readings of a gateway are stored, and how many of them are in conflict."""
         row = self._sql.execute(
-            "SELECT count(*), coalesce(sum(conflict), 0) FROM reading WHERE gateway = ?", (gateway,)
+            "SELECT count(*), count(CASE WHEN conflict = 1 THEN 1 END) FROM reading WHERE gateway = ?", (gateway,)
         ).fetchone()
         return row[0], row[1]
 
@@ -181,38 +235,54 @@ class Readings:
         rows = self._sql.execute("SELECT DISTINCT meter FROM reading WHERE conflict = 1 AND variant = 0")
         return [row[0] for row in rows]
 
-    def _insert(
-        self, key: tuple[bytes, int, str, int, int], place: Place, reading: SealedReading, content: bytes, sealed: bytes
-    ) -> bool:
-        time = reading.meter_time
-        cursor = self._sql.execute(
-            "INSERT OR IGNORE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-            (
-                *key,
-                place.gateway,
-                place.epoch,
-                place.seq,
-                place.batch,
-                place.leaf,
-                reading.at_ms,
-                reading.slot_ms,
-                time.seconds if time else None,
-                time_code(time) if time else None,
-                int(reading.quality.synchronised),
-                reading.quality.uncertainty_ms,
-                int(reading.status),
-                content,
-                sealed,
-            ),
-        )
-        return bool(cursor.rowcount)
+    def _holds(self) -> Callable[[str, bytes, bytes], list[str]]:
+        """Why batches are held, as it is now and remembered as long as one question takes."""
+        return self._seen or functools.lru_cache(HELD)(self._held)
+
+    def _held(self, gateway: str, epoch: bytes, batch: bytes) -> list[str]:
+        rows = self._sql.execute(_HELD, (gateway, epoch, EVERYTHING, batch))
+        return [row[0] for row in rows]
+
+    def _is_there(self, came: Arrival) -> bool:
+        """Whether the first that stands under this identity is this leaf of this batch."""
+        row = self._sql.execute(
+            "SELECT gateway, batch, leaf FROM reading"
+            " WHERE meter = ? AND how = ? AND moment = ? AND part = ? AND variant = ?",
+            came[:5],
+        ).fetchone()
+        return bool(row == (came.gateway, came.batch, came.leaf))
 
 
-def series_row(gateway: str, reading: SealedReading) -> Row:
+def arrivals(first: Place, expanded: Expanded) -> list[Arrival]:
+    """The readings of a batch, in leaf order; `first` is the place of leaf 0."""
+    gateway, epoch, seq, batch = first.gateway, first.epoch, first.seq, first.batch
+    leaves = zip(count(first.leaf), expanded.contents, expanded.leaves, strict=False)
+    found = []
+    for rows in expanded.blocks:
+        meter = meter_key(gateway, rows.source)
+        columns = zip(rows.exchanges, rows.how, rows.part, rows.slots, rows.times, rows.statuses, strict=True)
+        for (exchange, how, part, slot_ms, time, status), (leaf, content, sealed) in zip(columns, leaves, strict=False):
+            at_ms, quality = exchange.at_ms, exchange.quality
+            moment, (meter_s, meter_code) = _moment(how, slot_ms, time, at_ms), time or (None, None)
+            key = (meter, how, moment, part, 0, gateway, epoch, seq, batch, leaf, at_ms, slot_ms, meter_s, meter_code)
+            clock = (int(quality.synchronised), quality.uncertainty_ms)
+            found.append(Arrival(*key, *clock, status, content, sealed))
+    return found
+
+
+def read_of(gateway: str, expanded: Expanded) -> list[tuple[bytes, str, int]]:
+    """Of each block of a batch: meter, device name and the gateway's newest time."""
+    return [
+        (meter_key(gateway, rows.source), rows.source.device, max(each.at_ms for each in rows.exchanges))
+        for rows in expanded.blocks
+    ]
+
+
+def series_row(came: Arrival) -> Row:
     """What the series of a reading needs to know of it."""
-    meter, how, moment, part = identity(gateway, reading)
-    seconds = reading.meter_time.seconds if reading.meter_time and moment.startswith(METER) else None
-    return Row(meter, how, part, moment, order(reading.slot_ms, seconds, reading.at_ms), reading.at_ms, gateway)
+    seconds = came.meter_s if came.moment.startswith(METER) else None
+    at_ms = came.at_ms
+    return Row(came.meter, came.how, came.part, came.moment, order(came.slot_ms, seconds, at_ms), at_ms, came.gateway)
 
 
 def read_as(sealed: bytes, gateway: str) -> tuple[bytes, str, int] | None:
@@ -226,23 +296,22 @@ def read_as(sealed: bytes, gateway: str) -> tuple[bytes, str, int] | None:
 
 def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int]:
     """(meter, how, moment, part) of a reading; a device without identity is known by gateway, device and sub-meter."""
-    return meter_key(gateway, reading), int(reading.how), _moment(reading), reading.part
+    time = reading.meter_time
+    shown = None if time is None else (time.seconds, time_code(time))
+    moment = _moment(reading.how, reading.slot_ms, shown, reading.at_ms)
+    return meter_key(gateway, reading), int(reading.how), moment, reading.part
 
 
-def _reading_row(row: Sequence[Any]) -> ReadingRow:
-    *place, sealed, conflict, held, pending, status = row
-    reasons = [
-        *(held.split(",") if held else ()),
-        *((PENDING,) if pending else ()),
-        *((PARTIAL,) if status & Status.PARTIAL else ()),
-    ]
+def _reading_row(row: Sequence[Any], held: Sequence[str]) -> ReadingRow:
+    *place, sealed, conflict, status = row
+    reasons = [*held, *((PARTIAL,) if status & Status.PARTIAL else ())]
     return ReadingRow(Place(*place), sealed, bool(conflict), tuple(sorted(reasons)))
 
 
-def meter_key(gateway: str, reading: SealedReading) -> bytes:
+def meter_key(gateway: str, read: SealedReading | Source) -> bytes:
     """The packed identity of a meter; behind a sub-meter, and for a nameless device, where it is read."""
-    nameless = all(getattr(reading.meter, name) is None for name in _NAMELESS)
-    return _packed_meter(reading.meter, reading.sub, (gateway, reading.device) if nameless else ())
+    nameless = all(getattr(read.meter, name) is None for name in _NAMELESS)
+    return _packed_meter(read.meter, read.sub, (gateway, read.device) if nameless else ())
 
 
 def meter_of(key: bytes) -> Identity:
@@ -259,21 +328,14 @@ def _packed_meter(meter: Identity, sub: str | None, place: tuple[str, ...]) -> b
     return pack([identity_to_wire(meter), sub, *place])
 
 
-def _moment(reading: SealedReading) -> str:
+def _moment(how: int, slot_ms: int | None, time: tuple[int, int] | None, at_ms: int) -> str:
     """What tells a meter's readings of one kind apart: the slot, else the time under which the meter stored it.
 
     What was read outside a slot has only when it was read: the meter's clock may show a minute twice.
     """
-    if reading.slot_ms is not None:
-        return f"slot {reading.slot_ms}"
-    if reading.meter_time is not None and reading.how is not How.READ:
-        return f"{METER}{reading.meter_time.seconds} {time_code(reading.meter_time)}"
-    return f"at {reading.at_ms}"
-
-
-def _content(reading: SealedReading) -> bytes:
-    """SHA-256 over all of a leaf but the exchange that it came by."""
-    wire = reading.to_wire()
-    # Without the checks of `pack`: the leaf passed them when its batch was expanded.
-    packed: bytes = msgpack.packb([*wire[:7], *wire[13:]], use_bin_type=True)
-    return hashlib.sha256(packed).digest()
+    if slot_ms is not None:
+        return f"slot {slot_ms}"
+    if time is not None and how != How.READ:
+        seconds, code = time
+        return f"{METER}{seconds} {code}"
+    return f"at {at_ms}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
+
+from collector.store.sql import Connection
 
 HEAD = 256  # bytes of a refused packet that are kept for inspection
 MESSAGE = 400  # characters of a reason
@@ -26,14 +27,14 @@ class Kept:
 class Ring:
     """The tables ring and counter."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def keep(self, refused: Kept, limit: int) -> None:
         """Put in the newest; the oldest beyond `limit` go."""
-        last = self._sql.execute(
+        (last,) = self._sql.execute(
             "INSERT INTO ring (at_ms, gateway, kind, code, message, digest, size, head)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING n",
             (
                 refused.at_ms,
                 refused.gateway,
@@ -44,8 +45,8 @@ class Ring:
                 refused.size,
                 refused.head[:HEAD],
             ),
-        ).lastrowid
-        self._sql.execute("DELETE FROM ring WHERE n <= ?", ((last or 0) - limit,))
+        ).fetchone()
+        self._sql.execute("DELETE FROM ring WHERE n <= ?", (last - limit,))
 
     def kept(self) -> list[tuple[int, Kept]]:
         """All that is in the ring, oldest first, with its number."""
@@ -66,7 +67,8 @@ class Ring:
     def count(self, gateway: str, name: str, by: int = 1) -> None:
         """Raise a counter; `gateway` is "" for what nobody registered sent."""
         self._sql.execute(
-            "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (gateway, name)"
+            " DO UPDATE SET value = counter.value + excluded.value",
             (gateway, name, by),
         )
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
+from collector.store.sql import Connection
 from protocols.reading import How
 
 RECENT = 9  # slots of the newest visits that are kept: eight distances
@@ -23,8 +23,7 @@ _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What of a stored reading its series needs to know; `order` is its time in ms, by whichever clock owns it."""
 
     meter: bytes
@@ -77,7 +76,7 @@ class Times:
 class SeriesTable:
     """The table series."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
     def note(self, rows: Iterable[Row]) -> None:
@@ -104,6 +103,12 @@ class SeriesTable:
         """The series of the meter with this name in addresses."""
         rows = self._sql.execute(f"SELECT {_COLUMNS} FROM series WHERE name = ? ORDER BY how, part", (meter,))  # noqa: S608 - a constant
         return [Series.from_row(row) for row in rows]
+
+    def newest_ms(self, meter: bytes) -> int | None:
+        """The time of a meter's newest row, of any way of reading; None: it was never read."""
+        row = self._sql.execute("SELECT max(newest) FROM series WHERE meter = ?", (meter,)).fetchone()
+        found: int | None = row[0]
+        return found
 
     def page(self, after: str, limit: int) -> list[Series]:
         """All series of the next `limit` meters, by name."""
@@ -145,7 +150,10 @@ class SeriesTable:
             if known.newest >= newest:
                 newest, moment, at_ms, gateway = known.newest, known.moment, known.at_ms, known.gateway
         self._sql.execute(
-            f"INSERT OR REPLACE INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+            f"INSERT INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+            " ON CONFLICT (meter, how, part) DO UPDATE SET name = excluded.name, gateway = excluded.gateway,"
+            " stored = excluded.stored, first = excluded.first, newest = excluded.newest, moment = excluded.moment,"
+            " at_ms = excluded.at_ms, recent = excluded.recent",
             (
                 last.meter,
                 last.how,

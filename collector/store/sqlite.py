@@ -13,12 +13,16 @@ from pathlib import Path
 from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
 from collector.store import schema
 from collector.store.cases import Cases
+from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
+from collector.store.due import DueTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
+from collector.store.master import Master
 from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
 from collector.store.series import SeriesTable
+from collector.store.stands import StandTable
 
 BUSY_MS = 10_000  # how long a writer waits for another process (a command of the operator) to finish
 READ_BUSY_MS = 2_000  # how long a reader waits; in WAL mode it hardly ever has to
@@ -29,7 +33,7 @@ SYNCHRONOUS_FULL = 2  # as PRAGMA synchronous shows it
 class SqliteStore:
     """The store in one file."""
 
-    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, place: str, one_instant: bool = False) -> None:
         self._connection = connection
         self._place, self._path = place, Path(place)
         self._version = -1
@@ -38,11 +42,15 @@ class SqliteStore:
         self._file = (opened.st_dev, opened.st_ino)
         self.gateways = Gateways(connection)
         self.evidence = EvidenceTable(connection)
-        self.readings = Readings(connection)
+        self.readings = Readings(connection, one_instant)
         self.series = SeriesTable(connection)
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
+        self.due = DueTable(connection)
+        self.curves = CurveTable(connection)
+        self.stands = StandTable(connection)
         self.ring = Ring(connection)
+        self.master = Master(connection)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
@@ -82,7 +90,7 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA query_only=ON")
                 connection.execute("BEGIN")
-                found = cls(connection, str(path))
+                found = cls(connection, str(path), one_instant=True)
                 found._check_version()
             except BaseException:
                 connection.close()

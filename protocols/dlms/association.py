@@ -15,6 +15,7 @@ from protocols.dlms.ciphering import Ciphered
 from protocols.dlms.data import SHOWN
 from protocols.dlms.faults import AssociationRefused, Malformed, PasswordRefused, ServiceError
 from protocols.dlms.initiate import RESPONSE, InitiateError, InitiateRequest, InitiateResponse
+from protocols.errors import MeterError
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
 CONTEXT_LN = bytes.fromhex("60857405080101")  # logical names, no ciphering
@@ -48,7 +49,9 @@ DIAGNOSTICS = {
     WRONG_PASSWORD: "wrong password",
     PASSWORD_REQUIRED: "authentication required",
 }
-PROVIDER_DIAGNOSTICS = {0: "no diagnostic", 1: "no reason given", 2: "no common ACSE version"}
+NO_COMMON_VERSION = 2
+PROVIDER_DIAGNOSTICS = {0: "no diagnostic", 1: "no reason given", NO_COMMON_VERSION: "no common ACSE version"}
+VERSION_1 = 0x80  # ACSE protocol version: the first bit of a bit-string, whatever stands behind it
 ABOUT_PASSWORDS = frozenset({MECHANISM_REQUIRED, WRONG_PASSWORD, PASSWORD_REQUIRED})
 
 
@@ -57,6 +60,8 @@ class AssociationRequest:
     """An AARQ; `mechanism` is None where none is named; `password` is the challenge where authentication is high.
 
     `title` is the client's system title, empty where none is given; `initiate` is None without user-information.
+    `version_1`: the client takes version 1 of ACSE, which is so where it names none. Whom it calls (fields A2 to A5) is
+    passed over: the address says it.
     """
 
     initiate: InitiateRequest | Ciphered | None
@@ -64,6 +69,7 @@ class AssociationRequest:
     password: bytes = field(default=b"", repr=False)
     context: bytes = CONTEXT_LN
     title: bytes = b""
+    version_1: bool = True
 
     def to_bytes(self) -> bytes:
         """The APDU."""
@@ -94,8 +100,9 @@ class AssociationRequest:
             raise Malformed("context name", "none", "AARQ")
         name = found.get(0x8B)
         password = _inner(found, 0xAC, 0x80, "AARQ") or b""
-        title = _inner(found, 0xA6, 0x04, "AARQ") or b""
-        return cls(_proposal(user), name[-1] if name else None, password, context, title)
+        title = _title(found.get(0xA6, b""))
+        version_1 = 0x80 not in found or bool(found[0x80][1:2] and found[0x80][1] & VERSION_1)
+        return cls(_proposal(user), name[-1] if name else None, password, context, title, version_1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,14 @@ def _fields(octets: bytes, tag: int, where: str) -> dict[int, bytes]:
 def _inner(found: dict[int, bytes], outer: int, tag: int, where: str) -> bytes | None:
     content = found.get(outer)
     return None if content is None else ber.field(content, tag, where)
+
+
+def _title(octets: bytes) -> bytes:
+    """The system title in a calling AP title; empty where that has another form, which no association needs."""
+    try:
+        return ber.field(octets, 0x04, "AARQ") or b""
+    except MeterError:
+        return b""
 
 
 def _diagnostic(octets: bytes) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What can be wrong with the protection of a DLMS/COSEM association: one named error each (PLB-M340 to PLB-M353)."""
+"""What can be wrong with the protection of a DLMS/COSEM association: one named error each (PLB-M340 to PLB-M354)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ class KeyUnknown(MeterError):  # noqa: N818
 
     code = "PLB-M345"
     do = "set dedicated in the configuration as the meter has it"
+
+
+class PushDedicated(KeyUnknown):
+    """A push under the dedicated key of an association: nobody else has that key, and the association may be over."""
+
+    code = "PLB-M354"
+    do = "let the meter push under its global keys; where the key is known 'decode --dedicated-key-file' opens it"
 
 
 class TitleRefused(MeterError):  # noqa: N818

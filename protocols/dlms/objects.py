@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocols import obis
@@ -114,16 +114,15 @@ class Meaning:
             state = State.UNKNOWN
         return Value(self.key, self.unit if isinstance(number, Scaled | Float32) else "", number, state)
 
-    def values(self, tag: Tag, contents: Iterable[int | bytes]) -> Iterator[Value]:
+    def values(self, tag: Tag, contents: Sequence[int | bytes]) -> list[Value]:
         """What a column of data of one type says, each as `value` has it."""
         key, unit, exponent = self.key, self.unit, self.exponent
+        numbers = [each for each in contents if isinstance(each, int)]
+        plain = tag is not Tag.BCD and abs(exponent) <= MAX_EXPONENT and len(numbers) == len(contents)
+        if not plain or max(numbers, default=0) > MAX_INTEGER:
+            return [self.value(Data(tag, each)) for each in contents]
         state = State.OK if self.known else State.UNKNOWN
-        plain = tag is not Tag.BCD and abs(exponent) <= MAX_EXPONENT
-        for each in contents:
-            if plain and isinstance(each, int) and each <= MAX_INTEGER:
-                yield Value(key, unit, Scaled(each, exponent), state)
-            else:
-                yield self.value(Data(tag, each))
+        return [Value(key, unit, Scaled(each, exponent), state) for each in numbers]
 
 
 def value(attribute: Attribute, data: Data, scaler_unit: ScalerUnit | None = None) -> Value:

@@ -128,11 +128,15 @@ class TableRows(Sequence[Row]):
         values = [meaning.values(tag, cells) for (column, meaning), tag, cells in columns if not _is_apart(column)]
         shown = zip(*values, strict=True) if values else repeat(())
         for octets, status, each in zip(self._clocks or repeat(None), self._statuses or repeat(None), shown):  # noqa: B905
-            clock = clocks.from_bytes(octets, "profile row") if isinstance(octets, bytes) else None
-            if clock is None:
-                yield Row(None, None, False, False, _status(status), each)
+            word = status if isinstance(status, int) else _status(status)
+            if not isinstance(octets, bytes):
+                yield Row(None, None, False, False, word, each)
+                continue
+            clock = clocks.from_bytes(octets, "profile row")
+            if clock.status:
+                yield Row(clock, clock.time, False, clock.invalid, word, each, doubtful=clock.doubtful)
             else:
-                yield Row(clock, clock.time, False, clock.invalid, _status(status), each, doubtful=clock.doubtful)
+                yield Row(clock, clock.time, False, False, word, each)
 
     def times(self) -> Sequence[MeterTime | None]:
         """The time of each row, as the meter shows it."""

@@ -19,7 +19,9 @@ from protocols.dlms.apdu import (
     ExceptionResponse,
 )
 from protocols.dlms.association import (
+    NO_COMMON_VERSION,
     NO_REASON,
+    PROVIDER,
     REJECTED,
     RELEASE_RESPONSE,
     AssociationRequest,
@@ -161,6 +163,8 @@ class Server:
 
     def _associate(self, request: AssociationRequest, client: int) -> AssociationResponse:
         self.disconnected()
+        if not request.version_1:
+            return AssociationResponse(REJECTED, PROVIDER, NO_COMMON_VERSION)
         proposed = self._guard.admitted(request, client)
         if isinstance(proposed, AssociationResponse):
             return proposed

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocols.dlms.breaches import Compressed, KeyUnknown, TitleRefused, WeakProtection
+from protocols.dlms.breaches import Compressed, KeyUnknown, PushDedicated, TitleRefused, WeakProtection
 from protocols.dlms.ciphering import (
     COUNTER,
     DEDICATED,
@@ -71,8 +71,10 @@ class Unasked:
             raise Compressed("an APDU that is not compressed", f"control {ciphered.control:02x}", WHERE)
         if ciphered.suite != keys.suite or wanted & ~ciphered.bits:
             raise WeakProtection(f"control {wanted | keys.suite:02x}", f"{ciphered.control:02x}", WHERE)
+        if ciphered.is_dedicated:
+            raise PushDedicated("a push under a global key", f"tag {ciphered.tag:02x}, under a dedicated one", WHERE)
         key = keys.broadcast if ciphered.bits & Control.BROADCAST else keys.encryption
-        if ciphered.is_dedicated or not key:
+        if not key:
             raise KeyUnknown("a key that is held", f"tag {ciphered.tag:02x}, control {ciphered.control:02x}", WHERE)
         iv = nonce(title, ciphered.counter)
         plain = unsealed(ciphered.control, key, keys.authentication + self.header, iv, ciphered.body)

@@ -50,6 +50,11 @@ class Ways:
         """Whether offsets have the other sign."""
         return self.offset_sign is OffsetSign.REVERSED
 
+    @property
+    def other_sign(self) -> OffsetSign:
+        """The sign that is not this meter's."""
+        return OffsetSign.STANDARD if self.turns else OffsetSign.REVERSED
+
     def named(self, attribute: Attribute) -> Attribute:
         """The attribute as this meter names it."""
         if attribute.class_id == ASSOCIATION and attribute.name == CURRENT:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from protocols.reading import Identity, Reading
 from protocols.uplink import limits, merkle
-from protocols.uplink.block import Rows, block_from_wire
+from protocols.uplink.block import block_from_wire, block_to_wire, rows_of
 from protocols.uplink.faults import BodyHashError, CountError, LimitError
 from protocols.uplink.leaf import SECRET, SealedReading, leaf_hash, salt
-from protocols.uplink.pack import Fields, Wire, pack, repack, unpack
+from protocols.uplink.pack import Fields, Wire, pack, packer, repack, unpack
 from protocols.uplink.records import Record, record_from_wire
+from protocols.uplink.rows import Parts, Rows, content_of, leaf_of
 from protocols.uplink.source import ExchangeRow, Source, exchanges_from_wire, exchanges_to_wire
 
 
@@ -33,15 +35,24 @@ class Telegram:
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expanded:
-    """A body's content: readings and records in leaf order, the leaves' bytes and salts, the telegrams."""
+    """A body's content: readings (by source) and records in leaf order, the leaves' bytes and salts, the telegrams.
 
-    readings: tuple[SealedReading, ...]
+    `contents` are by reading the SHA-256 over all of its leaf but the exchange that it came by.
+    """
+
+    blocks: tuple[Rows, ...]
     records: tuple[Record, ...]
     leaves: tuple[bytes, ...]
+    contents: tuple[bytes, ...]
     salts: tuple[bytes, ...]
     telegrams: tuple[Telegram, ...]
+
+    @cached_property
+    def readings(self) -> tuple[SealedReading, ...]:
+        """The readings; they are made when first asked for."""
+        return tuple(reading for rows in self.blocks for reading in rows.readings())
 
     def hashes(self) -> list[bytes]:
         """The leaf hashes, in order."""
@@ -57,8 +68,9 @@ class _Opened:
     """A body, decoded and checked, its readings not made yet."""
 
     secret: bytes
-    blocks: list[Rows]
+    blocks: tuple[Rows, ...]
     records: tuple[Record, ...]
+    parts: list[Parts]
     leaves: tuple[bytes, ...]
     telegrams: tuple[Telegram, ...]
 
@@ -92,7 +104,7 @@ def compose(readings: Sequence[Reading], records: Sequence[Record], secret: byte
     blocks = []
     for mine in _by_source(readings):
         used = [number[id(reading.exchange)] for reading in mine]
-        blocks.append((Rows.of(mine, [shown[each] for each in used]), used))
+        blocks.append((rows_of(mine, [shown[each] for each in used]), used))
     check_sizes([(len(used), len(rows.source.registers)) for rows, used in blocks], len(records))
     events = [_checked(record.to_wire()) for record in records]
     body = repack(
@@ -100,14 +112,14 @@ def compose(readings: Sequence[Reading], records: Sequence[Record], secret: byte
             secret,
             [rows.source.to_wire() for rows, _ in blocks],
             exchanges_to_wire(shown),
-            [rows.to_block(index, used) for index, (rows, used) in enumerate(blocks)],
+            [block_to_wire(rows, index, used) for index, (rows, used) in enumerate(blocks)],
             events,
             [[number[key], exchange.telegram] for key, exchange in exchanges.items() if exchange.keep],
         ]
     )
     if len(body) > limits.BODY:
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
-    leaves = [repack(leaf) for rows, _ in blocks for leaf in rows.to_wires()] + [repack(event) for event in events]
+    leaves = [leaf for rows, _ in blocks for leaf in rows.leaves(repack)] + [*map(repack, events)]
     return Composed(body, len(leaves), merkle.root(list(map(leaf_hash, salt(secret, len(leaves)), leaves))))
 
 
@@ -124,8 +136,8 @@ def expand(body: bytes) -> Expanded:
     """
     opened = _open(body)
     salts = tuple(salt(opened.secret, len(opened.leaves)))
-    readings = tuple(reading for rows in opened.blocks for reading in rows.readings())
-    return Expanded(readings, opened.records, opened.leaves, salts, opened.telegrams)
+    contents = tuple(map(content_of, opened.parts))
+    return Expanded(opened.blocks, opened.records, opened.leaves, contents, salts, opened.telegrams)
 
 
 def tree(body: bytes) -> tuple[int, bytes]:
@@ -149,12 +161,14 @@ def _open(body: bytes) -> _Opened:
     if not blocks and not events:
         raise CountError("at least one leaf", "none", "body")
     rows = [block_from_wire(block, sources, exchanges) for block in blocks]
-    wires: list[Wire] = [*(wire for each in rows for wire in each.to_wires()), *events]
+    pack = packer()
+    parts = [part for each in rows for part in each.parts(pack)]
     return _Opened(
         secret,
-        rows,
+        tuple(rows),
         tuple(record_from_wire(each) for each in events),
-        tuple(map(repack, wires)),
+        parts,
+        (*map(leaf_of, parts), *map(pack, events)),
         _telegrams(fields.array("raws", limits.LEAVES), exchanges),
     )
 

@@ -85,6 +85,8 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
         return _sums(_exactly(numbers, count, where), where)
     if form != RUNS or len(numbers) % 2:
         raise FieldError("form 0 (plain), or form 1 (runs) with pairs", f"form {form}, {len(numbers)} numbers", where)
+    if len(numbers) == 4 and numbers[1:] == [1, 0, count - 1] and count > 1:
+        return _sums(numbers[:1], where) * count  # one value in all rows: most columns of a load profile
     steps, lengths = numbers[::2], numbers[1::2]
     if sum(lengths) != count or min(lengths, default=1) < 1:
         raise CountError(f"runs of {count} rows in all", f"{sum(lengths)}", where)

@@ -60,6 +60,10 @@ class Source:
         """
         return _owner_to_wire(self.meter, self.device, self.sub)
 
+    def names(self) -> list[tuple[Wire, str]]:
+        """Of each register its native key's array and its unit, as values have them."""
+        return [(each.to_wire()[0], each.unit) for each in self.registers]
+
     def to_wire(self) -> list[Wire]:
         """The array of 4."""
         return [*self.owner_to_wire(), [each.to_wire() for each in self.registers]]
@@ -88,6 +92,12 @@ class ExchangeRow:
         """What of an exchange goes under the seal."""
         digest = hashlib.sha256(exchange.telegram).digest()
         return cls(exchange.at_ms, exchange.mono_ms, exchange.round_trip_ms, exchange.quality, digest)
+
+    def to_wire(self) -> list[Wire]:
+        """The six elements that a leaf has of it."""
+        quality = self.quality
+        synchronised, uncertainty_ms = int(quality.synchronised), quality.uncertainty_ms
+        return [self.at_ms, self.mono_ms, self.round_trip_ms, synchronised, uncertainty_ms, self.raw_hash]
 
 
 def exchanges_to_wire(rows: Sequence[ExchangeRow]) -> list[Wire]:

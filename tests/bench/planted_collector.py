@@ -16,7 +16,7 @@ import collector.store.readings
 import collector.verify
 from collector.store.cases import Cases
 from collector.store.evidence import EvidenceTable
-from collector.store.readings import Met, Readings
+from collector.store.readings import Arrival, Met, Readings
 from collector.store.ring import Ring
 from collector.store.sqlite import SqliteStore
 from collector.verify import Authentic, Checker, Message
@@ -143,9 +143,9 @@ def conflict_not_named(broken: Any) -> object:
 def conflict_swallowed(put: Any) -> object:
     """What is there already is taken for the same, whatever it says."""
 
-    def planted(self: Any, place: Any, reading: Any, sealed: bytes) -> Met:
-        known = self.at(*collector.store.readings.identity(place.gateway, reading))
-        return put(self, place, reading, sealed) if known is None else Met.AGAIN
+    def planted(self: Any, came: Arrival) -> Met:
+        known = self.at(came.meter, came.how, came.moment, came.part)
+        return put(self, came) if known is None else Met.AGAIN
 
     return planted
 

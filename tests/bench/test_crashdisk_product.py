@@ -19,6 +19,7 @@ from collector.faults import StoreFullError
 from collector.store.sqlite import SqliteStore
 from gateway import schema
 from gateway.faults import WriteFailed
+from gateway.salvage import open_or_salvage
 from protocols.errors import PlombaError
 
 LIVES = 60
@@ -147,3 +148,34 @@ async def test_a_start_that_is_cut_at_any_operation_leaves_a_buffer_that_starts(
         assert rig.sealer._pending is None
         rig.buffer.close()
     assert n > 20
+
+
+async def test_an_update_that_is_cut_at_any_operation_keeps_every_batch(tmp_path: Path) -> None:
+    """G20: what an update changes on the disk is the buffer's tables, at the first start of the new release."""
+    older = tmp_path / "older"
+    older.mkdir()
+    rig = Rig(older)
+    await rig.seal(3)
+    held = {entry.id for entry in rig.chain.entries()}
+    rig.buffer.close()
+    with closing(sqlite3.connect(older / schema.BUFFER_FILE)) as database:
+        database.executescript("ALTER TABLE slot DROP COLUMN n; DROP TABLE aside;")
+    n, raised = 0, 0
+    while True:
+        n += 1
+        folder = tmp_path / f"{n}-before"
+        shutil.copytree(older, folder)
+        disk = CrashDisk(folder, random.Random(n))
+        disk.cut_at(n, lambda: None)
+        with suppress(sqlite3.Error, PlombaError):
+            opened, _ = open_or_salvage(folder, 64 * 1024 * 1024, 0, [rig.key.public], "1")
+            opened.close()
+        if not disk.dead:
+            break
+        after = disk.cut(tmp_path / f"{n}-after")
+        with closing(sqlite3.connect(after.folder / schema.BUFFER_FILE)) as database:
+            raised += "n" in {row[1] for row in database.execute("PRAGMA table_info(slot)")}
+        opened, salvaged = open_or_salvage(after.folder, 64 * 1024 * 1024, 0, [rig.key.public], "2")
+        assert ({each.id for each in opened.chain().entries()}, salvaged) == (held, None)
+        opened.close()
+    assert 0 < raised < n - 1  # the old tables were left, and the new ones

@@ -41,6 +41,23 @@ def test_a_different_reading_for_one_slot_is_kept_beside_the_first_and_both_are_
     assert sorted(next(values_of(row, "ok")).value for row in rows) == ["10000", "11000"]
 
 
+def test_a_batch_of_new_equal_and_different_readings_is_as_if_they_came_one_by_one(bench: Bench) -> None:
+    """What met something is told apart from what was new beside it, in whichever order they stand."""
+    known = [reading(1, number=10), reading(2, number=20)]
+    mixed = [reading(3), reading(1, number=10), reading(4), reading(2, number=21), reading(4), reading(3, number=5)]
+    bench.take(bench.chain.seal(known))
+    bench.take(bench.chain.seal(mixed))
+    rows = [(row.place.seq, row.place.leaf, row.conflict) for row in bench.store.readings.all()]
+    assert sorted(rows) == [(1, 0, False), (1, 1, True), (2, 0, True), (2, 2, False), (2, 3, True), (2, 5, True)]
+    counters = bench.store.ring.counters()
+    assert (counters["house-1", "seen-again"], counters["house-1", "conflict"]) == (2, 2)
+    before = list(bench.store.series.page("", 9))
+    assert [each.stored for each in before] == [4]
+    assert bench.store.devices.stored() == {"house-1": 4}
+    bench.store.series.rebuild()
+    assert list(bench.store.series.page("", 9)) == before
+
+
 def test_two_readings_beside_the_slots_in_one_minute_of_the_meter_are_two(bench: Bench) -> None:
     """Each is of its own moment; the meter's clock, which shows minutes, does not own what it did not store."""
     time = MeterTime(848_000_000, Precision.MINUTE)

@@ -18,7 +18,7 @@ from gateway.tap import Log, tapped
 from protocols.dlms import frames, layout
 from protocols.dlms.access import Access, Auth, Framing
 from protocols.dlms.breaches import Compressed, KeyUnknown, NotAuthentic, TitleRefused, WeakProtection
-from protocols.dlms.ciphering import BOTH, GENERAL_GLO, Ciphered, Control, Keys, Suite, nonce, sealed
+from protocols.dlms.ciphering import BOTH, GENERAL_DED, GENERAL_GLO, Ciphered, Control, Keys, Suite, nonce, sealed
 from protocols.dlms.counters import Block
 from protocols.dlms.decipher import Opener
 from protocols.dlms.objects import DEVICE_ID
@@ -34,6 +34,7 @@ LONG_KEYS = Keys(Suite.AES_256, bytes(range(32)), bytes(range(0xC0, 0xE0)))
 BOOK_TITLE = "4D4D4D0000BC614E"
 BOOK = "21303001234567801302FF8A7874133D414CED25B42534D28DB0047720606B175BD52211BE6841DB204D39EE6FDB8E356855"
 TITLE = b"KAM\0\0\0\0\2"
+PUSH = bytes.fromhex("0f00000001000906000000000000")  # a data-notification without a time, of six octets
 GET_RESPONSE = bytes.fromhex("c401410006075bcd15")
 PASSWORD = b"canary-password"
 
@@ -99,6 +100,21 @@ def test_pushes_of_real_meters_are_deciphered(tmp_path: Path, captures: Path, na
     refused = decode(telegram, "--key-file", file_of(tmp_path, wrong, "wrong"))
     authenticated = "authenticated" in shown["apdus"][-2]["security"]
     assert (refused.exit_code, "WRONG" in refused.stderr) == (1, authenticated)
+
+
+def test_a_push_under_a_dedicated_key_opens_where_that_is_known(tmp_path: Path) -> None:
+    """A data-notification as general-ded-ciphering; with the global keys alone it is named and stays closed."""
+    body = sealed(BOTH | KEYS.suite, OTHER_KEY, KEYS.authentication, nonce(TITLE, 7), PUSH)
+    octets = Ciphered(GENERAL_DED, BOTH | KEYS.suite, 7, body, TITLE).to_bytes()
+    key = tmp_path / "dedicated"
+    key.write_text(OTHER_KEY.hex() + "\n")
+    key.chmod(0o600)
+    keys = file_of(tmp_path, KEYS)
+    shown = json.loads(decode(octets.hex(), "--json", "--key-file", keys, "--dedicated-key-file", key).stdout)
+    push = shown["apdus"][-1]
+    assert (push["name"], push["deciphered_from"]) == ("data-notification", "general-ded-ciphering")
+    without = decode(octets.hex(), "--key-file", keys)
+    assert (without.exit_code, "PLB-M345: expected the dedicated key" in without.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("keys", [KEYS, LONG_KEYS], ids=["suite-0", "suite-2"])

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from protocols.dlms import unasked
 from protocols.dlms.arrival import MAX_APDU, Arrivals, datagram
 from protocols.dlms.blocks import split
-from protocols.dlms.breaches import KeyUnknown, NotAuthentic, TitleRefused, WeakProtection
+from protocols.dlms.breaches import KeyUnknown, NotAuthentic, PushDedicated, TitleRefused, WeakProtection
 from protocols.dlms.ciphering import BOTH, Control, Keys, Suite
 from protocols.dlms.data import Data, Tag, array, octet_string, structure
 from protocols.dlms.faults import CutShort, Malformed, NotSupported, TooMuch
@@ -121,8 +121,11 @@ def test_what_proves_too_little_is_refused() -> None:
     with pytest.raises(TitleRefused):
         good.opened(KEYS, BOTH, b"another!")
     assert good.ciphered is not None
-    for changed in (replace(good.ciphered, tag=0xDC), replace(good.ciphered, control=0x70)):
-        with pytest.raises(KeyUnknown):
+    for changed, error in (
+        (replace(good.ciphered, tag=0xDC), PushDedicated),
+        (replace(good.ciphered, control=0x70), KeyUnknown),
+    ):
+        with pytest.raises(error):
             replace(good, ciphered=changed).opened(KEYS, BOTH, TITLE)
     with pytest.raises(NotSupported):
         read(b"\xc4\x01\x00")

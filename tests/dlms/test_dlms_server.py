@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from protocols.dlms import ber, get, profile
 from protocols.dlms import data as axdr
-from protocols.dlms import get, profile
 from protocols.dlms.access import Access
-from protocols.dlms.association import AARQ, NO_REASON, REJECTED, AssociationRequest, AssociationResponse
+from protocols.dlms.association import AARQ, ACCEPTED, NO_REASON, REJECTED, AssociationRequest, AssociationResponse
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.get import GetNormal, Got, Selection
 from protocols.dlms.initiate import InitiateRequest
@@ -64,6 +64,36 @@ def test_an_aarq_without_user_information_is_refused_by_an_aare(server: Server) 
     assert asked[0] == AARQ
     found = AssociationResponse.from_bytes(server.answer(asked, PUBLIC))
     assert (found.result, found.diagnostic) == (REJECTED, NO_REASON)
+
+
+VERSIONS = 0x80  # field of an AARQ
+PLAIN_AARQ = AssociationRequest(InitiateRequest()).to_bytes()
+
+
+def asked_with(*fields: bytes) -> bytes:
+    """An AARQ with further fields in front of its user-information."""
+    context, user = (ber.wrap(tag, found) for tag, found in ber.fields(ber.field(PLAIN_AARQ, AARQ, "") or b"", ""))
+    versions = (each for each in fields if each[0] == VERSIONS)
+    others = (each for each in fields if each[0] != VERSIONS)
+    return ber.wrap(AARQ, *versions, context, *others, user)
+
+
+@pytest.mark.parametrize("tag", [0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xBD])
+@pytest.mark.parametrize("content", ["", "00", "020100", "04084d4d4d0000000001", "0605608574050a", "0102"])
+def test_names_of_who_calls_and_is_called_are_no_reason_to_refuse(server: Server, tag: int, content: str) -> None:
+    """An AARQ may have them all, in forms that mean nothing without authentication."""
+    found = AssociationResponse.from_bytes(server.answer(asked_with(ber.wrap(tag, bytes.fromhex(content))), PUBLIC))
+    found.check()
+
+
+@pytest.mark.parametrize(("bits", "taken"), [("0780", True), ("0284", True), ("0244", False), ("0740", False)])
+def test_a_client_without_version_1_of_acse_is_refused_by_the_provider(server: Server, bits: str, taken: bool) -> None:
+    """The answers of a meter that passed the conformance test to the same bit-strings (gurux.fi, node 34756)."""
+    answer = server.answer(asked_with(ber.wrap(VERSIONS, bytes.fromhex(bits))), PUBLIC)
+    found = AssociationResponse.from_bytes(answer)
+    assert (found.result == ACCEPTED) is taken
+    refusal = "6117a109060760857405080101a203020101a305a203020102"
+    assert taken or answer.hex() == refusal
 
 
 def test_a_request_of_the_unconfirmed_class_is_done_and_not_answered(entered: Server) -> None:

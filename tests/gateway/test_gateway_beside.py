@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dlms_street import PUMP, QUARTER_MS, Street, of
 
+from gateway.beside import check
 from gateway.config import DlmsBus, DlmsDevice
 from gateway.dlms import DlmsReader
 from gateway.scales import ScaleStore
@@ -17,9 +18,9 @@ from protocols.dlms.data import Data
 from protocols.dlms.faults import AccessRefused, ExceptionAnswer
 from protocols.dlms.get import AccessResult, Selection
 from protocols.dlms.initiate import Conformance
-from protocols.dlms.objects import DEVICE_ID, REGISTER, Attribute
+from protocols.dlms.objects import CLOCK_TIME, DEVICE_ID, REGISTER, Attribute
 from protocols.errors import AnotherMeter, MeterError
-from protocols.reading import How, Scaled, State
+from protocols.reading import How, Identity, Protocol, Scaled, State
 from simulators.dlms.faults import Faults
 from simulators.dlms.meter import LOAD_PROFILE, Meter
 from simulators.dlms.plates import Plate
@@ -30,6 +31,7 @@ SCALER = Attribute.of(REGISTER, "1-0:1.8.0.255", 3)
 SORTED = Attribute(7, LOAD_PROFILE, 5)
 DENIED, PASSING = AccessResult.READ_WRITE_DENIED, AccessResult.TEMPORARY_FAILURE
 SUPPLY = "50012345"
+NAME = "LGZ1070098765432"  # of the pump's meter
 
 
 class Refusing:
@@ -218,3 +220,26 @@ async def test_rows_do_not_wait_for_more_than_an_hour(street: Street, refusing: 
     found = of(await street.visit(reader, device), How.PROFILE)
     assert stated(found) == {State.OK, State.UNKNOWN}
     assert len(found) == len(street.recorded("row"))
+
+
+@pytest.mark.parametrize("serial", [None, PUMP])
+async def test_a_meter_is_known_by_its_logical_device_name_where_that_is_configured(
+    street: Street, refusing: Refusing, serial: str | None
+) -> None:
+    """Also where it tells no device id: another one's name is refused, and nothing of it read."""
+    if serial is None:
+        refusing.refused[DEVICE_ID] = DENIED
+    device = street.device(serial=serial, logical_name=NAME)
+    assert (await process(street, device).read(street.due(device)))[0].meter.logical_name == NAME
+    other = street.device(serial=serial, logical_name=NAME[:-1] + "0")
+    await fails(street, process(street, other), other, AnotherMeter)
+    assert CLOCK_TIME not in refusing.asked[-2:]
+
+
+async def test_a_meter_that_was_put_in_its_place_has_a_name_of_its_own(street: Street) -> None:
+    """Who stands in the place of the configured meter is known by the number that was told, not by the old name."""
+    device = street.device(serial="1", logical_name="ABC1")
+    found = Identity(Protocol.DLMS, "LGZ", fabrication=PUMP, logical_name=NAME)
+    check(found, replace(device.identity, fabrication=PUMP), device)
+    with pytest.raises(AnotherMeter):
+        check(found, device.identity, device)

@@ -20,10 +20,12 @@ from dlms_lines import served
 from gateway.cli import main
 from gateway.cli_profile import _remarks
 from gateway.clock import system_sources
+from protocols.dlms.access import Framing
 from protocols.dlms.ciphering import Keys, Suite
 from protocols.dlms.opening import Identification
 from protocols.dlms.profile import Row
 from protocols.reading import MeterTime, Precision
+from simulators.dlms.faults import Fault, Faults
 from simulators.dlms.line import line_plates
 from simulators.dlms.meters import DlmsMeters
 from simulators.dlms.plates import Plate
@@ -301,3 +303,60 @@ def test_a_row_that_has_no_time_is_not_said_to_have_one() -> None:
     first = Row(None, None, True, False, None, ())
     assert _remarks(first).split("  ")[1:] == ["it has no time, and no row above it has one"]
     assert "reckoned" in _remarks(replace(first, time=MeterTime(0, Precision.SECOND)))
+
+
+class Silent(Faults):
+    """Answers nothing any more from turn `turn` on."""
+
+    def answers(self, answer: bytes) -> bytes:
+        """What is on the line in place of `answer`."""
+        self.turns += 1
+        return b"" if self.turn is not None and self.turns > self.turn else answer
+
+
+@pytest.mark.parametrize("turn", range(12))
+async def test_an_answer_that_is_lost_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """Whichever one it is: all rows come, and what was done is told."""
+    monkeypatch.setattr("gateway.regain.PAUSES_S", (0.01, 0.01))
+    async with meters(tmp_path, history_rows=200) as found:
+        found.outlet(Framing.WRAPPER).faults = faults = Faults((Fault.DROPPED,), turn=turn)
+        truth = [row.time for row in rows_of(tmp_path, "50012345")]
+        result = await run("profile", *wrapper(found), "--answer-ms", 150, "--from", truth[3], "--csv")
+    assert result.exit_code == 0, result.output
+    assert [line.split(",")[0] for line in result.stdout.splitlines()[1:]] == truth[3:]
+    assert faults.done
+    assert "PLB-M301" in result.stderr
+    assert "try 2 of 3" in result.stderr
+
+
+async def test_a_login_that_may_have_shown_a_secret_is_not_tried_again(tmp_path: Path) -> None:
+    """A meter may lock after a few of them: whoever is not let in at first is told so at once."""
+    async with meters(tmp_path) as found:
+        found.outlet(Framing.HDLC).faults = Silent((), turn=1)  # behind the link
+        result = await run("profile", *hdlc(found, tmp_path), "--answer-ms", 150)
+    assert result.exit_code == 1
+    assert "try 2" not in result.stderr
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+async def test_a_meter_that_stays_out_leaves_what_came_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A part of the rows, exit code 3, and from when on they are missing."""
+    monkeypatch.setattr("gateway.regain.PAUSES_S", (0.01, 0.01))
+    async with meters(tmp_path, history_rows=300) as found:
+        found.outlet(Framing.WRAPPER).faults = Silent((), turn=22)
+        truth = [row.time for row in rows_of(tmp_path, "50012345")]
+        result = await run("profile", *wrapper(found), "--answer-ms", 150, "--from", truth[0], form)
+    assert result.exit_code == 3, result.output
+    if form == "--json":
+        shown = json.loads(result.stdout)
+        came = [each["time"] for each in shown["rows"]]
+        assert shown["complete"] is False
+    else:
+        came = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    assert 0 < len(came) < len(truth)
+    assert came == truth[: len(came)]
+    assert "it is not all" in result.stderr

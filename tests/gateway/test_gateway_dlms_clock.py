@@ -17,7 +17,7 @@ from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
 from protocols.errors import LinkError
 from protocols.models.dlms import Adjusting
-from protocols.reading import MeterTime, Precision, Reading, TimeQuality
+from protocols.reading import How, MeterTime, Precision, Reading, State, TimeQuality
 from protocols.transports.dlms import Got
 from protocols.uplink.records import Event
 
@@ -241,3 +241,40 @@ async def test_a_line_that_goes_while_the_clock_is_moved_is_told(street: Street)
     with pytest.raises(LinkError):
         await keeper.adjust(Gone(), 900)  # type: ignore[arg-type]
     assert [each.code for each in street.events] == [events.METER_CLOCK_APART, events.METER_CLOCK_FAILED]
+
+
+@pytest.mark.parametrize(("habits", "configured"), [("reversed", None), ("", "reversed")])
+async def test_an_offset_of_the_other_sign_is_told_once_and_its_rows_are_doubtful(
+    tmp_path: Path, habits: str, configured: str | None
+) -> None:
+    """Whichever side has it wrong: what is sealed is what the meter shows, and feeds no billing."""
+    street = Street(tmp_path, habits, history_rows=8)
+    await street.start()
+    device = street.device(history_days=1, offset_sign=configured)
+    reader = street.reader(device)
+    found: list[Reading] = []
+    for _ in range(3):
+        found += await street.visit(reader, device)
+        street.time.pass_ms(QUARTER_MS)
+    await street.stop()
+    rows = [each for each in found if each.how is How.PROFILE]
+    assert [str(each.meter_time) for each in rows] == [each.time for each in street.recorded("row")]
+    assert {value.state for each in rows for value in each.values} == {State.UNKNOWN}
+    assert [each.meter_time for each in found if each.how is How.READ] == [None] * 3
+    (told,) = (each for each in street.events if each.code == events.METER_OFFSET_DOUBTFUL)
+    assert f'offset_sign = "{"standard" if configured else "reversed"}"' in str(told.parameters[1])
+
+
+@pytest.mark.parametrize("step", ["-5400@0", "-7200@60"])
+async def test_a_clock_that_is_hours_wrong_otherwise_has_no_offset_of_the_other_sign(tmp_path: Path, step: str) -> None:
+    """It is apart, and its rows are as they are: by another step, or by as much when it had been right before."""
+    street = Street(tmp_path, f"step={step}", history_rows=8)
+    await street.start()
+    device = street.device(history_days=1)
+    reader = street.reader(device)
+    found = await street.visit(reader, device)
+    street.time.pass_ms(QUARTER_MS)
+    found += await street.visit(reader, device)
+    await street.stop()
+    assert {value.state for each in found for value in each.values} == {State.OK}
+    assert [each.code for each in street.events] == [events.METER_CLOCK_APART]

@@ -28,6 +28,7 @@ HABITS = {
     "without deviation": "no-deviation",
     "without deviation or status": "bare-clock",
     "without deviation or status, in small pieces": "bare-clock,rows=3",
+    "without deviation or status, in the smallest pieces": "bare-clock,rows=2",
     "standard time all year": "standard-time",
     "ranges without offset alone": "local-range,local-search",
     "offset with the other sign": "reversed",
@@ -101,8 +102,6 @@ async def test_all_quarters_arrive_in_order_with_their_instants(
     first, last = midnight_ms(day), midnight_ms(day + datetime.timedelta(days=1))
     wanted = list(range(first, last, QUARTER_MS))
     assert len(wanted) == quarters
-    if habits == "bare-clock,rows=3":  # in pieces the rows of both hours come in turns
-        found.sort()
     assert [each for each in found if first <= each < last] == wanted
 
 
@@ -144,3 +143,31 @@ async def test_meters_all_around_the_earth_are_read_with_their_instants(
     assert {time.deviation_min for time, _ in found} == {offset_min}
     assert [clocks.utc_ms(time) for time, _ in found] == [each.at_ms for each in street.recorded("row")][: len(found)]
     assert len(found) > 96
+
+
+@pytest.mark.parametrize("habits", ["bare-clock", "bare-clock,rows=30", "bare-clock,rows=3", "local-search"])
+@pytest.mark.parametrize("quarter", range(0, 9, 2))
+async def test_no_range_ends_within_the_hour_that_comes_twice(tmp_path: Path, habits: str, quarter: int) -> None:
+    """Rows that waited for days are read a day at a time, wherever the end of one lies: in the order of capture."""
+    now_ms = midnight_ms(AUTUMN) + 2 * DAY_MS + quarter * QUARTER_MS
+    street = Street(tmp_path, habits, history_rows=5 * 96, now_ms=now_ms)
+    await street.start()
+    device = street.device(history_days=3)
+    found = of(await street.visit(street.reader(device), device), How.PROFILE)
+    await street.stop()
+    shown = [str(each.meter_time) for each in found]
+    assert shown == [each.time for each in street.recorded("row")][-len(shown) :]
+    assert len(shown) > 3 * 96
+
+
+@pytest.mark.parametrize("habits", ["bare-clock,rows=2", "bare-clock,rows=3", "bare-clock,rows=4"])
+@pytest.mark.parametrize("quarter", range(1, 9))
+async def test_the_hour_that_comes_twice_is_read_while_it_goes_on(tmp_path: Path, habits: str, quarter: int) -> None:
+    """Whenever it is read in small pieces: what its clock does not show yet again was captured before."""
+    now_ms = midnight_ms(AUTUMN) + 2 * HOUR_MS + quarter * QUARTER_MS + 300_000
+    street = Street(tmp_path, habits, history_rows=30, now_ms=now_ms)
+    await street.start()
+    device = street.device(history_days=1)
+    found = of(await street.visit(street.reader(device), device), How.PROFILE)
+    await street.stop()
+    assert [str(each.meter_time) for each in found] == [each.time for each in street.recorded("row")]

@@ -218,3 +218,29 @@ def test_nothing_is_sent_without_a_connection() -> None:
     chain = Chain([entry(1)])
     forward = Forward(chain, middle)
     assert forward.next_actions(0, UTC_MS, clock_unset=False) == []
+
+
+def test_batches_that_a_short_absence_cost_leave_at_once_when_the_collector_is_back() -> None:
+    """A full window was lost on the way: the answer to the next hello says so, and they hold no place any more."""
+    chain = Chain([entry(n) for n in range(1, 60)])
+    forward = Forward(chain, middle)
+    forward.connected(0)
+    lost = seqs(forward, chain, 0)
+    assert len(lost) == 1 + WINDOW
+    assert seqs(forward, chain, SILENCE_MS) == ["hello"]
+    forward.acknowledged(SILENCE_MS + 500, WINDOW, answered=True)
+    forward.not_stored([each.id for each in chain.entries()], SILENCE_MS, SILENCE_MS + 500)
+    assert sorted(seqs(forward, chain, SILENCE_MS + 500), key=str) == sorted(lost[1:], key=str)
+
+
+def test_what_is_due_while_the_window_is_full_is_waited_for_and_not_asked_for_again_and_again() -> None:
+    """The next instant at which anything can leave is when a place becomes free."""
+    chain = Chain([entry(n) for n in range(1, 60)])
+    forward = Forward(chain, middle, 4)
+    forward.connected(0)
+    assert len(seqs(forward, chain, 0)) == 5
+    forward.acknowledged(100, 4, answered=True)
+    forward.not_stored([entry(1).id], 50, 100)
+    forward.acknowledged(200, 3)
+    assert seqs(forward, chain, 200) == []
+    assert forward.wait_ms(200) > 1000

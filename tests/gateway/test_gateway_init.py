@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from terminal import GATEWAY, typed
 
 from gateway.config import configuration_hash
 from gateway.config_file import read_configuration
@@ -22,7 +19,6 @@ from gateway.init import words
 from protocols.uplink import commissioned
 from protocols.uplink.commissioned import Commissioned
 
-GATEWAY = (sys.executable, "-c", "from gateway.cli import main; main(prog_name='plomba-gateway')")
 COLLECTOR = (sys.executable, "-c", "from collector.cli import main; main()")
 SIMULATOR = (sys.executable, "-c", "from simulators.cli import main; main(prog_name='plomba-simulator')")
 UP_TO_SEARCH = [
@@ -52,25 +48,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def run(folder: Path, *arguments: str, program: Sequence[str] = GATEWAY) -> subprocess.CompletedProcess[str]:
     """A command, from its start to its end."""
     return subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-
-
-def typed(folder: Path, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
-    """`init` on a terminal: each answer is typed when its question stands there; exit code, and all that was shown."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is started in the background of a shell ignores it
-        os.execv(GATEWAY[0], [*GATEWAY, "init"])  # noqa: S606 - our own program
-    shown, since, left = "", 0, list(answers)
-    with contextlib.suppress(OSError):  # the terminal is gone with its program
-        while octets := os.read(master, 4096):
-            shown += octets.decode(errors="replace")
-            while left and (at := shown.find(left[0][0], since)) >= 0:
-                since = at + len(left[0][0])
-                os.write(master, left.pop(0)[1].encode())
-    os.close(master)
-    assert left == [], shown
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
 
 
 def on(line: Path, answers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

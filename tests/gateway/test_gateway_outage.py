@@ -27,8 +27,10 @@ from gateway.link import Connect, Conversation, Link, LivePipe, Party
 from gateway.mbus import MbusReader
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
+from gateway.tries import APART_S, SOON_S, Tries
 from gateway.writer import InlineWriter
 from protocols.transports.pipe import LinkLostError, PipeSettings
+from protocols.uplink import topics
 from protocols.uplink.envelope import open_envelope
 from protocols.uplink.header import batch_id
 from protocols.uplink.keys import BoxKey
@@ -162,26 +164,60 @@ async def test_an_outage_of_35_days_loses_nothing_and_what_is_new_meanwhile_goes
     assert seconds < OUTAGE
 
 
-@pytest.mark.parametrize("connect", ["none", "breaks"])
-def test_a_link_that_never_holds_is_tried_about_twice_a_minute(tmp_path: Path, connect: str) -> None:
-    """L02: on an hour's average, whether nobody listens or each connection breaks after five seconds without a word."""
-    tried = 0
+@pytest.mark.parametrize("kind", ["nobody", "silent", "acknowledged"])
+def test_a_link_that_flaps_is_tried_at_most_twice_in_any_minute(tmp_path: Path, kind: str) -> None:
+    """L02: whether nobody listens, or each connection breaks within ten seconds, also behind an acknowledgement."""
+    tries, dice, houses = list[float](), random.Random(5), list[House]()
+
+    class Flapping(Pipe):
+        async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+            await asyncio.sleep(dice.uniform(0.5, 5))
+            if kind == "acknowledged":
+                (house,) = houses
+                at_ms = house.rig.clock.utc_ms()
+                said = house.centre.say(stored=[], safe=[], nonce=house.talk.nonce, time_ms=at_ms)
+                yield topics.down(GATEWAY, "ack"), said
+            await asyncio.sleep(dice.uniform(0.5, 5))
+            raise LinkLostError("a live connection", "its end", "the pipe")
 
     @asynccontextmanager
     async def counted(_: PipeSettings) -> AsyncIterator[LivePipe]:
-        nonlocal tried
-        tried += 1
-        if connect == "none":
+        tries.append(asyncio.get_running_loop().time())
+        if kind == "nobody":
             raise LinkLostError("a broker", "nobody", "the pipe")
-        yield Pipe()
+        yield Flapping()
 
     async def hours() -> None:
+        houses.append(House(tmp_path, counted))
         with suppress(TimeoutError):
             async with asyncio.timeout(6 * HOUR_S):
-                await House(tmp_path, counted).link.run()
+                await houses[0].link.run()
 
     run(hours(), 1)
-    assert 6 * 30 < tried < 6 * 130  # the pauses are drawn: 120 an hour in the mean
+    if kind == "acknowledged":
+        assert houses[0].talk.last_ack is not None
+    assert all(third - first >= 60 for first, third in zip(tries, tries[2:], strict=False))
+    assert len(tries) > 6 * 60  # and it is not given up: once a minute at least
+
+
+def test_a_connection_that_held_is_made_again_at_once() -> None:
+    """A second at most, and not by all gateways of a broker in the same moment."""
+    tries = Tries(random.Random(1).uniform)
+    tries.begun(0)
+    pauses = [tries.pause_s(100) for _ in range(100)]
+    assert max(pauses) <= SOON_S
+    assert len(set(pauses)) == 100
+
+
+def test_a_thousand_gateways_are_spread_over_half_a_minute() -> None:
+    """L12: those whose first try failed at the same instant come back drawn apart."""
+    dice, due = random.Random(1), list[int]()
+    for _ in range(1_000):
+        tries = Tries(dice.uniform)
+        tries.begun(0)
+        due.append(int(tries.pause_s(0)))
+    busiest = max(due.count(second) for second in set(due))
+    assert busiest < 3 * 1_000 / (APART_S[1] - APART_S[0])
 
 
 def open_files() -> int:

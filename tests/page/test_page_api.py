@@ -45,7 +45,7 @@ def test_the_description_holds_for_whatever_is_asked(served: Served) -> None:
         operation: Operation = found.ok()  # type: ignore[union-attr] # ours has no error
         tried.append(operation.path)
         _try(operation, served.url.rstrip("/"))
-    assert len(tried) == 10
+    assert len(tried) == 13
     assert "/api/v1/meters/{meter}/readings" in tried
 
 

@@ -5,6 +5,7 @@
   promised is lost, nothing is corrupt;
 * the proof bench's seeds (tests/bench): 500 gateway-days in virtual time, no violation; and none in the courses by
   which it finds planted mistakes, without any (controls.py);
+* a simulated year of 200 points (year.py): every month is what the registers say, also after every correction;
 * 10^5 hostile inputs for each decoder (fuzz.py): a value or a named error, bounded work;
 * every corruption of one byte of the 51 real M-Bus telegrams is refused (corrupt.py; skipped where they are absent);
 * every single-bit flip of 20 stored batches, two of each run, is found by `plomba-collector verify`'s own check.
@@ -44,19 +45,20 @@ def main() -> int:
     proof_bench = _object("proof", ROOT / "tests" / "bench" / "bench.py", "many", "--seeds", PROOF_SEEDS)
     controls = _object("controls", ROOT / "tests" / "bench" / "controls.py")
     power = _power_cuts()
+    ground = _object("year", Path(__file__).with_name("year.py"))
     fuzz = _object("fuzz", Path(__file__).with_name("fuzz.py"))
     corrupt = _object("corrupt", Path(__file__).with_name("corrupt.py"))
     sums = {name: sum(run[name] for run in runs) for name in ("readings_produced", "readings_stored", "lost", "twice")}
     sums |= {name: sum(run[name] for run in runs) for name in (*ROWS, "altered", "seal_failures", "kills", "excused")}
     held = (
-        all(run["result"] == "held" for run in (*runs, proof_bench, controls, power, fuzz))
+        all(run["result"] == "held" for run in (*runs, proof_bench, controls, power, ground, fuzz))
         and corrupt["result"] != "failed"
     )
     holds = held and flips == found and batches == BATCHES
     shown: dict[str, Any] = {"result": "held" if holds else "failed", "runs": len(runs), **sums}
     seconds = round(time.monotonic() - began)
     shown |= {"batches": batches, "bit_flips": flips, "bit_flips_found": found, "power": power, "proof": proof_bench}
-    shown |= {"controls": controls}
+    shown |= {"controls": controls, "year": ground}
     shown |= {"fuzz": fuzz, "corruptions": corrupt, "seconds": seconds}
     print(json.dumps(shown))
     return 0 if holds else 1

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -26,9 +27,11 @@ from gateway_parts import NOW_MS, Rig
 from collector import enrol as collector_enrol
 from collector.authority import Authority, Role
 from collector.config import Config
+from collector.faults import SheetError
 from collector.keys import WorkerPublic
+from collector.master import sheet
 from collector.trustee import csr_pem
-from gateway import enrol, newcomers, scanstate, successors
+from gateway import enrol, newcomers, scanstate, successors, wal
 from gateway.config import Configuration, configuration_hash
 from gateway.config_file import configuration_from, read_configuration
 from gateway.exchanging import DIGEST, Visited
@@ -37,7 +40,7 @@ from gateway.lines import Place
 from gateway.propose import block
 from gateway.salvage import open_or_salvage
 from gateway.scales import HASH, Scales, from_bytes, to_bytes
-from gateway.schema import BUFFER_FILE
+from gateway.schema import BUFFER_FILE, PAGE
 from gateway.status import read_status
 from gateway.successors import Successor
 from protocols.dlms import data as axdr
@@ -54,7 +57,7 @@ from protocols.models import modbus as models
 from protocols.reading import Identity, Protocol
 from protocols.transports.keyfiles import write_private
 from protocols.uplink import batch as batches
-from protocols.uplink import request, trust
+from protocols.uplink import limits, request, trust
 from protocols.uplink.pack import pack, unpack
 from protocols.uplink.trust import Trust, key_to_wire
 
@@ -76,6 +79,23 @@ CSR = bytes.fromhex(
 def authority() -> Authority:
     """An authority of this process."""
     return Authority.create(folder("authority"), "utility-1")
+
+
+def buffer_log() -> bytes:
+    """A log of SQLite with a commit of two pages, and the sums that hold."""
+    salts, head = bytes(range(8)), struct.pack(">4I", 0x377F0682, 3_007_000, PAGE, 0)
+    sums = wal.summed((0, 0), head + salts, "<")
+    parts = [head, salts, struct.pack(">2I", *sums)]
+    for page in (1, 2):
+        place, octets = struct.pack(">2I", page, 2 * (page == 2)), bytes([page]) * PAGE
+        sums = wal.summed(sums, place + octets, "<")
+        parts += [place, salts, struct.pack(">2I", *sums), octets]
+    return b"".join(parts)
+
+
+def buffer_log_frames(octets: bytes) -> list[wal.Frame]:
+    """The frames of a log; a file shorter than its header is no log."""
+    return list(wal.frames(octets)) if len(octets) > wal.HEADER else []
 
 
 def asked(octets: bytes) -> None:
@@ -162,6 +182,18 @@ def model(octets: bytes) -> None:
 def dlms_model(octets: bytes) -> None:
     """A model file of a DLMS meter."""
     assert dlms_models.from_toml("found", octets.decode("utf-8", "replace")).name
+
+
+def master_sheet(octets: bytes) -> None:
+    """A CSV file of points and meters: its words, or every fault with its place."""
+    found = sheet.read(octets, "points.csv")
+    lines = octets.count(b"\n") + octets.count(b"\r") + 1
+    assert all(0 <= each.line <= lines and each.column >= 1 for each in found.problems)
+    assert all(0 <= placed.word.span.from_ms < limits.FUTURE_MS for placed in found.words)
+    if found.problems:
+        raise SheetError(
+            "lines without a fault", f"{len(found.problems)}", "points.csv", found.problems[: sheet.FAULTS]
+        )
 
 
 def mbus_model(octets: bytes) -> None:
@@ -272,6 +304,10 @@ _TEXT = tuple((CONFIG / f"{each}.example.toml").read_bytes() for each in ("gatew
 _MODELS = tuple((models.FOLDER / f"{name}.toml").read_bytes() for name in models.names())
 _DLMS_MODELS = tuple((dlms_models.FOLDER / f"{name}.toml").read_bytes() for name in dlms_models.names())
 _MBUS_MODELS = tuple((mbus_models.FOLDER / f"{name}.toml").read_bytes() for name in mbus_models.names())
+_SHEETS = tuple(
+    path.read_bytes()
+    for path in (CONFIG / "points.example.csv", CONFIG.parent / "tests" / "collector" / "sheets" / "faults.csv")
+)
 _WORKER = pack([1, s.COLLECTOR, *(key_to_wire(key.public) for key in (s.ACK, s.SEAL, s.COLLECTOR_BOX)), CSR])
 WORDY = Work(600_000, 3_000)  # reads a file over its slips, several times where they are many
 
@@ -363,12 +399,24 @@ TARGETS = (
     Target("collector-request", (CSR,), asked),
     Target("gateway-scales", (SCALES[HASH:],), kept_scales, mutators.trees),
     Target("gateway-scalers", (axdr.to_bytes(SCALER), axdr.to_bytes(axdr.array(SCALER, SCALER))), learnt_scales),
+    Target("buffer-log", (buffer_log(),), buffer_log_frames, only_values=True),
     Target("gateway-enrolment", (enrolment(),), enrolled, mutators.trees),
     _file("gateway-configuration", _TEXT[:1], gateway_configuration, 20),
     _file("collector-configuration", _TEXT[1:], collector_configuration, 8),
     _file("model-file", _MODELS, model, 8),
     _file("dlms-model-file", _DLMS_MODELS, dlms_model, 8),
     _file("mbus-model-file", _MBUS_MODELS, mbus_model, 8),
+    Target(
+        "master-sheet",
+        _SHEETS,
+        master_sheet,
+        mutators.texts,
+        errors=ConfigurationError,
+        work=WORDY,
+        memory=16 * MIB,
+        message=600 * sheet.FAULTS,  # every fault of the file, with its line
+        cost=2,
+    ),
     Target(
         "gateway-buffer",
         (bytes(8),),

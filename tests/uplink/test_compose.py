@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,8 +32,8 @@ from protocols.reading import (
     Value,
 )
 from protocols.uplink import body, limits, merkle
-from protocols.uplink.leaf import SealedReading, leaf_hash, salt
-from protocols.uplink.pack import pack
+from protocols.uplink.leaf import SealedReading, leaf_from_bytes, leaf_hash, salt
+from protocols.uplink.pack import Wire, pack, unpack
 from protocols.uplink.records import Event
 
 SECRET = s.digest("secret")
@@ -118,6 +120,21 @@ def test_what_is_composed_is_what_will_be_found(readings: list[Reading]) -> None
     assert sorted(map(_leaf, expanded.readings)) == sorted(map(_leaf, map(SealedReading.of, readings)))
 
 
+@given(st.lists(_READING, min_size=1, max_size=4), st.integers(0), st.integers(-2, 14))
+@example([s.heat(0), s.mixed(0), s.heat(1), s.mixed(1), s.heat(2)], 0, 1)
+@settings(max_examples=400, deadline=None)
+def test_what_columns_expand_to_is_what_each_leaf_says_alone(readings: list[Reading], at: int, number: int) -> None:
+    """Whatever is in a body (one of its integers is another here): refused, or each leaf alone is that reading."""
+    try:
+        expanded = body.expand(_altered(body.encode(readings, [], SECRET), at, number))
+    except PlombaError:
+        return
+    for leaf, reading, content in zip(expanded.leaves, expanded.readings, expanded.contents, strict=True):
+        assert SealedReading.from_wire(leaf_from_bytes(leaf)) == reading
+        wire = reading.to_wire()
+        assert (pack(wire), hashlib.sha256(pack([*wire[:7], *wire[13:]])).digest()) == (leaf, content)
+
+
 @pytest.mark.parametrize(
     ("name", "readings"),
     [
@@ -162,6 +179,22 @@ def test_records_stand_behind_the_readings_in_the_tree() -> None:
     leaves = [pack(each.to_wire()) for each in (SealedReading.of(s.heat(0)), *s.all_records())]
     salts = salt(SECRET, len(leaves))
     assert composed.root == merkle.root([leaf_hash(*each) for each in zip(salts, leaves, strict=True)])
+
+
+def _altered(octets: bytes, at: int, number: int) -> bytes:
+    """A body with another number in place of one of its integers."""
+    wire = unpack(octets, limits.BODY, "body")
+    found = list(_integers(wire))
+    array, index = found[at % len(found)]
+    array[index] = number
+    return pack(wire)
+
+
+def _integers(wire: Wire) -> Iterator[tuple[list[Wire], int]]:
+    for index, each in enumerate(wire if isinstance(wire, list) else []):
+        if isinstance(each, int) and isinstance(wire, list):
+            yield wire, index
+        yield from _integers(each)
 
 
 def _leaf(reading: SealedReading) -> bytes:

@@ -1,0 +1,1 @@
+"""Attribution: from readings as they were sealed, and master data, to the series and stands of metering points."""

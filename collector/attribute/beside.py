@@ -1,0 +1,78 @@
+"""Attribution beside a daemon: a thread with a connection of its own, which leaves as much time as it takes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from collector.attribute.work import Attribution
+from collector.faults import MISHAPS
+from collector.store.sqlite import SqliteStore
+from protocols.errors import PlombaError
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0  # between looks when there is nothing to do
+AGAIN_S = 10.0  # after a step that failed
+END_S = 30.0  # that it is waited for at the end: longer than any step
+SHARE = 1.0  # rest after a step, as a part of what it took: ingest shares the interpreter and the file
+
+
+class Beside:
+    """One thread over the store at `path`; says once when it cannot go on, and once when it can again."""
+
+    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        self._path, self._now_ms = path, now_ms
+        self._end = threading.Event()
+        self._failed = False
+        self._thread = threading.Thread(target=self.run, name="attribution", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End after the step that it is at; what is not done is done at the next start."""
+        self._end.set()
+
+    def stop(self) -> None:
+        """End, and wait for it."""
+        self._end.set()
+        self._thread.join(END_S)
+
+    def run(self) -> None:
+        """Work until it shall end."""
+        while not self._end.is_set():
+            try:
+                store = SqliteStore.open(self._path)
+            except PlombaError as error:
+                self._say(error)
+                self._end.wait(AGAIN_S)
+                continue
+            try:
+                self._work(Attribution(store))
+            except (PlombaError, sqlite3.DatabaseError, *MISHAPS) as error:
+                self._say(error)
+                self._end.wait(AGAIN_S)
+            finally:
+                store.close()
+
+    def _work(self, attribution: Attribution) -> None:
+        while not self._end.is_set():
+            began = time.monotonic()
+            done = attribution.step(self._now_ms())
+            if self._failed:
+                log.info("readings are attributed again")
+            self._failed = False
+            self._end.wait(LOOK_S if done is None else SHARE * (time.monotonic() - began))
+
+    def _say(self, error: Exception) -> None:
+        if not self._failed:
+            fault = str(error) if isinstance(error, PlombaError) else repr(error)
+            log.error("readings are not attributed; they are stored all the same", fault=fault)
+        self._failed = True

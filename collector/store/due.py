@@ -1,0 +1,102 @@
+"""How far attribution has come, and which pages of series it has to reckon anew.
+
+`progress` keeps small texts by name: up to which number batches were looked at, which of them wait. A row of `due` is a
+page of a channel (`channel` and `step_s` of `STANDS`: the stands of a month of the point), not to be reckoned before
+`after_ms`. A page that is touched again has another `mark`: who has reckoned takes away only the mark that it saw.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+DUE = """
+CREATE TABLE progress (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE due (
+  point TEXT NOT NULL, channel TEXT NOT NULL, step_s INTEGER NOT NULL, day INTEGER NOT NULL, mark INTEGER NOT NULL,
+  after_ms INTEGER NOT NULL, PRIMARY KEY (point, channel, step_s, day)
+) STRICT, WITHOUT ROWID;
+"""
+STANDS = ("", 0)  # as channel and step of a page: the stands of a month
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Leaf:
+    """A page by its name: point, channel, step and first local day."""
+
+    point: str
+    channel: str
+    step_s: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A page that is due, under a mark."""
+
+    leaf: Leaf
+    mark: int
+    after_ms: int
+
+
+class DueTable:
+    """The tables due and progress."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    def progress(self, name: str) -> str | None:
+        """A text that was kept, or None."""
+        row = self._sql.execute("SELECT value FROM progress WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a text, in the place of the one before."""
+        self._sql.execute(
+            "INSERT INTO progress (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+    def touch(self, leaves: Iterable[Leaf], after_ms: int) -> None:
+        """These pages are due, from an instant on; one that is due already may be due earlier now."""
+        self._sql.executemany(
+            "INSERT INTO due (point, channel, step_s, day, mark, after_ms) VALUES (?, ?, ?, ?, 1, ?)"
+            " ON CONFLICT (point, channel, step_s, day) DO UPDATE SET mark = due.mark + 1",
+            [(each.point, each.channel, each.step_s, each.day, after_ms) for each in sorted(leaves)],
+        )
+
+    def of_next(self, after: str, now_ms: int, limit: int) -> list[Due]:
+        """The pages that are due now of the first point behind `after` that has any."""
+        row = self._sql.execute(
+            "SELECT min(point) FROM due WHERE point > ? AND after_ms <= ?", (after, now_ms)
+        ).fetchone()
+        if row[0] is None:
+            return []
+        rows = self._sql.execute(
+            "SELECT point, channel, step_s, day, mark, after_ms FROM due WHERE point = ? AND after_ms <= ?"
+            " ORDER BY step_s DESC, day, channel LIMIT ?",
+            (row[0], now_ms, limit),
+        )
+        return [Due(Leaf(*each[:4]), each[4], each[5]) for each in rows]
+
+    def done(self, due: Due) -> None:
+        """Take a mark away, unless the page was touched since."""
+        leaf = due.leaf
+        self._sql.execute(
+            "DELETE FROM due WHERE point = ? AND channel = ? AND step_s = ? AND day = ? AND mark = ?",
+            (leaf.point, leaf.channel, leaf.step_s, leaf.day, due.mark),
+        )
+
+    def put_off(self, due: Due, after_ms: int) -> None:
+        """Not before an instant."""
+        leaf = due.leaf
+        self._sql.execute(
+            "UPDATE due SET after_ms = ? WHERE point = ? AND channel = ? AND step_s = ? AND day = ?",
+            (after_ms, leaf.point, leaf.channel, leaf.step_s, leaf.day),
+        )
+
+    def count(self) -> int:
+        """How many pages are due, now or later."""
+        found: int = self._sql.execute("SELECT count(*) FROM due").fetchone()[0]
+        return found
