@@ -15,7 +15,8 @@ from gateway_parts import Rig
 from processes import Processes
 
 from gateway import enrol
-from gateway.config import Configuration, read_configuration
+from gateway.config import Configuration
+from gateway.config_file import read_configuration
 from gateway.start import open_all
 from gateway.surroundings import machine
 from gateway.wal import FRAME, HEADER, commits_left_out, frames
