@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
-from typing import TypeVar
+from itertools import chain, repeat
+from typing import TypeVar, cast
 
-from protocols.reading import MeterTime, NativeKey, Reading, Scaled, Value
+from protocols.reading import MeterTime, NativeKey, Reading, Scaled, State, Value
 from protocols.uplink import limits
 from protocols.uplink.columns import PLAIN, decode, decode_within, encode, encode_within
 from protocols.uplink.faults import CountError, FieldError, LimitError
-from protocols.uplink.leaf import INTEGER, RAW, TEXT, number_from_wire, number_to_wire, time_code, time_of
+from protocols.uplink.leaf import (
+    FLOAT32,
+    INTEGER,
+    RAW,
+    TEXT,
+    TIME,
+    number_from_wire,
+    number_to_wire,
+    time_code,
+    time_of,
+)
 from protocols.uplink.pack import Fields, Wire, pack
 from protocols.uplink.rows import Cell, Rows, Time
 from protocols.uplink.source import ExchangeRow, Register, Source
@@ -20,6 +30,11 @@ NEITHER: list[Wire] = [[PLAIN, 0], NOTHING]  # the columns of one row that has n
 NO_TIME: list[Wire] = [*NEITHER, NOTHING]
 ABSENT = 0  # in the column of kinds: this register is not in this row
 STATUS_RAW = 2**62  # the highest status word as a meter shows it
+# Of the column of one row that has a number without status and time: what is behind its four pairs, and their parts.
+_REST: list[Wire] = [[], *NEITHER, *NO_TIME]
+_EXACT = (INTEGER, FLOAT32, TIME)
+_PAIRS, _FORMS = [2] * 4, [PLAIN] * 4
+_LISTS, _INTEGERS = {list}, {int}
 _T = TypeVar("_T")
 
 
@@ -217,6 +232,8 @@ def _columns(wire: list[Wire], source: Source, count: int) -> tuple[list[Sequenc
 
 def _expand(wire: Wire, key: Wire, unit: str, count: int) -> tuple[Sequence[Cell | None], bool]:
     """The column of a register: its value in each row, None where it is not in it; whether it is in all."""
+    if count == 1 and (only := _maybe_only(wire, key, unit)) is not None:
+        return [only], True
     where = "register column"
     fields = Fields(wire, where, 10)
     kinds = decode_within(fields.any(), count, ABSENT, RAW, f"{where}.kinds")
@@ -234,6 +251,31 @@ def _expand(wire: Wire, key: Wire, unit: str, count: int) -> tuple[Sequence[Cell
     named = repeat(key, len(present)), repeat(unit, len(present))
     cells = list(zip(*named, present, *numbers, states, status, times, strict=True))
     return _spread(cells, kinds), len(cells) == count
+
+
+def _maybe_only(wire: Wire, key: Wire, unit: str) -> Cell | None:
+    """The value in a column of one row that has no text, raw, status or time; None: look at all of it.
+
+    Most columns of a round of spot readings are such; what is taken here is what all checks would let pass.
+
+    Raises:
+        FieldError: the number is none of its kind.
+    """
+    if not isinstance(wire, list) or wire[4:] != _REST or set(map(type, wire)) != _LISTS:
+        return None
+    pairs = cast("list[list[int]]", wire)
+    if list(map(len, pairs[:4])) != _PAIRS:
+        return None
+    numbers = [*chain.from_iterable(pairs)]
+    if set(map(type, numbers)) != _INTEGERS or numbers[0:8:2] != _FORMS:
+        return None  # a bool is no integer
+    kind, state, number, scale = numbers[1:8:2]
+    if kind not in _EXACT or not 0 <= state < len(State):
+        return None
+    if not (limits.INT64_MIN <= number <= limits.INT64_MAX and limits.INT64_MIN <= scale <= limits.INT64_MAX):
+        return None
+    number_from_wire(kind, number, scale)
+    return key, unit, kind, number, scale, state, None, None
 
 
 def _numbers(

@@ -8,6 +8,7 @@ library packs every value shortest, so equal bytes mean a shortest form.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 import msgpack
@@ -18,6 +19,7 @@ from protocols.uplink.faults import FieldError, FormError, LimitError
 Wire = None | bool | int | str | bytes | list["Wire"]
 _ALLOWED = (type(None), bool, int, str, bytes)
 _INTEGERS = {int}
+_PLAIN = {int, bytes, str, list, type(None)}
 _LEAST, _MOST = limits.INT64_MIN, limits.INT64_MAX
 SHORT = 8  # elements: fewer are looked at faster one by one
 PACKING = (
@@ -75,7 +77,8 @@ def unpack(octets: bytes, limit: int, where: str) -> Wire:
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise FormError("one msgpack value in strict form", _shown(octets, error), where) from None
     try:
-        _check(value)
+        if not _is_plain(value):
+            _check(value)
         again = repack(value)
     except (FormError, LimitError) as error:
         raise type(error)(error.expected, error.got, where) from None
@@ -94,6 +97,26 @@ def _refuse_map(pairs: object) -> NoReturn:
 
 def _refuse_ext(code: int, octets: bytes) -> NoReturn:
     raise FormError("no extension types", f"extension {code}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether all arrays of what the library unpacked hold what `_check` would pass: looked at level by level.
+
+    The library has refused arrays that are too long and integers below 64 signed bits.
+    """
+    level = [value]
+    for _ in range(limits.DEPTH + 1):
+        kinds = set(map(type, level))
+        if not kinds <= _PLAIN:
+            return False
+        if int in kinds and max(each for each in level if type(each) is int) > _MOST:
+            return False
+        if str in kinds and any("\0" in each for each in level if type(each) is str):
+            return False
+        if list not in kinds:
+            return True
+        level = list(chain.from_iterable(each for each in level if type(each) is list))
+    return False
 
 
 def _check(value: object) -> None:
