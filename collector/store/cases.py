@@ -128,8 +128,10 @@ class Cases:
     def holding(self) -> list[tuple[str, bytes, bytes]]:
         """All that is held now: gateway, epoch, batch (`EVERYTHING`: the whole epoch)."""
         rows = self._sql.execute(
-            "SELECT h.gateway, h.epoch, h.batch FROM hold h JOIN incident i ON i.n = h.incident AND i.closed_ms IS NULL"
-            " UNION SELECT gateway, epoch, x'' FROM pending ORDER BY 1, 2, 3"
+            "SELECT h.gateway, h.epoch, h.batch FROM hold h"
+            " JOIN incident i ON i.gateway = h.gateway AND i.n = h.incident AND i.closed_ms IS NULL"
+            " UNION SELECT gateway, epoch, ? FROM pending ORDER BY 1, 2, 3",
+            (EVERYTHING,),
         )
         return [(gateway, epoch, batch) for gateway, epoch, batch in rows]
 

@@ -129,8 +129,8 @@ class EvidenceTable:
     def numbers(self, gateway: str, epoch: bytes, batch: bytes = b"") -> list[int]:
         """The numbers of the rows of an epoch (of one batch of it), in the order of their commits."""
         rows = self._sql.execute(
-            "SELECT n FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND (?3 = x'' OR id = ?3) ORDER BY n",
-            (gateway, epoch, batch),
+            "SELECT n FROM evidence WHERE gateway = ?1 AND epoch = ?2 AND (?4 = 1 OR id = ?3) ORDER BY n",
+            (gateway, epoch, batch, int(not batch)),
         )
         return [row[0] for row in rows]
 

@@ -8,20 +8,21 @@ import json
 from pathlib import Path
 
 import pytest
+from chain import AnyStore
 from click.testing import CliRunner
 from ground_site import POINT, enter
 
 from collector.cli import commands
 from collector.faults import NoSeriesError, QuestionError
-from collector.store.sqlite import SqliteStore
+from collector.place import Place
 
 
 @pytest.fixture
-def config(store: SqliteStore, tmp_path: Path) -> Path:
+def config(store: AnyStore, place: Place, tmp_path: Path) -> Path:
     """The configuration of a collector whose store has one point."""
     enter(store)
     path = tmp_path / "collector.toml"
-    path.write_text('collector = "utility"\n[broker]\nhost = "localhost"\n')
+    path.write_text(f'collector = "utility"\nstore = "{place}"\n[broker]\nhost = "localhost"\n')
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,8 @@ def test_a_version_2_store_is_raised_with_what_it_knows(bench: Bench, tmp_path: 
     for each in tables:
         sql.execute(f"DROP TABLE {each}")
     sql.execute("DROP INDEX reading_conflict")
+    for each in re.findall(r"CREATE TABLE (\w+)", schema.MIGRATIONS[3]):
+        sql.execute(f"DROP TABLE {each}")
     sql.execute("PRAGMA user_version=2")
     raised = SqliteStore.open(tmp_path / "collector.sqlite3")
     assert raised._connection.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
