@@ -76,12 +76,12 @@ def no_identity_check(check: Any) -> object:
     return lambda got, expected: None
 
 
-@bug(gateway.dlms, "_row_reading")
+@bug(gateway.dlms, "row_reading")
 def row_by_our_clock(made: Any) -> object:
     """A row of a load profile gets the quarter of an hour that the gateway's clock shows."""
 
-    def planted(*arguments: Any) -> object:
-        reading = made(*arguments)
+    def planted(*arguments: Any, **switches: Any) -> object:
+        reading = made(*arguments, **switches)
         seconds = (reading.exchange.at_ms // 1000 - METER_EPOCH_S) // 900 * 900
         return dataclasses.replace(reading, meter_time=dataclasses.replace(reading.meter_time, seconds=seconds))
 
@@ -91,7 +91,7 @@ def row_by_our_clock(made: Any) -> object:
 @bug(gateway.dlms, "fresh")
 def row_skipped(fresh: Any) -> object:
     """Reading goes on one row too late."""
-    return lambda found, last, handed: fresh(found, last, handed)[0 if last is None else 1 :]
+    return lambda found, last, *rest, **switches: fresh(found, last, *rest, **switches)[0 if last is None else 1 :]
 
 
 @bug(Sealer, "begin_epoch")
