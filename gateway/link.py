@@ -325,6 +325,7 @@ class Link:
             self._sealer.note_event(events.GENERATION, talk.order[0], ack.generation)
         talk.order, talk.last_ack = ack.order, heard.signed
         self._forward.acknowledged(now_ms, ack.window, found.answered)
+        self._tries.answered()
         if found.answered:
             talk.nonce = None if talk.nonce == nonce else talk.nonce
             listed = (entry.id for reach in held for entry in chain.walk(reach))

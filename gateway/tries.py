@@ -1,31 +1,45 @@
-"""When the broker is tried again: soon after a connection that held, and never more than twice in any minute.
+"""When the broker is tried again: soon after a lone cut, and on the average less than twice a minute.
 
 A link that comes and goes every few seconds must not become a storm of handshakes, at the broker of a thousand gateways
-least of all (fault L02). So each try is at least half a minute behind the one before, and the rest is drawn.
+least of all (fault L02). So the pauses grow, drawn between zero and their bound, until the collector has answered; and
+each try costs one of a few that are saved up, however well the tries before it went.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-SOON_S = 1.0  # upper end of the wait where the last try is long ago
-APART_S = (30.0, 60.0)  # between two tries, drawn: at most two in any minute
+from protocols.transports.pipe import Backoff
+
+BASE_S, CAP_S = 1.0, 60.0  # of the wait before the next try, full jitter
+SAVED = 8  # tries that may follow one another closely: a broker that is started anew, a cable that is plugged in
+EARNED_S = 40.0  # in which one is earned: ninety an hour
 
 
 class Tries:
-    """The pause before each next try, with full jitter; instants are seconds of any clock that never goes back.
+    """The pause before each next try; instants are seconds of any clock that never goes back.
 
     Args:
         uniform: the random source, as `random.Random.uniform`: a number between its two arguments.
     """
 
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
-        self._uniform, self._due_s = uniform, 0.0
+        self._uniform = uniform
+        self._backoff = Backoff(uniform, BASE_S, CAP_S)
+        self._saved, self._at_s = float(SAVED), 0.0
 
     def begun(self, now_s: float) -> None:
         """A try begins now."""
-        self._due_s = now_s + self._uniform(*APART_S)
+        self._saved, self._at_s = self._left(now_s) - 1, now_s
+
+    def answered(self) -> None:
+        """The collector answered: the pauses begin anew."""
+        self._backoff.reset()
 
     def pause_s(self, now_s: float) -> float:
         """Seconds until the next one."""
-        return max(self._uniform(0.0, SOON_S), self._due_s - now_s)
+        short_s = max(0.0, 1 - self._left(now_s)) * EARNED_S
+        return max(short_s + self._uniform(0.0, BASE_S) if short_s else 0.0, self._backoff.next_s())
+
+    def _left(self, now_s: float) -> float:
+        return min(float(SAVED), self._saved + max(0.0, now_s - self._at_s) / EARNED_S)

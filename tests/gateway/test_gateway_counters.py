@@ -111,8 +111,8 @@ async def test_what_came_from_a_meter_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """No folder, a damaged file: no counter is handed out."""
-    for folder in (tmp_path / "none", tmp_path):
+    """A file in the folder's place, a damaged file: no counter is handed out."""
+    for folder in (tmp_path / FILE, tmp_path):
         (tmp_path / FILE).write_bytes(b"no database" * 1_000)
         with pytest.raises(CountersUnusable):
             await taken(store(folder), 1)

@@ -27,7 +27,7 @@ from gateway.link import Connect, Conversation, Link, LivePipe, Party
 from gateway.mbus import MbusReader
 from gateway.poll import BusPoller
 from gateway.schedule import Schedule
-from gateway.tries import APART_S, SOON_S, Tries
+from gateway.tries import SAVED, Tries
 from gateway.writer import InlineWriter
 from protocols.transports.pipe import LinkLostError, PipeSettings
 from protocols.uplink import topics
@@ -165,8 +165,8 @@ async def test_an_outage_of_35_days_loses_nothing_and_what_is_new_meanwhile_goes
 
 
 @pytest.mark.parametrize("kind", ["nobody", "silent", "acknowledged"])
-def test_a_link_that_flaps_is_tried_at_most_twice_in_any_minute(tmp_path: Path, kind: str) -> None:
-    """L02: whether nobody listens, or each connection breaks within ten seconds, also behind an acknowledgement."""
+def test_a_link_that_flaps_is_tried_at_most_twice_a_minute(tmp_path: Path, kind: str) -> None:
+    """L02, in any ten minutes: whether nobody listens, or each connection breaks soon, also behind an answer."""
     tries, dice, houses = list[float](), random.Random(5), list[House]()
 
     class Flapping(Pipe):
@@ -196,28 +196,24 @@ def test_a_link_that_flaps_is_tried_at_most_twice_in_any_minute(tmp_path: Path, 
     run(hours(), 1)
     if kind == "acknowledged":
         assert houses[0].talk.last_ack is not None
-    assert all(third - first >= 60 for first, third in zip(tries, tries[2:], strict=False))
+    later = [each for each in tries if each > 5 * 60]
+    assert sum(each < 60 for each in tries) <= SAVED + 2
+    assert all(last - first > 10 * 60 for first, last in zip(later, later[20:], strict=False))
     assert len(tries) > 6 * 60  # and it is not given up: once a minute at least
 
 
-def test_a_connection_that_held_is_made_again_at_once() -> None:
-    """A second at most, and not by all gateways of a broker in the same moment."""
-    tries = Tries(random.Random(1).uniform)
-    tries.begun(0)
-    pauses = [tries.pause_s(100) for _ in range(100)]
-    assert max(pauses) <= SOON_S
-    assert len(set(pauses)) == 100
-
-
-def test_a_thousand_gateways_are_spread_over_half_a_minute() -> None:
-    """L12: those whose first try failed at the same instant come back drawn apart."""
-    dice, due = random.Random(1), list[int]()
-    for _ in range(1_000):
-        tries = Tries(dice.uniform)
-        tries.begun(0)
-        due.append(int(tries.pause_s(0)))
-    busiest = max(due.count(second) for second in set(due))
-    assert busiest < 3 * 1_000 / (APART_S[1] - APART_S[0])
+def test_a_lone_cut_is_over_soon() -> None:
+    """A broker that is away for six seconds has 95 of 100 gateways again in fifteen, and not all at one instant."""
+    back = list[float]()
+    for seed in range(1_000):
+        tries, now_s = Tries(random.Random(seed).uniform), 1_000.0
+        tries.begun(0.0)
+        while now_s < 1_006:
+            now_s += tries.pause_s(now_s)
+            tries.begun(now_s)
+        back.append(now_s)
+    assert sorted(back)[950] < 1_006 + 15
+    assert len(set(back)) == len(back)
 
 
 def open_files() -> int:
