@@ -6,12 +6,13 @@ from fractions import Fraction
 
 import ground_year as year
 import pytest
+from chain import AnyStore
 from ground_run import Year
 
-from collector.store.sqlite import SqliteStore
+from collector.store.postgresql import PostgresqlStore
 
 
-def made(store: SqliteStore, month: int, electricity: int = 2, heat: int = 3, water: int = 3) -> Year:
+def made(store: AnyStore, month: int, electricity: int = 2, heat: int = 3, water: int = 3) -> Year:
     """Points with a month of readings, attributed, all but some batches."""
     bounds = year.months(2025, month, month)
     found = Year(store, year.sites(electricity, heat, water, bounds), bounds)
@@ -24,11 +25,13 @@ def made(store: SqliteStore, month: int, electricity: int = 2, heat: int = 3, wa
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("month", [3, 10])
-def test_every_month_is_what_the_registers_say_also_after_a_correction(store: SqliteStore, month: int) -> None:
+def test_every_month_is_what_the_registers_say_also_after_a_correction(store: AnyStore, month: int) -> None:
     """Exchanges, rollovers, another unit, a CT in place of another, late batches, the factor corrected backwards.
 
     What was reckoned once is not reckoned again into a new version, and all that came is raw.
     """
+    if month == 3 and isinstance(store, PostgresqlStore):
+        pytest.skip("one change day is enough on the second database: the sums are the same code")
     run = made(store, month)
     assert list(run.misses())  # what is late is missing, never a zero
     run.read_late()
@@ -46,7 +49,7 @@ def test_every_month_is_what_the_registers_say_also_after_a_correction(store: Sq
 
 
 @pytest.mark.slow
-def test_readings_of_a_meter_that_is_entered_later_are_attributed_then(store: SqliteStore) -> None:
+def test_readings_of_a_meter_that_is_entered_later_are_attributed_then(store: AnyStore) -> None:
     """They wait, and nothing is there before."""
     bounds = year.months(2025, 10, 10)
     run = Year(store, year.sites(0, 2, 2, bounds), bounds)

@@ -312,6 +312,9 @@ _WORKER = pack([1, s.COLLECTOR, *(key_to_wire(key.public) for key in (s.ACK, s.S
 WORDY = Work(600_000, 3_000)  # reads a file over its slips, several times where they are many
 
 
+OWN = "a file that its owner writes, and no bytes of others: each input is read whole, with all its faults"
+
+
 def _file(name: str, corpus: tuple[bytes, ...], decode: Callable[[bytes], object], cost: int) -> Target:
     """A target for a file that a person writes."""
     return Target(
@@ -323,6 +326,8 @@ def _file(name: str, corpus: tuple[bytes, ...], decode: Callable[[bytes], object
         work=WORDY,
         memory=16 * MIB,
         message=64_000,  # every fault of the file, with its line
+        inputs=2_000,
+        why=OWN,
         cost=cost,
     )
 
@@ -415,6 +420,8 @@ TARGETS = (
         work=WORDY,
         memory=16 * MIB,
         message=600 * sheet.FAULTS,  # every fault of the file, with its line
+        inputs=2_000,
+        why=OWN,
         cost=2,
     ),
     Target(
