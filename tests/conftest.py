@@ -12,6 +12,15 @@ from servers import Broker, SiteTls, find_program, make_site
 PROGRAMS = {"nats": "nats-server", "mosquitto": "mosquitto"}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What runs the whole system begins first, a share of it with each worker: at the end nobody waits for one."""
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    slow = [each for each in items if each.get_closest_marker("slow")]
+    rest = [each for each in items if not each.get_closest_marker("slow")]
+    share = -(-len(rest) // workers)
+    items[:] = [each for n in range(workers) for each in (*slow[n::workers], *rest[n * share : (n + 1) * share])]
+
+
 @pytest.fixture(scope="session")
 def site_tls(tmp_path_factory: pytest.TempPathFactory) -> SiteTls:
     """An authority, and certificates for the broker "localhost", a collector and two gateways."""

@@ -85,6 +85,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     made.end()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_meter_that_is_replaced_under_the_daemon_is_found_and_exchanged(site: Site) -> None:
     """Over a kill in the middle of the search; the healthy ones are read in every slot of each process."""

@@ -14,6 +14,7 @@ from power_site import MARKED, Cut, PowerSite, cuts, plant
 CUTS = 4  # of each daemon on each file system
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_promise_of_a_real_daemon_is_lost_in_a_power_cut(site: PowerSite, disks: Disks, kind: str) -> None:

@@ -22,7 +22,7 @@ from simulators.site.parts import Down, now_ms, program, run
 SMALL = 8 * 1024 * 1024
 LEAST = 4 * 1024 * 1024  # the smallest buffer that a configuration may ask for
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 
 def told(site: PowerSite) -> list[str]:
