@@ -44,7 +44,7 @@ generate: .venv/.ready ## write what is made from the classes: error catalogue, 
 	@$(BIN)/python tools/generate.py
 
 test: .venv/.ready services ## run all tests
-	@$(BIN)/pytest -n 3 --dist worksteal -m "not alone" $(ARGS)
+	@$(BIN)/pytest -n 4 --dist worksteal -m "not alone" $(ARGS)
 	@$(BIN)/pytest -n 2 -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv/.ready ## lint, format, types, layers and tidiness
