@@ -45,9 +45,9 @@ def main() -> int:
     proof_bench = _object("proof", ROOT / "tests" / "bench" / "bench.py", "many", "--seeds", PROOF_SEEDS)
     controls = _object("controls", ROOT / "tests" / "bench" / "controls.py")
     power = _power_cuts()
-    ground = _object("year", Path(__file__).with_name("year.py"))
     fuzz = _object("fuzz", Path(__file__).with_name("fuzz.py"))
     corrupt = _object("corrupt", Path(__file__).with_name("corrupt.py"))
+    ground = _object("year", Path(__file__).with_name("year.py"))
     sums = {name: sum(run[name] for run in runs) for name in ("readings_produced", "readings_stored", "lost", "twice")}
     sums |= {name: sum(run[name] for run in runs) for name in (*ROWS, "altered", "seal_failures", "kills", "excused")}
     held = (
