@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
-import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,36 +10,22 @@ from typing import Any
 
 import click
 
-from collector import told
+from collector import cli_change, told
 from collector.cli import FAILED, config_option, file_argument, json_option
 from collector.cli_show import opened
+from collector.cli_who import final_option, instant_at, now_ms, stood_of, who_option, why_option
 from collector.enter import enter, octets_of
 from collector.faults import NotEnteredError, SheetError
-from collector.master.cells import number
 from collector.master.clocks import instant
 from collector.master.dated import Act
-from collector.master.meters import Kind, Stood
+from collector.master.meters import Kind
 from collector.master.sheet import read
 from collector.store.master import MARKS, Master
 
 PAGE = 500  # things read at once
 
 
-def _os_user() -> str:
-    """The account that runs this, by the system's word, not by the environment's."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
-
-
-_who = click.option("--who", default=_os_user, show_default="the account that runs this", help="Who enters it.")
-_why = click.option("--why", default="", help="Why; it is kept with what is entered.")
 _known = click.option("--known-at", help="As it was known then: a day (UTC) or an instant as 2026-03-01T06:00Z.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @click.command("import-points")
@@ -50,8 +33,8 @@ def _now_ms() -> int:
 @config_option
 @click.option("--dry-run", is_flag=True, help="Check everything and enter nothing.")
 @click.option("--correct", is_flag=True, help="Where something else holds, let the file count from its 'from' on.")
-@_who
-@_why
+@who_option
+@why_option
 @json_option
 def import_points(
     sheet: Path, config_file: Path, dry_run: bool, correct: bool, who: str, why: str, as_json: bool
@@ -63,7 +46,7 @@ def import_points(
     try:
         said = read(octets_of(sheet), str(sheet))
         with opened(config_file) as (_, store):
-            act = Act(who, _now_ms(), why or f"import of {sheet.name}")
+            act = Act(who, now_ms(), why or f"import of {sheet.name}")
             done = enter(store, said, str(sheet), act, correct=correct, dry=dry_run)
     except SheetError as error:
         if not (as_json and error.problems):
@@ -109,6 +92,10 @@ def show_point(point: str, config_file: Path, known_at: str | None, history: boo
     _one(shown | ({} if known_at or history else {"recompute": marks}), "point", point, as_json)
 
 
+for _command in cli_change.OF_POINTS:
+    points.add_command(_command)
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 @click.option("--config", "config_file", type=file_argument, help="The collector's configuration (TOML).")
@@ -141,6 +128,10 @@ def show_meter(serial: str, config_file: Path, known_at: str | None, history: bo
     _one(shown, "meter", serial, as_json)
 
 
+for _command in cli_change.OF_METERS:
+    meters.add_command(_command)
+
+
 @click.command()
 @config_option
 @json_option
@@ -163,11 +154,11 @@ def waiting(config_file: Path, as_json: bool) -> None:
 @click.argument("new")
 @config_option
 @click.option("--at", "at", required=True, help="When: a time of the point's zone as 2026-03-01T09:30, or an instant.")
-@click.option("--final", "final", multiple=True, metavar="REGISTER=VALUE", help="What the old one stood at; repeated.")
+@final_option
 @click.option("--initial", "initial", multiple=True, metavar="REGISTER=VALUE", help="... the new one; repeated.")
 @click.option("--clock", help="The zone of the new meter's clock [default: as the old one's].")
-@_who
-@_why
+@who_option
+@why_option
 @json_option
 def exchange(
     point: str,
@@ -187,13 +178,9 @@ def exchange(
     Values are in the unit that the register shows, as read off the meters.
     """
     with opened(config_file) as (_, store):
-        now = _now_ms()
-        zones = {each.zone for each in store.master.points.all(point=point)}
-        if not zones:
-            raise NotEnteredError("a metering point that was entered", repr(point[:64]), "exchange")
-        at_ms = instant(at, zones.pop() if len(zones) == 1 else store.master.points.at(now, point=point)[0].zone)
-        with store.transaction(), store.master.acting(Act(who, now, why or "meter exchange")) as change:
-            both = change.exchange(point, old, new, at_ms, _stood(final), _stood(initial), clock)
+        at_ms = instant_at(store, point, at)
+        with store.transaction(), store.master.acting(Act(who, now_ms(), why or "meter exchange")) as change:
+            both = change.exchange(point, old, new, at_ms, stood_of(final), stood_of(initial), clock)
         for each, stood, what in ((old, both[0].final, "final"), (new, both[1].initial, "initial")):
             totals = {row.name for row in store.master.registers.at(at_ms, meter=each) if row.kind is Kind.TOTAL}
             for name in sorted(totals - {one.register for one in stood}):
@@ -203,16 +190,6 @@ def exchange(
         click.echo(json.dumps({"old": rows[0], "new": rows[1]}, indent=1))
     else:
         click.echo("\n".join(told.line(each) for each in rows))
-
-
-def _stood(given: tuple[str, ...]) -> tuple[Stood, ...]:
-    stood = []
-    for each in given:
-        register, sign, value = each.rpartition("=")
-        if not sign:
-            raise click.UsageError(f"expected REGISTER=VALUE, got {each!r}")
-        stood.append(Stood(register.strip(), number(value.strip())))
-    return tuple(stood)
 
 
 def _needed(config_file: Path | None) -> Path:
@@ -228,7 +205,7 @@ def _known_ms(text: str | None) -> int | None:
 def _list(config_file: Path, known_at: str | None, as_json: bool, table: Callable[[Master], Any]) -> None:
     """What holds now, page by page: there may be more than memory holds."""
     known_ms, count = _known_ms(known_at), 0
-    now = known_ms or _now_ms()
+    now = known_ms or now_ms()
     with opened(config_file) as (_, store):
         for row in _pages(table(store.master), known_ms, now):
             before = "," if count else "["

@@ -85,8 +85,8 @@ def line(told: dict[str, Any]) -> str:
         for name, each in told.items()
         if name not in {"from", "to"} and each not in (None, "", [])
     ]
-    if told.get("from"):
-        facts.append(f"from {told['from']} to {told['to'] or FURTHER}")
+    if told.get("from") or told.get("to"):
+        facts.append(f"from {told['from'] or 'ever'} to {told['to'] or FURTHER}")
     return ", ".join(facts)
 
 

@@ -188,11 +188,16 @@ class Change:
             if not table.says(table.during(word.span, None, **table.form.key(word)), word):
                 self._lay(word)
 
-    def end(self, word: Word, at_ms: int) -> None:
+    def end(self, word: Word, at_ms: int, final: tuple[Stood, ...] = ()) -> None:
         """Let a thing, as it holds, hold no longer from an instant on; from its beginning: it never held.
 
+        Args:
+            word: what ends.
+            at_ms: when (ms UTC).
+            final: of a meter that goes: what its registers stood at.
+
         Raises:
-            NotEnteredError: it does not hold so.
+            NotEnteredError: it does not hold so, or a meter has no such register.
             OverlapError: something that refers to it goes on.
         """
         table = self._master.table(word)
@@ -206,6 +211,12 @@ class Change:
         table.cut(word, cut, self.act)
         self.changes += 1
         rules.check_left(self._master, word, cut)
+        if final and isinstance(word, Installation):
+            if at_ms == word.span.from_ms:
+                raise MasterDataError("no final values of a meter that never was there", utc(at_ms), where)
+            went = replace(word, span=Span(word.span.from_ms, at_ms), final=final)
+            self._master.installations.lay(went, self.act)  # nothing before the end is touched
+            rules.check(self._master, went)
 
     def exchange(
         self,
@@ -229,9 +240,7 @@ class Change:
         self._feeds_on(point, old, new, at_ms)
         ended = replace(went, span=Span(went.span.from_ms, at_ms), final=final)
         came = Installation(point, new, Span(at_ms), clock or went.clock, went.interval_edge, went.day_edge, initial)
-        self.end(went, at_ms)
-        self._master.installations.lay(ended, self.act)  # nothing before the exchange is touched
-        rules.check(self._master, ended)
+        self.end(went, at_ms, final)
         self.enter(came)
         return ended, came
 

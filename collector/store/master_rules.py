@@ -100,11 +100,22 @@ def check_left(master: Master, word: Word, cut: Span) -> None:
     if isinstance(word, Point):
         tables = (master.installations, master.channels, master.computed, master.supplies)
         left = [each for table in tables for each in table.during(cut, point=word.id)]
+        left += [*master.relations.during(cut, point=word.id), *master.relations.during(cut, other=word.id)]
+    elif isinstance(word, Channel):
+        left += _built_on(master, word, cut)
     elif isinstance(word, Meter):
         for table in (master.installations, master.registers, master.mapped):
             left += table.during(cut, meter=word.serial)
     if left:
         raise OverlapError("nothing that goes on there", name_of(left[0]), name_of(word))
+
+
+def _built_on(master: Master, word: Channel, cut: Span) -> list[Word]:
+    """The channels that are computed from this one, or weighed by it."""
+    weighed = [each for each in master.channels.during(cut, point=word.point) if each.weight == word.name]
+    here = (word.point, word.name)
+    made = (each for each in master.computed.during(cut) if here in {(one.point, one.channel) for one in each.terms})
+    return [*weighed, *made]
 
 
 def clash(master: Master, one: str, other: str, span: Span) -> set[str]:

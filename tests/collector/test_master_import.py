@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from collector import propose_sheet
 from collector.cli import commands
-from collector.cli_master import _os_user
+from collector.cli_who import os_user
 from collector.enter import Entered, enter
 from collector.faults import MasterDataError, SheetError
 from collector.master.channels import Aggregate, Cadence, Channel
@@ -288,11 +288,58 @@ def test_the_commands_show_what_was_entered(site: list[str], tmp_path: Path) -> 
     shown = json.loads(run("points", "show", "plant 1", *site, "--json"))
     assert [each["meter"] for each in shown["installations"]] == ["M1", "M2"]
     history = json.loads(run("meters", "show", "M1", *site, "--history", "--json"))["installations"]
-    assert [(each["who"], each["known_to"] is None) for each in history] == [(_os_user(), False), ("eve", True)]
+    assert [(each["who"], each["known_to"] is None) for each in history] == [(os_user(), False), ("eve", True)]
     known = history[0]["known_from"]
     before = json.loads(run("points", "show", "plant 1", *site, "--known-at", known, "--json"))
     assert [(each["meter"], each["to"]) for each in before["installations"]] == [("M1", None)]
     assert json.loads(run("waiting", *site, "--json")) == []
+
+
+def test_what_changes_later_is_said_by_commands(site: list[str]) -> None:
+    """A computed channel, a share, another customer, and ends in the order in which they lean on one another."""
+    run("import-points", str(ROOT / "config" / "points.example.csv"), *site)
+    flat = "HU000210F11-S00000000000016049191"
+    net = ("points", "compute", flat, "net", "--plus", flat, "A+", "--minus", flat, "A-", "--from", "2025-01-01")
+    (made,) = json.loads(run(*net, *site, "--json"))
+    assert (made["quantity"], made["cadence"], made["aggregate"]) == ("energy", "15min", "sum")
+    share = ("points", "relate", "plant 7/3", flat, "--as", "share", "--share", "1/3", "--from", "2025-07-01")
+    assert json.loads(run(*share, *site, "--json"))[0]["share"] == "1/3"
+    supply = ("points", "supply", flat, "4712", "--from", "2026-01-01")
+    assert said(*supply, *site).startswith("expected nothing yet")
+    run(*supply, "--correct", *site)
+    assert "got channel net of point" in said("points", "end", flat, "--channel", "A-", "--at", "2026-06-01", *site)
+    assert "got installation of meter 12345678" in said("meters", "end", "12345678", "--at", "2026-06-01", *site)
+    at = ("--at", "2026-06-01")
+    for gone in (("--channel", "net"), ("--channel", "A-"), ("--channel", "A+"), ("--customer", "4712")):
+        run("points", "end", flat, *gone, *at, *site)
+    run("points", "end", flat, "--meter", "12345678", "--final", "1-0:1.8.0=1723400", *at, *site)
+    assert "got relation of point plant 7/3" in said("points", "end", flat, *at, *site)
+    run("points", "end", "plant 7/3", "--relation", flat, *at, *site)
+    run("points", "end", flat, *at, *site)
+    assert "to 2026-06-02T00:00" in run("meters", "end", "12345678", "--at", "2026-06-02", *site)
+    shown = json.loads(run("points", "show", flat, *site, "--json"))
+    assert [each["customer"] for each in shown["supplies"]] == ["4711", "4712"]
+    (went,) = shown["installations"]
+    assert (went["to"], went["final"][0]["value"]) == ("2026-05-31T22:00:00.000Z", "1723400")
+    assert {each["to"] for each in shown["channels"] + shown["computed"]} == {went["to"]}
+
+
+def test_a_meter_that_was_never_there_stood_at_nothing(site: list[str]) -> None:
+    """Ended where it begins, an installation never held; values of it are refused, and so is nothing to end."""
+    run("import-points", str(ROOT / "config" / "points.example.csv"), *site)
+    flat = "HU000210F11-S00000000000016049191"
+    end = ("points", "end", flat, "--meter", "12345678", "--at", "2025-01-01", *site)
+    assert "a meter that never was there" in said(*end, "--final", "1-0:1.8.0=1")
+    run(*end)
+    assert "got none in end" in said(*end)
+    assert json.loads(run("points", "show", flat, *site, "--json"))["installations"] == []
+
+
+def said(*arguments: str) -> str:
+    """How a command refuses."""
+    with pytest.raises(MasterDataError) as refused:
+        CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    return str(refused.value).partition(": ")[2] or str(refused.value)
 
 
 def test_faults_are_data_too(site: list[str], tmp_path: Path) -> None:
