@@ -71,7 +71,7 @@ CAUSES = {"broken": frozenset({"gateway-clone", "gateway-rollback", "gateway-twi
 CAUSES["orphan"] = ROT | {"gateway-wiped"}
 CAUSES["restored"] = frozenset({"collector-restore"})
 # Objects of ours that are in memory when all is at rest, and for each gateway and day those of processes that ended.
-OBJECTS, OBJECTS_A_DAY, OBJECTS_A_LIFE = 4_000, 1_000, 200
+OBJECTS, OBJECTS_A_DAY, OBJECTS_A_LIFE = 4_000, 1_000, 400
 HOLDING = ("broken", "orphan")  # cases that hold whole epochs
 FULL_MS = 90_000  # what is refused was answered so long before the buffer said that it is full
 STATUS_AT = 16  # of the status byte in a long frame with a header of twelve bytes
