@@ -294,10 +294,7 @@ class Buffer:
         self._disk.write_small(lambda database: _put(database, "gaps", [list(each) for each in gaps[:GAPS]]))
 
     def _gaps(self) -> tuple[Gap, ...]:
-        row = self._disk.opened().execute("SELECT value FROM meta WHERE name = 'gaps'").fetchone()
-        wire = [] if row is None else unpack(row[0], META_BYTES, "buffer.gaps")
-        found = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
-        return tuple((each.octets("epoch"), each.integer("first"), each.integer("last")) for each in found)
+        return gaps_of(self._disk.opened())
 
     def _legible_gaps(self) -> tuple[Gap, ...]:
         """The gaps; none where a damaged page holds them: the next start salvages the file."""
@@ -352,6 +349,18 @@ class Buffer:
     def _number(self, name: str) -> int | None:
         found = self._meta(name)
         return None if found is None else found.integer(name)
+
+
+def gaps_of(database: sqlite3.Connection) -> tuple[Gap, ...]:
+    """The places of batches that are gone and not yet declared lost.
+
+    Raises:
+        FormError, FieldError, LimitError: a damaged page holds them.
+    """
+    row = database.execute("SELECT value FROM meta WHERE name = 'gaps'").fetchone()
+    wire = [] if row is None else unpack(row[0], META_BYTES, "buffer.gaps")
+    found = [Fields(each, "buffer.gaps", 3) for each in wire] if isinstance(wire, list) else []
+    return tuple((each.octets("epoch"), each.integer("first"), each.integer("last")) for each in found)
 
 
 def _with_place(gaps: Sequence[Gap], epoch: bytes, seq: int) -> list[Gap]:

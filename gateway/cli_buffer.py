@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.faults import BufferFull
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.config import Configuration
+    from gateway.fill import Fill, Held
 
 FAILED, PARTIAL = 1, 3
 
@@ -22,7 +27,49 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def buffer() -> None:
-    """Check the buffer, and carry batches to the collector by hand where the link stays dead."""
+    """Look into the buffer, check it, and carry batches to the collector by hand where the link stays dead."""
+
+
+@buffer.command()
+@_config
+@_json
+def status(path: Path, as_json: bool) -> None:
+    """Show how full it is, what may leave it, and how many readings were refused for want of room."""
+    from gateway.fill import read_fill  # noqa: PLC0415
+
+    configuration = _read(path)
+    found = read_fill(configuration.state_folder, configuration.buffer.max_bytes)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found)))
+        return
+    for name, text in _lines(found):
+        click.echo(f"{name + ':':24}{text}")
+    if found.level != "room":
+        click.echo(f"next: {BufferFull.do}", err=True)
+
+
+def _lines(found: Fill) -> Iterator[tuple[str, str]]:
+    refuses = ": new readings are refused" if found.level == "full" else ""
+    yield "level", f"{found.level}{refuses}"
+    yield "in use", f"{found.percent} % of {found.max_bytes} bytes"
+    for name, held in (("not stored", found.not_stored), ("stored", found.stored), ("safe", found.safe)):
+        yield name, _held(held)
+    yield "readings refused", f"{found.readings_refused} since the buffer began" if found.readings_refused else "none"
+    if found.set_aside:
+        yield "set aside", f"{found.set_aside} batches whose seal does not hold: see 'buffer verify'"
+    if found.readings_in_quarantine:
+        yield "in quarantine", f"{found.readings_in_quarantine} readings, taken without a key"
+    if found.places_lost:
+        yield "to be declared lost", f"{found.places_lost} batches"
+
+
+def _held(held: Held) -> str:
+    from gateway.cli import shown_time  # noqa: PLC0415
+
+    if held.oldest_ms is None or held.newest_ms is None:
+        return "none"
+    times = f"{shown_time(held.oldest_ms)} to {shown_time(held.newest_ms)}"
+    return f"{held.batches} batches with {held.readings} readings, {times}"
 
 
 @buffer.command()

@@ -29,8 +29,10 @@ def exchange(ctx: click.Context, meter: str, path: Path, to: str | None, typed: 
     changed: what changes is shown, and asked for. Exit code 0 done, 1 failed, 3 recorded and the file left as it was.
     """
     from gateway import exchange as exchanges  # noqa: PLC0415
-    from gateway.exchanging import TYPED  # noqa: PLC0415
+    from gateway.exchanging import TYPED, plate  # noqa: PLC0415
 
     if len(typed) > TYPED:
         raise click.BadParameter(f"expected at most {TYPED} values, got {len(typed)}", param_hint="--final")
+    for each in typed:
+        plate(each)
     ctx.exit(exchanges.exchange(path, meter, to, typed, yes))

@@ -31,6 +31,7 @@ from protocols.transports.pipe import PipeSettings
 from protocols.transports.tasks import end
 from protocols.uplink.records import TimeCorrection
 
+FIRST_SPACE = "free space, or replace the disk, before the daemon is stopped: what waits in memory ends with it"
 STOP_S = 8.0  # for the polls in hand after SIGTERM; with the last seal it stays under 10 s
 WATCH_S = 1.0  # between looks at the system's clock
 
@@ -125,6 +126,8 @@ class _Daemon:
             await self._pushing.settle()
         self._sealer.note_event(events.STOP)
         await self._sealer.flush()
+        if lost := self._sealer.unwritten:  # the disk took nothing to the end, so nothing but the log can tell
+            log.error(events.READINGS_LOST, readings=lost, do=FIRST_SPACE)
         await self._writer.do(self._opened.buffer.close)
         self._writer.close()
         log.info("stopped")

@@ -47,6 +47,8 @@ BATCH_ROTTEN = "batch-rotten"  # epoch, seq, code
 MARK_TAKEN_BACK = "mark-taken-back"  # batches, first seq
 GENERATION = "generation-raised"  # from, to
 WRITE_FAILED = "write-failed"  # code, text
+# In the log alone: the daemon was asked to stop while the disk took nothing. How many readings, and what to do.
+READINGS_LOST = "readings-lost-at-stop"
 WRITE_RECOVERED = "write-recovered"  # readings that waited, readings refused for want of memory
 PUSH_REFUSED = "push-refused"  # code, text, address it came from, SHA-256, the bytes
 METER_EVENT = "meter-event"  # attribute, value, unit, the meter's time (12 bytes), the bytes: an event-notification

@@ -18,7 +18,7 @@ from gateway import events
 from gateway.buses import Shared, reader
 from gateway.clock import GatewayClock
 from gateway.config import Bus, Configuration, Device, MbusDevice, with_devices
-from gateway.faults import BufferFull, PollTooLong, UnknownMeter, WriteFailed
+from gateway.faults import BufferFull, NotSealable, PollTooLong, UnknownMeter, WriteFailed
 from gateway.lines import Lines
 from gateway.local import Verb
 from gateway.poll import REOPEN_S, BusPoller
@@ -122,9 +122,9 @@ class Exchanging:
         bus, device = find(self._configuration, fields.text("device"))
         old, new = fields.maybe_array("old", IDENTITY), identity_from_wire(fields.array("new", IDENTITY))
         final, initial = fields.maybe_bin("final", DIGEST), fields.octets("initial", DIGEST)
-        typed = [str(each)[: limits.TEXT // 2] for each in fields.array("typed", TYPED)]
+        typed = [plate(each) for each in fields.array("typed", TYPED)]
         standing = self._successors.of(device.name)
-        was = device.identity if standing is None else standing.old
+        was = self._successors.settled.get(device.name, device.identity) if standing is None else standing.old
         if old is not None:
             was = identity_from_wire(old)
         what = (bus.name, pack(identity_to_wire(new)), self._clock.utc_ms(), named(new), final, initial, *typed)
@@ -236,6 +236,19 @@ def keys_of(device: Device, new: Identity) -> dict[str, Any]:
     given = {"manufacturer": new.manufacturer, "version": new.version, "medium": new.medium}
     number = "id" if device.secondary is None else "secondary"
     return {number: new.id} | {key: value for key, value in given.items() if getattr(device, key) is not None}
+
+
+def plate(said: object) -> str:
+    """What a person read from a plate, whole: it is sealed as it was typed.
+
+    Raises:
+        NotSealable: it is no text, or longer than one that a record holds.
+    """
+    octets = said.encode() if isinstance(said, str) else b""
+    if not 0 < len(octets) <= limits.TEXT:
+        got = f"{len(octets)} bytes" if isinstance(said, str) else type(said).__name__
+        raise NotSealable(f"a text of 1 to {limits.TEXT} bytes", got, "the final value")
+    return str(said)
 
 
 def number_of(who: Identity) -> str | None:

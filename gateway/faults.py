@@ -238,6 +238,13 @@ class NotExchanged(MeterError):  # noqa: N818
     do = "mount the new meter and give the command again; without --yes it waits for you between the two readings"
 
 
+class NotSealable(ConfigurationError):  # noqa: N818
+    """A text that a record cannot hold whole."""
+
+    code = "PLB-C239"
+    do = "shorten it, or give each value by a --final of its own; nothing is cut off by itself"
+
+
 class NewcomerFound(MeterError):  # noqa: N818
     """A meter that nobody configured was found on a line where a configured one is silent."""
 

@@ -154,6 +154,11 @@ class Sealer:
         """An event of the gateway itself."""
         self.note(self._event(code, *parameters))
 
+    @property
+    def unwritten(self) -> int:
+        """How many readings are in memory alone."""
+        return len(self._readings) + (0 if self._pending is None else self._pending.readings)
+
     async def round_over(self) -> None:
         """A bus round is done: seal what is in hand; where the disk takes its time, that goes on while others poll."""
         self._round_due = True

@@ -146,7 +146,7 @@ def read_status(
         BufferMissing: no daemon ever ran here.
         BufferDamaged: it does not read.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         epoch, seq = _head(database)
         rows = {
             mark: (count, readings)
@@ -202,7 +202,7 @@ def list_batches(folder: Path) -> list[Listed]:
     Raises:
         BufferMissing, BufferDamaged: as for `read_status`.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         rows = database.execute(
             "SELECT epoch, seq, id, created_ms, size, readings, mark, refused FROM batch ORDER BY n"
         )
@@ -220,7 +220,7 @@ def export(folder: Path, seq: int, epoch: bytes | None) -> bytes:
         SecurityError: its seal does not hold.
         BufferMissing, BufferDamaged: as for `read_status`.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         wanted = epoch
         if wanted is None:
             shown, _ = _head(database)
@@ -244,7 +244,7 @@ def own_keys(folder: Path) -> dict[bytes, PublicKey]:
     Raises:
         BufferMissing, BufferDamaged: as for `read_status`.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         rows = database.execute("SELECT id, algorithm, octets FROM own_key").fetchall()
         return {name: PublicKey(Algorithm(algorithm), octets) for name, algorithm, octets in rows}
 
@@ -255,7 +255,7 @@ def content(folder: Path, batch: bytes) -> Content | None:
     Raises:
         BufferMissing, BufferDamaged: as for `read_status`.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         query = "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE id = ?"
         row = database.execute(query, (batch,)).fetchone()
         return None if row is None else content_of(row)
@@ -267,7 +267,7 @@ def bodies(folder: Path, most: int) -> Iterator[bytes]:
     Raises:
         BufferMissing, BufferDamaged: as for `read_status`.
     """
-    with _reading(folder) as database:
+    with reading(folder) as database:
         rows = database.execute("SELECT id, algorithm, octets FROM own_key")
         keys = {name: PublicKey(Algorithm(algorithm), octets) for name, algorithm, octets in rows}
         query = "SELECT header, signature, codec, body FROM content ORDER BY n DESC LIMIT ?"
@@ -281,7 +281,13 @@ def bodies(folder: Path, most: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The buffer's database, to read in one transaction beside a running daemon.
+
+    Raises:
+        BufferMissing: no daemon ever ran here.
+        BufferDamaged: it does not read.
+    """
     path = folder / schema.BUFFER_FILE
     if not path.exists():
         raise BufferMissing("a buffer", "none", str(path))

@@ -17,6 +17,7 @@ from gateway_parts import CADENCE_MS, NOW_MS, Rig, reading
 from gateway import events, schema
 from gateway.chain import Mark
 from gateway.faults import AlreadyRunning, BufferFull, WriteFailed
+from gateway.fill import Level, read_fill
 from gateway.lock import FolderLock
 from gateway.refused import READINGS_REFUSED
 from gateway.salvage import declared, open_or_salvage
@@ -300,7 +301,11 @@ async def test_a_buffer_full_of_unstored_batches_refuses_counts_and_keeps_them_a
     with sqlite3.connect(rig.buffer.path) as database:
         count = database.execute("SELECT count FROM counter WHERE name = ?", (READINGS_REFUSED,)).fetchone()[0]
     assert count == 60 - len(kept)
+    full = read_fill(tmp_path, SMALL)
+    assert (full.level, full.readings_refused, full.not_stored.batches) == (Level.FULL, count, len(kept))
     mark_all(rig, Mark.SAFE)
+    roomy = read_fill(tmp_path, SMALL)
+    assert (roomy.level, roomy.readings_refused, roomy.safe) == (Level.ROOM, count, full.not_stored)
     await rig.seal(2, 100)
     assert not rig.sealer.full
     found = codes(rig)

@@ -183,6 +183,35 @@ def test_a_meter_that_is_selected_by_its_number_is_exchanged_by_the_new_one(site
     assert site.shown() == [NEW]
 
 
+def test_two_exchanges_in_one_life_of_the_daemon_name_each_its_own_old_meter(site: Site) -> None:
+    """The second one ends the series of the meter that the first one brought, though the daemon's file is older."""
+    between = "07712233"
+    heat = CONFIG.replace("address = 1  ", f'secondary = "{OLD}"').replace(f'id = "{OLD}"  ', "# ")
+    site.file.write_text(heat.partition('[[bus.device]]\nname = "water"')[0].replace('manufacturer = "KAM"', ""))
+    site.reading()
+    site.swap()
+    for number in (between, NEW):
+        done = site.gateway("exchange", "heat", "--yes", "--to", number, "--final", f"plate of before {number}")
+        assert done.returncode == 0, done.stderr
+    told = [(each.meter and each.meter.id, new_of(each).id) for each in site.events("meter-exchanged")]
+    assert told == [(OLD, between), (between, NEW)]
+
+
+def test_what_was_read_from_a_plate_is_sealed_whole_or_refused(site: Site) -> None:
+    """A text that a record cannot hold is named before anything is read; one that just fits is sealed to its end."""
+    site.swap()
+    done = site.gateway("exchange", "heat", "--yes", "--final", "5" * 129)
+    assert done.returncode == 1
+    assert "PLB-C239" in done.stderr
+    assert "129 bytes" in done.stderr
+    assert done.stdout == ""
+    assert site.file.read_text() == CONFIG
+    plate = "plate: " + "ö" * 55 + " 123.4 MWh"
+    assert site.gateway("exchange", "heat", "--yes", "--final", plate).returncode == 0
+    (record,) = site.events("meter-exchanged")
+    assert record.parameters[6:] == (plate,)
+
+
 def test_a_number_that_was_not_there_is_written_below_the_name(tmp_path: Path) -> None:
     """Comments, order and line ends stay."""
     before = CONFIG.replace(f'id = "{OLD}"         # from the plate\n', "").replace("\n", "\r\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -86,6 +87,20 @@ async def test_a_disk_that_is_full_in_an_outage_and_after_it_costs_nothing(site:
     assert holds(await site.end())
     assert {events.WRITE_FAILED, events.WRITE_RECOVERED} <= set(told(site))
     assert site.said("gateway").count(f"'{events.WRITE_FAILED}'") == 1
+
+
+async def test_readings_that_a_full_disk_never_took_are_told_at_the_stop(site: PowerSite, disks: Disks) -> None:
+    """G03: they are in memory alone, and the log is all that is left to say how many they were."""
+    state = disks.make(site.state, "ext4", SMALL)
+    await site.start()
+    await site.more(MARKED)
+    hogs = [fill(state.folder)]
+    await site.come(lambda: not (state.folder / schema.RESERVE_FILE).exists(), "the reserve is given up")
+    hogs.append(fill(state.folder, "another"))
+    await site.come(lambda: events.WRITE_FAILED in site.said("gateway"), "the full disk is told")
+    await reads_on(site)
+    await site.site.part("gateway").stop()
+    assert re.search(rf"{events.READINGS_LOST}' readings=[1-9]", site.said("gateway"))
 
 
 async def test_a_full_buffer_refuses_counts_tells_and_goes_on_when_the_link_is_back(

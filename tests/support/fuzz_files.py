@@ -36,6 +36,7 @@ from gateway.config import Configuration, configuration_hash
 from gateway.config_file import configuration_from, read_configuration
 from gateway.exchanging import DIGEST, Visited
 from gateway.faults import BufferDamaged
+from gateway.fill import read_fill
 from gateway.lines import Place
 from gateway.propose import block
 from gateway.salvage import open_or_salvage
@@ -292,8 +293,9 @@ def damaged_buffer(octets: bytes) -> None:
 
 
 def read_status_of(place: Path) -> BufferDamaged | None:
-    """What `status` says of a damaged file."""
+    """What `status` and `buffer status` say of a damaged file."""
     try:
+        read_fill(place, SMALL)
         read_status(place, SMALL)
     except BufferDamaged as error:
         return error
