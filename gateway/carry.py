@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import enrol, local, schema, status
@@ -22,26 +22,13 @@ from gateway.files import sync_folder
 from gateway.lock import FolderLock
 from gateway.marks import Change, Heard, accept, change
 from gateway.schema import BUFFER_FILE
-from gateway.status import Listed
+from gateway.walk import Gone, checked
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
 from protocols.uplink import carried, envelope
 from protocols.uplink.acknowledgement import KIND
 from protocols.uplink.carried import NotCarried
-from protocols.uplink.envelope import Content
-from protocols.uplink.faults import SignerError
-from protocols.uplink.keys import PublicKey
 from protocols.uplink.pack import Fields, Wire
-
-
-@dataclass(slots=True)
-class Walked:
-    """What a walk over the buffer found: batches and readings whose seal holds, and what does not, in words."""
-
-    batches: int = 0
-    readings: int = 0
-    wrong: list[str] = field(default_factory=list)
-    holes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +53,6 @@ class Taken:
     refused: int
 
 
-def walk(folder: Path) -> Walked:
-    """Check the seal of every batch that is held, and that each names the one before it.
-
-    Raises:
-        BufferMissing, BufferDamaged: there is none, or it does not read.
-    """
-    found, before = Walked(), dict[str, Listed]()
-    keys = status.own_keys(folder)
-    for each in status.list_batches(folder):
-        last = before.get(each.epoch)
-        before[each.epoch] = each
-        try:
-            prev = _checked(folder, each, keys, whole=True)[0]
-        except _Gone:
-            continue
-        except PlombaError as error:
-            found.wrong.append(f"{each.epoch} {each.seq}: {error}")
-            continue
-        found.batches += 1
-        found.readings += each.readings
-        if last is not None and last.seq + 1 != each.seq:
-            found.holes.append(f"{each.epoch} {last.seq + 1} to {each.seq - 1}")
-        elif last is not None and prev != last.id:
-            found.wrong.append(f"{each.epoch} {each.seq}: it does not name the batch before it")
-    return found
-
-
 def write(configuration: Configuration, out: Path, everything: bool = False) -> Written:
     """Write what the collector has not stored (`everything`: all that is held), oldest first, sealed to the collector.
 
@@ -115,8 +75,8 @@ def write(configuration: Configuration, out: Path, everything: bool = False) -> 
         file.write(carried.head(configuration.gateway, batches.KIND))
         for each in chosen:
             try:
-                content = _checked(folder, each, keys)[1]
-            except _Gone:
+                content = checked(folder, each, keys)[0].content
+            except Gone:
                 continue
             except PlombaError as error:
                 wrong.append(f"{each.epoch} {each.seq}: {error}")
@@ -218,23 +178,3 @@ def _alone(folder: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.close()
-
-
-class _Gone(Exception):  # noqa: N818 - named after what happened
-    """A batch was removed by its rules since it was listed: it is safe at the collector."""
-
-
-def _checked(
-    folder: Path, listed: Listed, keys: dict[bytes, PublicKey], whole: bool = False
-) -> tuple[str | None, Content]:
-    """The id of the batch before, and the content, whose seal holds (`whole`: its leaves were looked at, too)."""
-    content = status.content(folder, bytes.fromhex(listed.id))
-    if content is None:
-        raise _Gone
-    batch = batches.parse(content)
-    if batch.id.hex() != listed.id or batch.header.key not in keys:
-        raise SignerError("the batch that was sealed here", batch.id.hex(), "buffer")
-    body = batches.verify(batch, keys[batch.header.key])
-    if whole:
-        batches.expand(batch.header, body)
-    return None if batch.header.prev is None else batch.header.prev.hex(), content

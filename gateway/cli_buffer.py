@@ -78,14 +78,14 @@ def _held(held: Held) -> str:
 @click.pass_context
 def verify(ctx: click.Context, path: Path, as_json: bool) -> None:
     """Check every batch's seal and that each names the one before it; 0 all hold, 1 something does not."""
-    from gateway.carry import walk  # noqa: PLC0415
+    from gateway.walk import walk  # noqa: PLC0415
 
     found = walk(_read(path).state_folder)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:
         for hole in found.holes:
-            click.echo(f"not held: {hole} (removed by the rules, or declared lost)")
+            click.echo(f"not held: {hole} (stored at the collector, or declared lost)")
         for wrong in found.wrong:
             click.echo(f"DOES NOT HOLD: {wrong}")
         click.echo(f"{found.batches} batches with {found.readings} readings hold, {len(found.wrong)} do not")

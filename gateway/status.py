@@ -147,7 +147,7 @@ def read_status(
         BufferDamaged: it does not read.
     """
     with reading(folder) as database:
-        epoch, seq = _head(database)
+        head = head_of(database)
         rows = {
             mark: (count, readings)
             for mark, count, readings in database.execute(
@@ -163,8 +163,8 @@ def read_status(
         pushes = pushshown.shown(folder)
         pages = database.execute("PRAGMA page_count").fetchone()[0] * database.execute("PRAGMA page_size").fetchone()[0]
         return Status(
-            epoch,
-            seq,
+            None if head is None else head[0].hex(),
+            None if head is None else head[1],
             none[0] + stored[0] + safe[0],
             none[1] + stored[1] + safe[1],
             stored[0] + safe[0],
@@ -174,7 +174,7 @@ def read_status(
             oldest,
             pages,
             max_bytes,
-            _last(database),
+            last_of(database),
             tuple(Refused(row[0].hex(), row[1], row[2].hex(), row[3]) for row in refused),
             database.execute("SELECT count(*) FROM aside").fetchone()[0],
             database.execute("SELECT count(*) FROM quarantine").fetchone()[0],
@@ -223,8 +223,8 @@ def export(folder: Path, seq: int, epoch: bytes | None) -> bytes:
     with reading(folder) as database:
         wanted = epoch
         if wanted is None:
-            shown, _ = _head(database)
-            wanted = bytes.fromhex(shown or "")
+            newest = head_of(database)
+            wanted = b"" if newest is None else newest[0]
         row = database.execute(
             "SELECT header, signature, codec, body FROM content JOIN batch USING (n) WHERE epoch = ? AND seq = ?",
             (wanted, seq),
@@ -305,15 +305,17 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         raise BufferDamaged("rows of a sound buffer", str(error), str(path)) from None
 
 
-def _head(database: sqlite3.Connection) -> tuple[str | None, int | None]:
+def head_of(database: sqlite3.Connection) -> tuple[bytes, int] | None:
+    """Epoch and number of the newest batch; None before the first one."""
     row = database.execute("SELECT value FROM meta WHERE name = 'head'").fetchone()
     found = unpack(row[0], META_BYTES, "buffer.head") if row else None
     if isinstance(found, list) and isinstance(found[0], bytes) and isinstance(found[1], int):
-        return found[0].hex(), found[1]
-    return None, None
+        return found[0], found[1]
+    return None
 
 
-def _last(database: sqlite3.Connection) -> LastAcknowledgement | None:
+def last_of(database: sqlite3.Connection) -> LastAcknowledgement | None:
+    """The last acknowledgement that was accepted, or None."""
     values = dict(database.execute("SELECT name, value FROM meta WHERE name IN ('last_ack', 'last_ack_ms')"))
     if "last_ack" not in values:
         return None
