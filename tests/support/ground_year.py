@@ -119,7 +119,10 @@ class Site:
         return next(each for each in meter.parts if each.name == name)
 
     def truth(self, name: str, from_ms: int, to_ms: int) -> tuple[Fraction, Fraction]:
-        """What was delivered, by what the registers stood at, in base units; and the greatest step of them."""
+        """What was delivered, by what the registers stood at, in base units; and the greatest step of them.
+
+        At both ends it is what they showed when they were read: a late read is taken as the end's, and not corrected.
+        """
         delivered, coarsest = Fraction(0), Fraction(0)
         cuts = sorted({from_ms, to_ms, *(at for at, _ in self.factors if from_ms < at < to_ms)})
         for meter in self.meters:
@@ -129,10 +132,17 @@ class Site:
                     continue
                 factor = [each for at, each in self.factors if at <= low][-1]
                 both = [(self.part(meter, name, at), at) for at in (low, high)]
-                stood = [self.steps(meter, part, at) * part.base for part, at in both]
+                ends = {at: self.read_ms(at) for at in (from_ms, to_ms) if at not in {meter.from_ms, meter.to_ms}}
+                stood = [self.steps(meter, part, ends.get(at, at)) * part.base for part, at in both]
                 delivered += factor * (stood[1] - stood[0])
                 coarsest = max(coarsest, *(part.base * factor for part, _ in both))
         return delivered, coarsest
+
+    def read_ms(self, at_ms: int) -> int:
+        """When the read for a boundary takes place: a spot read a little late, a profile's row never."""
+        if self.medium is Medium.ELECTRICITY:
+            return at_ms
+        return at_ms + random.Random(f"{self.point} {at_ms}").randrange(self.late * 1_000)
 
     def _scale(self, part: Part) -> Fraction:
         """Steps of this part in one of the first part: a change of unit counts the same on."""
@@ -192,7 +202,6 @@ def identity(site: Site, meter: Served) -> Identity:
 
 def rows(site: Site, from_ms: int, to_ms: int) -> Iterator[Reading]:
     """Every reading of a site in [from, to], in the order of time: profile rows, or spot reads a little late."""
-    drawn = random.Random(site.point)
     shown_before: dict[MeterTime, int] = {}
     for at_ms in boundaries(site.cadence, from_ms, to_ms):
         for meter in site.meters:
@@ -203,7 +212,7 @@ def rows(site: Site, from_ms: int, to_ms: int) -> Iterator[Reading]:
                 part = shown_before[time] = shown_before.get(time, -1) + 1
                 yield _reading(site, meter, at_ms, How.PROFILE, None, time, at_ms + 60_000, part)
             else:
-                read_ms = at_ms + drawn.randrange(site.late * 1_000)
+                read_ms = site.read_ms(at_ms)
                 yield _reading(site, meter, read_ms, How.READ, at_ms, None, read_ms, 0)
 
 
