@@ -153,6 +153,13 @@ class StoreFullError(StorageError):
     do = "make room, or bring the database back; meanwhile nothing is acknowledged and the gateways keep everything"
 
 
+class StoreBusyError(StoreFullError):
+    """Two writers waited for each other, and the database ended this one's transaction: nothing of it counts."""
+
+    code = "PLB-S360"
+    do = "nothing: it is done again at once; where it comes often, let one gateway read each meter"
+
+
 class StoreGoneError(StoreFullError):
     """The store's file was removed or replaced while the collector had it open: nothing is committed into it."""
 
