@@ -132,6 +132,13 @@ class SheetError(ReportedError):
     do = "correct the file and give it again; nothing of it was entered"
 
 
+class SeatError(ConfigurationError):
+    """A worker among several where there can be one only."""
+
+    code = "PLB-C350"
+    do = "use a database of PostgreSQL as store, or run without --worker"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 

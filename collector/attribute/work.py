@@ -73,6 +73,10 @@ class Attribution:
         self._looking = Looking(store, self._source, SETTLE_MS, STANDS_MS)
         self._after = ""
 
+    def leads(self) -> bool:
+        """Whether this is the one that shall work, of those that run all the time."""
+        return self._store.leads()
+
     def step(self, now_ms: int, *, wait: bool = True) -> Done | None:
         """Look at a few batches, else reckon a few pages; None when there is nothing to do now.
 
