@@ -12,16 +12,30 @@ import click
 from collector import logs
 from collector.cli import FAILED, config_option, json_option
 from collector.config import Config
+from collector.seat import Seat
+
+
+def _seat(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Seat | None:
+    """A seat as it is written on the command line."""
+    try:
+        return None if text is None else Seat.from_text(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
 @config_option
-def run(config_file: Path) -> None:
-    """Run the collector until SIGTERM."""
+@click.option("--worker", "seat", metavar="N/M", callback=_seat, help="The N-th of M that share one database's work.")
+def run(config_file: Path, seat: Seat | None) -> None:
+    """Run the collector until SIGTERM.
+
+    With --worker N/M it takes what comes from the N-th of M shares of the gateways, and from those of workers that are
+    not there. The store must be in PostgreSQL then.
+    """
     from collector.daemon import run as run_daemon  # noqa: PLC0415 - loads the MQTT client
 
     logs.set_up()
-    run_daemon(Config.from_toml(config_file))
+    run_daemon(Config.from_toml(config_file), seat)
 
 
 _party = (str, click.Path(path_type=Path), click.Path(path_type=Path))

@@ -48,14 +48,17 @@ def opened(config_file: Path) -> Iterator[tuple[Config, Store]]:
 @config_option
 @json_option
 def status(config_file: Path, as_json: bool) -> None:
-    """Show every gateway, what was refused, and the cases."""
+    """Show every gateway, the workers where there are several, what was refused, and the cases."""
     with opened(config_file) as (config, store):
         shown = report.status(store, config.collector)
     if as_json:
         click.echo(json.dumps(shown, indent=1))
         return
     click.echo(f"collector {shown['collector']}, generation {shown['generation']}, refused {shown['refused']}")
-    gateways, cases = shown["gateways"], shown["cases"]
+    gateways, cases, workers = shown["gateways"], shown["cases"], shown["workers"]
+    for each in workers if isinstance(workers, list) else []:
+        taken = f"shares {', '.join(map(str, each['shares']))}" if each["shares"] else "no share"
+        click.echo(f"worker {each['worker']}: {taken}, since {each['since']}")
     for each in gateways if isinstance(gateways, list) else []:
         counts = ", ".join(f"{each[name]} {name}" for name in ("stored", "undecoded", "held", "readings", "conflicts"))
         click.echo(f"{each['gateway']}: {counts}, last contact {each['last_contact'] or 'never'}")

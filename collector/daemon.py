@@ -20,8 +20,10 @@ from collector.config import Config
 from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
-from collector.receive import FILTERS, QUEUE, LivePipe, gather, receive
-from collector.store.opening import open_store
+from collector.receive import QUEUE, LivePipe, gather, receive
+from collector.seat import Seat, Seats
+from collector.shares import Following, Mine
+from collector.store.opening import open_seats, open_store
 from collector.surroundings import Surroundings, machine
 from collector.verify import Message
 from collector.worker import Worker, read_trust
@@ -40,45 +42,49 @@ LOOK_S = 1.0  # even with nothing owed it looks up so often, to see that it shal
 PUBLISHING = 16  # acknowledgements on their way to the broker at one time
 
 
-def run(config: Config) -> None:
-    """Run until SIGTERM or SIGINT.
+def run(config: Config, seat: Seat | None = None) -> None:
+    """Run until SIGTERM or SIGINT; with a seat for what has to be taken from it.
 
     Raises:
         ConfigurationError, SecurityError, StorageError: it cannot start, and why.
     """
     own = WorkerKeys.read(config.keys_folder)
     document = read_trust(config, own)
+    seats = None if seat is None else open_seats(config.store, seat)
     store = open_store(config.store)
     surroundings = machine()
     attribution = Beside(config.store, surroundings.now_ms)
     try:
         attribution.start()
         worker = Worker(config, own, document, store)
-        asyncio.run(serve(config, worker, surroundings))
+        asyncio.run(serve(config, worker, surroundings, seats))
     except sqlite3.DatabaseError as error:
         raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
         attribution.stop()
         store.close()
+        if seats is not None:
+            seats.close()
 
 
-async def serve(config: Config, worker: Worker, surroundings: Surroundings) -> None:
-    """Run `worker` in `surroundings` until SIGTERM or SIGINT.
+async def serve(config: Config, worker: Worker, surroundings: Surroundings, seats: Seats | None = None) -> None:
+    """Run `worker` in `surroundings` until SIGTERM or SIGINT, alone or on its seat.
 
     Raises:
         ConfigurationError, StorageError: it cannot start, and why.
     """
     worker.start(surroundings.now_ms())
-    await _Daemon(config, worker, surroundings).run()
+    await _Daemon(config, worker, surroundings, seats).run()
 
 
 class _Daemon:
     """One pipe at a time and one worker."""
 
-    def __init__(self, config: Config, worker: Worker, surroundings: Surroundings) -> None:
+    def __init__(self, config: Config, worker: Worker, surroundings: Surroundings, seats: Seats | None) -> None:
         self._config = config
         self._worker = worker
         self._now_ms, self._mono_ms, self._connect = surroundings.now_ms, surroundings.mono_ms, surroundings.connect
+        self._following = Following(seats, self._mono_ms)
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
         self._stop = asyncio.Event()
         self._linked: bool | None = None
@@ -117,10 +123,10 @@ class _Daemon:
 
     async def _session(self, pipe: LivePipe) -> None:
         """One connection's life: receive in a task of its own, work in this one."""
-        await pipe.subscribe(FILTERS)
+        greeted = await self._following.begin(pipe)
         log.info("linked to the broker", host=self._config.host, port=self._config.port)
         self._linked = self._health.linked = True
-        await self._in_thread(self._worker.greet_all)
+        await self._greet(greeted)
         receiving = asyncio.create_task(receive(pipe, self._queue, self._now_ms))
         working = asyncio.create_task(self._work(pipe))
         stopping = asyncio.create_task(self._stop.wait())
@@ -141,6 +147,7 @@ class _Daemon:
     async def _work(self, pipe: LivePipe) -> None:
         """Groups in, acknowledgements out; when stopping, what is in the queue is still committed."""
         while True:
+            await self._greet(await self._following.follow(pipe, self._in_thread))
             stopping = self._stop.is_set()
             wait_ms = 0 if stopping else self._worker.wait_ms(self._mono_ms())
             group_s = 0 if stopping else self._config.group_ms / 1000
@@ -153,6 +160,10 @@ class _Daemon:
             await self._publish(pipe, packets)
             if stopping and not group:
                 return
+
+    async def _greet(self, mine: Mine | None) -> None:
+        if mine is not None:
+            await self._in_thread(partial(self._worker.greet, mine))
 
     async def _publish(self, pipe: LivePipe, packets: Sequence[Packet]) -> None:
         for start in range(0, len(packets), PUBLISHING):

@@ -132,6 +132,13 @@ class SheetError(ReportedError):
     do = "correct the file and give it again; nothing of it was entered"
 
 
+class SeatError(ConfigurationError):
+    """A worker among several where there can be one only."""
+
+    code = "PLB-C350"
+    do = "use a database of PostgreSQL as store, or run without --worker"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 
@@ -151,6 +158,13 @@ class StoreFullError(StorageError):
 
     code = "PLB-S303"
     do = "make room, or bring the database back; meanwhile nothing is acknowledged and the gateways keep everything"
+
+
+class StoreBusyError(StoreFullError):
+    """Two writers waited for each other, and the database ended this one's transaction: nothing of it counts."""
+
+    code = "PLB-S360"
+    do = "nothing: it is done again at once; where it comes often, let one gateway read each meter"
 
 
 class StoreGoneError(StoreFullError):

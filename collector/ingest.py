@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from collector.epochs import Judgement, judge
-from collector.faults import MISHAPS, QuotaError, StoreFullError, UnexpectedError
+from collector.faults import MISHAPS, QuotaError, StoreBusyError, StoreFullError, UnexpectedError
 from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
@@ -36,6 +37,7 @@ from protocols.uplink.records import UNSEALED, VOUCH, Lost
 # What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not what says that
 # the store takes nothing: a full disk is not the body's fault.
 _POISON = (PlombaError, *MISHAPS, *ROW_FAULTS)
+AGAIN = 8  # tries of one message, each of which may have met a group of another worker
 _HELD_RECORDS = {VOUCH: "vouched", UNSEALED: "unsealed"}
 
 
@@ -52,6 +54,18 @@ class Outcome:
     opened: list[Case] = field(default_factory=list)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    def add(self, other: Outcome) -> None:
+        """Take up what another group changed, that was committed later."""
+        self.stored += other.stored
+        self.replayed += other.replayed
+        self.undecoded += other.undecoded
+        self.due |= other.due
+        self.hellos |= other.hellos
+        for gateway, refusals in other.refusals.items():
+            self.refusals.setdefault(gateway, []).extend(refusals)
+        self.opened += other.opened
+        self.refused += other.refused
+
 
 class Ingest:
     """Writes groups to a store; `ring` refused messages are kept."""
@@ -66,6 +80,23 @@ class Ingest:
         Raises:
             StoreFullError: it is not, and nothing of the group counts.
         """
+        try:
+            return self._group(group, now_ms)
+        except StoreBusyError:
+            # Readings are kept by meter: another worker stores what another gateway read of the same meters. A message
+            # by itself locks them in order, and none waits for one that waits for it.
+            done = Outcome()
+            for message in group:
+                done.add(self._alone(message, now_ms))
+            return done
+
+    def _alone(self, message: Verified, now_ms: int) -> Outcome:
+        for _ in range(AGAIN):
+            with suppress(StoreBusyError):
+                return self._group([message], now_ms)
+        return self._group([message], now_ms)
+
+    def _group(self, group: Sequence[Verified], now_ms: int) -> Outcome:
         outcome = Outcome()
         touched: set[str] = set()
         with self._store.transaction():
@@ -93,17 +124,21 @@ class Ingest:
         outcome = Outcome()
         for n in self._store.evidence.undecoded():
             with self._store.transaction():
+                gateway = self._store.evidence.row(n).gateway
+                self._store.gateways.lock([gateway])
+                row = self._store.evidence.row(n)
+                if row.state != UNDECODED:
+                    continue  # another worker, that started too, was faster
                 try:
-                    batch = self._store.evidence.row(n).batch()
+                    batch = row.batch()
                     body = inflate(batch.content, batch.header.body_len)
                     if hashlib.sha256(body).digest() != batch.header.body_hash:
                         continue
                 except PlombaError as error:
                     self._store.evidence.mark(n, UNDECODED, str(error))
                     continue
-                self._store.gateways.lock([batch.header.gateway])
                 self._decode(n, batch, body, outcome, now_ms)
-                self._judge(batch.header.gateway, outcome, now_ms)
+                self._judge(gateway, outcome, now_ms)
         return outcome
 
     def _evidence(self, message: Authentic, outcome: Outcome, touched: set[str], now_ms: int) -> None:

@@ -22,6 +22,9 @@ class LivePipe(Protocol):
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Receive what is published on these topics."""
 
+    async def unsubscribe(self, topics: Iterable[str]) -> None:
+        """Receive it no longer."""
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand a message to the broker."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collector.epochs import judge
+from collector.seat import Seated
 from collector.shown import record_shown, utc
 from collector.store.cases import Case
 from collector.store.gateways import Contact
@@ -37,6 +38,7 @@ def status(store: Store, collector: str) -> dict[str, object]:
     return {
         "collector": collector,
         "generation": store.gateways.generation(),
+        "workers": [_worker(each) for each in store.workers()],
         "gateways": [_gateway(store, contact, counters) for contact in store.gateways.contacts()],
         "refused": refused,
         "cases": [case_shown(each) for each in store.cases.all()],
@@ -59,6 +61,11 @@ def case_shown(case: Case) -> dict[str, object]:
         "who": case.who,
         "why": case.why,
     }
+
+
+def _worker(each: Seated) -> dict[str, object]:
+    since = None if each.since_ms is None else utc(each.since_ms)
+    return {"worker": str(each.seat), "shares": list(each.shares), "since": since}
 
 
 def refusals(store: Store) -> list[dict[str, object]]:

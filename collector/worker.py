@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -53,13 +53,13 @@ class Worker:
         self._see_register()
         self._say(self._ingest.retry(now_ms))
 
-    def greet_all(self) -> None:
-        """Owe every known gateway an acknowledgement, so that all resume at once."""
+    def greet(self, mine: Callable[[str], bool]) -> None:
+        """Owe the known gateways that are `mine`, by name, an acknowledgement, so that they resume at once."""
         try:
             self._see_register()
         except StoreFullError as error:
             self._stuck(error)
-        for name in self._register:
+        for name in filter(mine, self._register):
             self._acknowledger.owe(name)
 
     def take(self, messages: Sequence[Message], now_ms: int) -> None:

@@ -54,6 +54,13 @@ def lines(*, folder: Path, record: Path, house: int, meters: int, seed: int) -> 
     show_default=True,
     help="The broker between them.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 8),
+    default=0,
+    show_default=True,
+    help="Of the collector, on a database of PostgreSQL that is tormented too; 0: one, on a file.",
+)
 @click.option("--run-folder", type=click.Path(path_type=Path), help="Keep everything here; without it nothing stays.")
 @click.option("--program", "programs", multiple=True, metavar="NAME=COMMAND", help="Start this in place of a daemon.")
 def torture(
@@ -63,6 +70,7 @@ def torture(
     gateways: int,
     meters: int,
     broker: str,
+    workers: int,
     run_folder: Path | None,
     programs: tuple[str, ...],
 ) -> None:
@@ -70,7 +78,7 @@ def torture(
     instead = dict(each.partition("=")[::2] for each in programs)
     folder = (run_folder or Path(tempfile.mkdtemp(prefix="plomba-torture-"))).absolute()
     try:
-        result = asyncio.run(_tortured(Wanted(folder, seed, gateways, meters, broker, instead), seconds))
+        result = asyncio.run(_tortured(Wanted(folder, seed, gateways, meters, broker, workers, instead), seconds))
     except* PartError as errors:
         _give_up(f"{_first(errors)}; the files stay in {folder}")
     except* asyncio.CancelledError:
@@ -95,9 +103,13 @@ async def _tortured(wanted: Wanted, seconds: float) -> story.Result:
         await street.set_up()
     except BaseException:
         await street.stop()
+        await street.close()
         raise
     say(f"{wanted.gateways} gateways with {wanted.meters} meters each are set up in {wanted.folder}")
-    return await story.torture(street, seconds, say)
+    try:
+        return await story.torture(street, seconds, say)
+    finally:
+        await street.close()
 
 
 async def _serve(found: Lines) -> None:

@@ -64,6 +64,9 @@ class Beside:
 
     def _work(self, attribution: Attribution) -> None:
         while not self._end.is_set():
+            if not attribution.leads():
+                self._end.wait(LOOK_S)
+                continue
             began = time.monotonic()
             done = attribution.step(self._now_ms())
             if self._failed:

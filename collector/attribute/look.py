@@ -1,14 +1,14 @@
 """Which pages are due: what new batches, released ones and changes of the master data touch.
 
-Batches are looked at in the order of their commits, a few at a time; how far is kept in the same transaction that marks
-what they touch, so that a look that ends in the middle was none. A batch that cannot be decoded yet waits by its
-number. What is held (and what is released) is compared with what was held at the last look.
+Batches are looked at a few at a time and taken off the list of fresh ones in the same transaction that marks what they
+touch, so that a look that ends in the middle was none. A batch that cannot be decoded comes on the list when it is.
+What is held (and what is released) is compared with what was held at the last look.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from collector.attribute.clock import Clock
@@ -36,7 +36,7 @@ BATCHES = 16  # looked at in one transaction
 MARKS = 16  # changes of the master data in one transaction
 DAY_MS = 86_400_000
 PERIOD_MS = 3_600_000  # a stamp may mean the start of an interval
-CURSOR, WAITING, HELD = "batch", "undecoded", "held"
+HELD = "held"
 
 
 @dataclass(slots=True)
@@ -50,6 +50,10 @@ class Looked:
 
     def __bool__(self) -> bool:
         return bool(self.batches or self.marks or self.pages)
+
+
+class _OthersError(Exception):
+    """Another process was faster: what was looked at is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,49 +92,60 @@ class Looking:
             StoreFullError: the store does not take it; nothing counts.
         """
         due, looked = self._store.due, Looked()
-        before = {name: due.progress(name) for name in (CURSOR, WAITING, HELD)}
-        cursor = int(before[CURSOR] or 0)
-        new = self._store.evidence.after(cursor, BATCHES)
-        waiting: set[int] = set(json.loads(before[WAITING] or "[]"))
-        decoded = sorted(waiting - set(self._store.evidence.undecoded()))[:BATCHES] if waiting else []
-        held = _held(self._store)
-        changed = self._changed(before[HELD], held)
+        fresh = due.fresh(BATCHES)
+        before, held = due.progress(HELD), _held(self._store)
+        changed = self._changed(before, held)
         marks = self._store.master.recompute(MARKS)
-        if not new and not decoded and not changed and not marks and before[HELD] == held:
+        if not fresh and not changed and not marks and before == held:
             return looked
         self._source.forget()
         with self._store.transaction():
             self._store.master.identities.look()
         leaves: set[Leaf] = set()
-        for n in dict.fromkeys([*new, *decoded, *changed]):
+        new = {n for _, n in fresh}
+        for n in sorted(new | set(changed)):
             readings = self._readings(n)
-            if readings is None:
-                waiting.add(n)
-                continue
-            waiting.discard(n)
-            looked.readings += len(readings) if n in new or n in decoded else 0
+            looked.readings += len(readings) if n in new else 0
             leaves |= set(self._touched(self._store.evidence.row(n).gateway, readings))
         for mark in marks:
             leaves |= set(self._marked(mark))
+        try:
+            self._mark(fresh, marks, leaves, (before, held), now_ms)
+        except _OthersError:
+            return Looked()
+        looked.batches, looked.marks, looked.pages = len(new), len(marks), len(leaves)
+        return looked
+
+    def _mark(
+        self,
+        fresh: Sequence[tuple[str, int]],
+        marks: Sequence[Mark],
+        leaves: set[Leaf],
+        held: tuple[str | None, str],
+        now_ms: int,
+    ) -> None:
+        """Mark what was touched, and that it was looked at; `held`: what was held before and is now.
+
+        Raises:
+            _OthersError: another process has done some of it; nothing is marked.
+        """
+        due = self._store.due
         with self._store.transaction():
-            if {name: due.progress(name) for name in before} != before:
-                return Looked()  # another process looks too: it has done this
+            due.turn()
+            if due.progress(HELD) != held[0] or not due.looked(fresh):
+                raise _OthersError
             stands = {each for each in leaves if (each.channel, each.step_s) == STANDS}
             due.touch(leaves - stands, now_ms + self._settle_ms)
             due.touch(stands, now_ms + self._stands_ms)
             for mark in marks:
                 self._store.master.recomputed(mark.number)
-            due.keep(CURSOR, str(max([cursor, *new])))
-            due.keep(WAITING, json.dumps(sorted(waiting)))
-            due.keep(HELD, held)
-        looked.batches, looked.marks, looked.pages = len(new) + len(decoded), len(marks), len(leaves)
-        return looked
+            due.keep(HELD, held[1])
 
-    def _readings(self, n: int) -> list[SealedReading] | None:
-        """What a batch holds; None where it is not decoded."""
+    def _readings(self, n: int) -> list[SealedReading]:
+        """What a batch holds; nothing where it is not decoded yet."""
         row = self._store.evidence.row(n)
         if row.state != DECODED:
-            return None
+            return []
         try:
             batch = row.batch()
             return list(batches.expand(batch.header, inflate(batch.content, batch.header.body_len)).readings)
@@ -147,9 +162,7 @@ class Looking:
         for gateway, epoch, batch in sorted(different):
             rows = self._store.evidence.numbers(gateway, bytes.fromhex(epoch), bytes.fromhex(batch))
             found += rows
-        # What was not looked at yet is marked when it is.
-        cursor = int(self._store.due.progress(CURSOR) or 0)
-        return [n for n in found if n <= cursor]
+        return found
 
     def _touched(self, gateway: str, readings: list[SealedReading]) -> Iterator[Leaf]:
         for read in _reads(gateway, readings):

@@ -73,6 +73,10 @@ class Attribution:
         self._looking = Looking(store, self._source, SETTLE_MS, STANDS_MS)
         self._after = ""
 
+    def leads(self) -> bool:
+        """Whether this is the one that shall work, of those that run all the time."""
+        return self._store.leads()
+
     def step(self, now_ms: int, *, wait: bool = True) -> Done | None:
         """Look at a few batches, else reckon a few pages; None when there is nothing to do now.
 
@@ -130,7 +134,10 @@ class Attribution:
                 done.failed[str(error)[:200]] += 1
                 off.append((each, now_ms + STUCK_MS))
         with self._store.transaction():
+            self._store.due.turn()
             for due, result in made:
+                if not self._store.due.unchanged(due):
+                    continue  # another process has reckoned it, or it was touched since: then it is reckoned again
                 if isinstance(result, list):
                     done.stands += sum(self._store.stands.put(each, Act(WHO, now_ms)) for each in result)
                 elif result is not None and self._put(result, now_ms):

@@ -29,6 +29,7 @@ SPREAD: dict[str, str | None] = {
     "configured": "gateway",
     "name": "gateway",
     "tally": "gateway",
+    "fresh": "gateway",
     "reading": "meter",
     "series": "meter",
     "seen": "meter",

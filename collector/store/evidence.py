@@ -79,7 +79,8 @@ class EvidenceTable:
         row = self._sql.execute(
             "INSERT INTO evidence (gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
             " config, core, header, signature, codec, body, digest, received_ms, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING n",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (gateway, id) DO NOTHING RETURNING n",
             (
                 header.gateway,
                 batch.id,
@@ -107,24 +108,25 @@ class EvidenceTable:
         return n
 
     def mark(self, n: int, state: str, fault: str | None) -> None:
-        """Say how decoding ended."""
+        """Say how decoding ended; what is decoded now waits to be looked at by attribution."""
         self._sql.execute("UPDATE evidence SET state = ?, fault = ? WHERE n = ?", (state, fault, n))
+        if state == DECODED:
+            self._sql.execute(
+                "INSERT INTO fresh (gateway, n) SELECT gateway, n FROM evidence WHERE n = ?"
+                " ON CONFLICT (gateway, n) DO NOTHING",
+                (n,),
+            )
 
     def declare_lost(self, gateway: str, lost: Lost, batch: bytes) -> None:
         """Take up what a gateway declared lost, in a batch of its own."""
         self._sql.execute(
-            "INSERT INTO lost VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO lost VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, epoch, first, last, batch) DO NOTHING",
             (gateway, lost.epoch, lost.first, lost.last, lost.reason, batch),
         )
 
     def undecoded(self) -> list[int]:
         """The numbers of the rows that are not decoded, oldest first."""
         return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]
-
-    def after(self, n: int, limit: int) -> list[int]:
-        """The numbers of the next rows above `n`, in the order of their commits."""
-        rows = self._sql.execute("SELECT n FROM evidence WHERE n > ? ORDER BY n LIMIT ?", (n, limit))
-        return [row[0] for row in rows]
 
     def numbers(self, gateway: str, epoch: bytes, batch: bytes = b"") -> list[int]:
         """The numbers of the rows of an epoch (of one batch of it), in the order of their commits."""
@@ -279,7 +281,10 @@ class EvidenceTable:
         ).fetchall()
         if len(known) < 2:
             return
-        self._sql.execute("INSERT INTO epoch VALUES (?, ?, '[]', '[]', 0, 0) ON CONFLICT DO NOTHING", (gateway, epoch))
+        self._sql.execute(
+            "INSERT INTO epoch VALUES (?, ?, '[]', '[]', 0, 0) ON CONFLICT (gateway, epoch) DO NOTHING",
+            (gateway, epoch),
+        )
         row = self._sql.execute(
             "SELECT contradictions FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, epoch)
         ).fetchone()

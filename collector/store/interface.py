@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from collector.seat import Seated
 from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
@@ -55,3 +56,5 @@ class Store(Protocol):
     def close(self) -> None: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError
     def changed(self) -> bool: ...  # noqa: D102
+    def workers(self) -> list[Seated]: ...  # noqa: D102 - those that share the work now, by their seats
+    def leads(self) -> bool: ...  # noqa: D102 - whether this connection alone does what only one shall do

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.faults import DriverMissingError, NotFoundError
+from collector.faults import DriverMissingError, NotFoundError, SeatError
 from collector.place import Place, Server
+from collector.seat import Seat, Seats
 from collector.store.interface import Store
 from collector.store.sqlite import SqliteStore
 
@@ -37,6 +38,21 @@ def open_to_read(place: Place) -> Store:
 def open_server(server: Server) -> PostgresqlStore:
     """The store in a database, as PostgreSQL has it; errors as `open_store`."""
     return _postgresql().open(server, make=False)
+
+
+def open_seats(place: Place, seat: Seat) -> Seats:
+    """The seat of one of several workers.
+
+    Raises:
+        SeatError: the store is no database that several may write.
+        DriverMissingError: psycopg is not installed.
+    """
+    if not isinstance(place, Server):
+        raise SeatError("a store in PostgreSQL for several workers", "a file, which one process writes", str(place))
+    _postgresql()
+    from collector.store.seats import DatabaseSeats  # noqa: PLC0415 - loads libpq: an extra
+
+    return DatabaseSeats(place, seat)
 
 
 def _postgresql() -> type[PostgresqlStore]:

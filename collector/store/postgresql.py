@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from collector.faults import DurabilityError, NotFoundError, StoreVersionError
 from collector.place import Server
+from collector.seat import Seated
 from collector.store import dialect, schema
 from collector.store.cases import Cases
 from collector.store.curves import CurveTable
@@ -22,6 +23,7 @@ from collector.store.gateways import Gateways
 from collector.store.master import Master
 from collector.store.readings import Readings, read_as
 from collector.store.ring import Ring
+from collector.store.seats import leads, seated
 from collector.store.series import SeriesTable
 from collector.store.session import Session
 from collector.store.stands import StandTable
@@ -135,6 +137,14 @@ class PostgresqlStore:
         version = self.gateways.register_version()
         different, self._version = version != self._version, version
         return different
+
+    def workers(self) -> list[Seated]:
+        """The workers that have a seat now."""
+        return seated(self._connection)
+
+    def leads(self) -> bool:
+        """Whether this connection, of all of this database, does what only one shall do."""
+        return leads(self._connection)
 
     def has_citus(self) -> bool:
         """Whether the extension Citus is in this database."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from collector.store.cases import EVERYTHING
@@ -106,8 +107,9 @@ _HELD = (
 )
 _INSERT = (
     f"INSERT INTO reading ({', '.join(Arrival._fields)}) VALUES ({', '.join('?' * len(Arrival._fields))})"  # noqa: S608 - constants
-    " ON CONFLICT DO NOTHING"
+    " ON CONFLICT (meter, how, moment, part, variant) DO NOTHING"
 )
+_KEY = itemgetter(0, 1, 2, 3, 4)
 _SELECT = f"SELECT {_FIELDS}"
 _SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
 
@@ -124,7 +126,8 @@ class Readings:
 
         All at once; only those in whose place another stands afterwards are looked at one by one.
         """
-        if self._sql.executemany(_INSERT, came).rowcount == len(came):
+        # In the order of their keys: where two workers store the same meters, one waits for the other, never both.
+        if self._sql.executemany(_INSERT, sorted(came, key=_KEY)).rowcount == len(came):
             return [Met.NEW] * len(came)
         return [Met.NEW if self._is_there(each) else self.put(each) for each in came]
 
@@ -153,7 +156,7 @@ class Readings:
         ).fetchone()
         n = found[0] if found else 0
         self._sql.execute(
-            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, batch, leaf) DO NOTHING",
             (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed, n),
         )
 

@@ -22,6 +22,11 @@ NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
 
+_NEWER = (
+    "DO UPDATE SET name = excluded.name, gateway = excluded.gateway, stored = excluded.stored, first = excluded.first,"
+    " newest = excluded.newest, moment = excluded.moment, at_ms = excluded.at_ms, recent = excluded.recent"
+)
+
 
 class Row(NamedTuple):
     """What of a stored reading its series needs to know; `order` is its time in ms, by whichever clock owns it."""
@@ -84,8 +89,10 @@ class SeriesTable:
         groups: dict[tuple[bytes, int, int], list[Row]] = {}
         for row in rows:
             groups.setdefault((row.meter, row.how, row.part), []).append(row)
-        for (meter, how, part), mine in groups.items():
-            self._put(self._one(meter, how, part), mine)
+        for (meter, how, part), mine in sorted(groups.items()):  # in one order: two writers cannot block each other
+            known = self._one(meter, how, part)
+            if not self._put(known, mine):  # another writer has just put the first
+                self._put(self._one(meter, how, part), mine)
 
     def rebuild(self) -> None:
         """Make the whole table anew from the readings."""
@@ -133,12 +140,13 @@ class SeriesTable:
 
     def _one(self, meter: bytes, how: int, part: int) -> Series | None:
         row = self._sql.execute(
-            f"SELECT {_COLUMNS} FROM series WHERE meter = ? AND how = ? AND part = ?",  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS} FROM series WHERE meter = ? AND how = ? AND part = ? /* FOR UPDATE */",  # noqa: S608 - a constant
             (meter, how, part),
         ).fetchone()
         return None if row is None else Series.from_row(row)
 
-    def _put(self, known: Series | None, mine: list[Row]) -> None:
+    def _put(self, known: Series | None, mine: list[Row]) -> bool:
+        """Add rows to what is known, which is locked; false where nothing was and something is there now."""
         last = max(mine, key=lambda row: row.order)
         recent = set(known.recent if known else ())
         # What was read by hand beside the slots says nothing of how often the meter is read.
@@ -149,11 +157,9 @@ class SeriesTable:
             first = min(first, known.first)
             if known.newest >= newest:
                 newest, moment, at_ms, gateway = known.newest, known.moment, known.at_ms, known.gateway
-        self._sql.execute(
+        written = self._sql.execute(
             f"INSERT INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
-            " ON CONFLICT (meter, how, part) DO UPDATE SET name = excluded.name, gateway = excluded.gateway,"
-            " stored = excluded.stored, first = excluded.first, newest = excluded.newest, moment = excluded.moment,"
-            " at_ms = excluded.at_ms, recent = excluded.recent",
+            f" ON CONFLICT (meter, how, part) {_NEWER if known else 'DO NOTHING'}",
             (
                 last.meter,
                 last.how,
@@ -168,6 +174,7 @@ class SeriesTable:
                 json.dumps(sorted(times)[-RECENT:]),
             ),
         )
+        return written.rowcount == 1
 
 
 def meter_name(meter: bytes) -> str:

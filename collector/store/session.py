@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
-from collector.faults import StoreFullError
+from collector.faults import StoreBusyError, StoreFullError
 from collector.place import Server
 from collector.store import dialect
 from collector.store.sql import Cursor, RowError
@@ -32,6 +32,7 @@ _SETTINGS = (
     f"SET idle_in_transaction_session_timeout = {int(ANSWER_S * 3000)}",
 )
 _OWN_BUG, _FORBIDDEN, _NO_TABLE = "42", "42501", "42P01"  # SQLSTATE: faulty statements; no right; no table
+_DEADLOCK = "40P01"
 T = TypeVar("T")
 
 
@@ -134,6 +135,8 @@ class Session:
             state = error.sqlstate or ""
             if state.startswith(_OWN_BUG) and state not in {_FORBIDDEN, _NO_TABLE}:
                 raise
+            if state == _DEADLOCK:
+                raise StoreBusyError("a store that takes a statement", _line(error), str(self._server)) from error
             if not state:  # no answer: nothing that comes on this connection may be taken for another's
                 self.close()
             raise StoreFullError("a store that takes a statement", _line(error), str(self._server)) from error

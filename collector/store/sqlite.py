@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collector.faults import DurabilityError, StoreFullError, StoreGoneError, StoreVersionError
+from collector.seat import Seated
 from collector.store import schema
 from collector.store.cases import Cases
 from collector.store.curves import CurveTable
@@ -172,6 +173,14 @@ class SqliteStore:
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         different, self._version = version != self._version, version
         return different
+
+    def workers(self) -> list[Seated]:
+        """None: one process writes a file."""
+        return []
+
+    def leads(self) -> bool:
+        """Whether this connection does what only one shall do: one process writes a file."""
+        return True
 
     def _versions(self) -> tuple[int, int]:
         """The application and the version that the file names."""

@@ -97,6 +97,20 @@ class Pipe:
         if refused:
             raise SubscribeError("a subscription", "a refusal", ", ".join(refused))
 
+    async def unsubscribe(self, topics: Iterable[str]) -> None:
+        """Receive what is published on `topics` no longer: as they were subscribed to.
+
+        Raises:
+            SubscribeError: unanswered.
+            LinkLostError: the connection ended.
+        """
+        wanted = list(topics)
+        call = self._client.unsubscribe(wanted, timeout=self._settings.connect_timeout_s)
+        try:
+            await self._guard.while_connected(call)
+        except aiomqtt.MqttError as error:
+            raise SubscribeError("the end of a subscription", str(error), ", ".join(wanted)) from error
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand a message to the broker and wait for its PUBACK, which proves nothing.
 

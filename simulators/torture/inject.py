@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from simulators.proxy.link import NO_FAULTS
 from simulators.site.parts import now_ms
 from simulators.torture import draw
+from simulators.torture.database import Database
 from simulators.torture.draw import HALF_OPEN, LINK_KINDS, Blow, LineFault
 from simulators.torture.setup import CADENCE_S, House, Line, Street
 
@@ -42,7 +43,10 @@ class Injector:
             line.trouble_messages()
         try:
             async with asyncio.TaskGroup() as all_of_it:
-                centre = (self._street.collector.name, self._street.broker.name)
+                workers, database = self._street.collectors, self._street.database
+                centre = [each.name for each in (*workers, *([database] if database else []), self._street.broker)]
+                if database is not None:
+                    all_of_it.create_task(self._restored(database))
                 all_of_it.create_task(self._blows(draw.blows(self._seed, "centre", centre, centre)))
                 all_of_it.create_task(self._line(self._street.line, None))
                 for house in self._street.houses:
@@ -99,6 +103,17 @@ class Injector:
             await part.hold(blow.lasts_s)
         else:
             await part.kill_and_restart(blow.lasts_s, draw.BLOWS[blow.kind])
+
+    async def _restored(self, database: Database) -> None:
+        """In the first third the database's files are copied, in the second it is put back to them."""
+        third_s = (self._end_ms - now_ms()) / 3000
+        await asyncio.sleep(third_s)
+        self._say("the database is copied")
+        await database.back_up()
+        await asyncio.sleep(third_s)
+        self._say("the database is put back to its copy")
+        await database.restore()
+        self._done("restore_database", None)
 
     async def _clock(self, house: House) -> None:
         if house.clock is None:

@@ -36,6 +36,7 @@ class Result:
     gateways: int
     meters: int
     broker: str
+    workers: int
     seconds: float
     tormented_s: float
     drained_s: float
@@ -66,6 +67,7 @@ class Result:
                 "gateways": self.gateways,
                 "meters": self.meters,
                 "broker": self.broker,
+                "workers": self.workers,
                 "faults": dict(sorted(self.faults.items())),
                 "effects": dict(sorted(self.effects.items())),
                 "not_injected": self.not_injected,
@@ -135,12 +137,13 @@ async def torture(street: Street, seconds: float, say: Say) -> Result:
         tallies.append(tally(list(read(house.record)), found, watched, waiting[house.name].readings))
     verdicts = [await verify_all(street.folder, house.name, f"export-{house.name}") for house in street.houses]
     ended = [(each.gateway, each.at_ms) for each in injector.ended]
-    recovered, never = recoveries(ended, street.batches(), [house.name for house in street.houses])
+    recovered, never = recoveries(ended, await street.batches(), [house.name for house in street.houses])
     return Result(
         street.wanted.seed,
         street.wanted.gateways,
         street.wanted.meters,
         street.wanted.broker,
+        street.wanted.workers,
         time.monotonic() - began,
         (frozen_ms - began_ms) / 1000,
         drained_s,
@@ -160,7 +163,7 @@ async def torture(street: Street, seconds: float, say: Say) -> Result:
 async def _all_stored(street: Street, say: Say) -> None:
     until = time.monotonic() + FIRST_S
     names = {house.name for house in street.houses}
-    while {gateway for gateway, _ in street.batches()} < names:
+    while {gateway for gateway, _ in await street.batches()} < names:
         if time.monotonic() > until:
             raise PartError(f"not every gateway had a batch stored within {FIRST_S:.0f} s: see {street.folder}")
         await asyncio.sleep(LOOK_S)

@@ -27,6 +27,7 @@ from simulators.site.parts import Part, PartError, program, run
 from simulators.site.setup import ASK_S, BROKER, COLLECTOR, READY_S, Waiting, empty, free_ports
 from simulators.torture.cable import Cable
 from simulators.torture.clock import FakeClock
+from simulators.torture.database import Database
 from simulators.torture.draw import HALF_OPEN, message_faults
 
 CADENCE_S = 5
@@ -57,7 +58,7 @@ id = "{number}"
 """
 _COLLECTOR_TOML = """\
 collector = "{collector}"
-store = "collector.sqlite3"
+store = "{store}"
 keys_folder = "keys"
 
 [broker]
@@ -78,6 +79,7 @@ class Wanted:
     gateways: int
     meters: int
     broker: str = "mosquitto"
+    workers: int = 0  # of the collector, on a database of PostgreSQL; 0: one, on a file
     programs: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -170,9 +172,8 @@ class Street:
         self.line = Line("collector", wanted.seed)
         self.reasons: dict[str, str] = {}  # why a fault cannot be injected here
         self.broker_port, self._http_port = free_ports(2)
-        collector = shlex.split(wanted.programs.get("plomba-collector", program("plomba-collector")))
-        config = str(self.folder / "collector" / "collector.toml")
-        self.collector = Part("collector", (*collector, "run", "--config", config), self.folder)
+        self.database = Database(self.folder) if wanted.workers else None
+        self.collectors = self._workers()
         conf = str(self.folder / "broker" / "broker.conf")
         self.broker = Part("broker", (_broker(wanted.broker), "-c", conf), self.folder)
 
@@ -180,7 +181,8 @@ class Street:
     def parts(self) -> dict[str, Part]:
         """All processes that may be killed, by name."""
         of_houses = [part for house in self.houses for part in (house.gateway, house.meters)]
-        return {part.name: part for part in (*of_houses, self.collector, self.broker)}
+        centre = [*self.collectors, *([self.database] if self.database else []), self.broker]
+        return {part.name: part for part in (*of_houses, *centre)}
 
     @property
     def lines(self) -> list[Line]:
@@ -200,8 +202,13 @@ class Street:
         for house in self.houses:
             await house.prepare()
         await self.line.tcp.start()
-        text = _COLLECTOR_TOML.format(collector=COLLECTOR, port=self.line.tcp.port, page=self._http_port)
+        store = "collector.sqlite3" if self.database is None else self.database.address
+        text = _COLLECTOR_TOML.format(collector=COLLECTOR, store=store, port=self.line.tcp.port, page=self._http_port)
         (self.folder / "collector" / "collector.toml").write_text(text)
+        if self.database is not None:
+            await self.database.make()
+            await self.database.start()
+            await self.database.ready()
         await self._keys()
         for line, keys in self._key_folders():
             await line.join(self.broker_port, self._ends(keys))
@@ -213,14 +220,17 @@ class Street:
             PartError: one ended by itself, or the collector was not ready in time.
         """
         await self.broker.start()
-        await self.collector.start()
+        for worker in self.collectors:
+            await worker.start()
         for house in self.houses:
             await house.meters.start()
         until = time.monotonic() + READY_S
         while not await asyncio.to_thread(self._ready):
             self.check_alive()
             if time.monotonic() > until:
-                raise PartError(f"the collector was not ready within {READY_S:.0f} s: see {self.folder}/collector.log")
+                raise PartError(
+                    f"the collector was not ready within {READY_S:.0f} s: see {self.collectors[0].name}.log there"
+                )
             await asyncio.sleep(0.1)
         for house in self.houses:
             await house.gateway.start()
@@ -236,9 +246,9 @@ class Street:
                 raise PartError(f"{name} ended by itself: see {self.folder / name}.log")
 
     async def stop(self) -> None:
-        """Stop all parts, the gateways first so that they seal what they have in hand."""
+        """Stop all parts, the gateways first so that they seal what they have in hand; a database runs on."""
         await asyncio.gather(*(house.gateway.stop() for house in self.houses))
-        await asyncio.gather(*(part.stop() for part in self.parts.values()))
+        await asyncio.gather(*(part.stop() for part in self.parts.values() if part is not self.database))
         for house in self.houses:
             if house.cable is not None:
                 await house.cable.unplug()
@@ -247,8 +257,17 @@ class Street:
         for line in self.lines:
             await line.stop()
 
-    def batches(self) -> list[tuple[str, int]]:
+    async def close(self) -> None:
+        """Stop and remove the database, after what was stored was counted."""
+        if self.database is not None:
+            await self.database.stop()
+            self.database.remove()
+
+    async def batches(self) -> list[tuple[str, int]]:
         """Every stored batch: its gateway, and when the collector received it (ms UTC)."""
+        if self.database is not None:
+            rows = await self.database.rows("SELECT gateway, received_ms FROM evidence ORDER BY received_ms")
+            return [(name, int(received)) for name, received in rows]
         with closing(sqlite3.connect(self.folder / "collector" / "collector.sqlite3", timeout=BUSY_S)) as database:
             return database.execute("SELECT gateway, received_ms FROM evidence ORDER BY received_ms").fetchall()
 
@@ -257,6 +276,14 @@ class Street:
         command = (program("plomba-collector"), "status", "--config", "collector/collector.toml", "--json")
         status = json.loads((await run(*command, folder=self.folder)).data)
         return sum(status["refused"].values())
+
+    def _workers(self) -> list[Part]:
+        command = shlex.split(self.wanted.programs.get("plomba-collector", program("plomba-collector")))
+        command += ["run", "--config", str(self.folder / "collector" / "collector.toml")]
+        of = self.wanted.workers
+        if not of:
+            return [Part("collector", tuple(command), self.folder)]
+        return [Part(f"collector-{n}", (*command, "--worker", f"{n}/{of}"), self.folder) for n in range(1, of + 1)]
 
     async def _cables(self) -> None:
         """Every second house is behind a cable, where that can be."""

@@ -146,6 +146,12 @@ class MemoryPipe:
         await self._there_and_back()
         self._filters = tuple(tuple(each.split("/")) for each in topics)
 
+    async def unsubscribe(self, topics: Iterable[str]) -> None:
+        """Receive what matches no longer."""
+        await self._there_and_back()
+        gone = {tuple(each.split("/")) for each in topics}
+        self._filters = tuple(each for each in self._filters if each not in gone)
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand a message to the broker and wait for its PUBACK."""
         if len(payload) > PACKET_LIMIT:

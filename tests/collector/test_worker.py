@@ -45,7 +45,7 @@ def test_at_its_start_every_known_gateway_is_owed_a_word(bench: Bench, tmp_path:
     """They resume at once, without waiting for their next hello."""
     worker = _worker(bench, tmp_path)
     worker.start(NOW_MS)
-    worker.greet_all()
+    worker.greet(lambda _: True)
     assert [each.gateway for each in worker.words(NOW_MS, 5_000)] == ["house-1", "house-2"]
 
 
