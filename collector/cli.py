@@ -41,6 +41,8 @@ _COMMANDS = {
     "export": ("collector.cli_act", "export"),
     "proof": ("collector.cli_act", "proof"),
     "distribute": ("collector.cli_store", "distribute"),
+    "erase": ("collector.cli_erase", "erase"),
+    "erasures": ("collector.cli_erase", "erasures"),
     "erased": ("collector.cli_act", "erased"),
     "keys-file": ("collector.cli_act", "keys_file"),
     "fingerprint": ("collector.cli_act", "fingerprint"),

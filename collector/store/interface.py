@@ -16,6 +16,7 @@ from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.due import DueTable
+from collector.store.erasures import ErasureTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -47,6 +48,8 @@ class Store(Protocol):
     @property
     def due(self) -> DueTable: ...  # noqa: D102 - what attribution has to do
     @property
+    def erasures(self) -> ErasureTable: ...  # noqa: D102 - what was erased, and stays so
+    @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
     @property
     def master(self) -> Master: ...  # noqa: D102 - where delivery is measured, and by what
@@ -54,4 +57,5 @@ class Store(Protocol):
     def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError
+    def forget(self) -> bool: ...  # noqa: D102 - leave no trace of what was deleted, where the store can
     def changed(self) -> bool: ...  # noqa: D102

@@ -17,6 +17,7 @@ from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.due import DueTable
+from collector.store.erasures import ErasureTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -48,6 +49,7 @@ class PostgresqlStore:
         self.devices = DeviceTable(sql)
         self.cases = Cases(sql)
         self.due = DueTable(sql)
+        self.erasures = ErasureTable(sql)
         self.curves = CurveTable(sql)
         self.stands = StandTable(sql)
         self.ring = Ring(sql)
@@ -129,6 +131,10 @@ class PostgresqlStore:
         if any(got[name] not in good for name, good in _DURABLE.items()):
             wanted = ", ".join(f"{name}=on" for name in _DURABLE)
             raise DurabilityError(wanted, ", ".join(f"{name}={value}" for name, value in got.items()), str(self))
+
+    def forget(self) -> bool:
+        """Nothing: old rows go with VACUUM, and with the server's own log and backups (docs/retention.md)."""
+        return True
 
     def changed(self) -> bool:
         """Whether the register of gateways was written since this was last asked (at first: yes)."""

@@ -175,6 +175,13 @@ class StandTable:
                 return mine[-1]
         return None
 
+    def remove(self, stand: Stand) -> int:
+        """Remove a stand with all its versions; how many there were."""
+        return self._sql.execute(
+            "DELETE FROM stand WHERE point = ? AND register = ? AND past IN (0, 1) AND at_ms = ? AND character = ?",
+            (stand.point, stand.register, stand.at_ms, stand.character.value),
+        ).rowcount
+
     def versions(self, stand: Stand) -> list[StandVersion]:
         """All versions of a stand, the oldest first."""
         span = "WHERE point = ? AND register = ? AND past IN (0, 1) AND at_ms = ? AND character = ? ORDER BY version"
