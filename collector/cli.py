@@ -43,6 +43,7 @@ _COMMANDS = {
     "distribute": ("collector.cli_store", "distribute"),
     "erase": ("collector.cli_erase", "erase"),
     "erasures": ("collector.cli_erase", "erasures"),
+    "retention": ("collector.cli_retention", "retention"),
     "erased": ("collector.cli_act", "erased"),
     "keys-file": ("collector.cli_act", "keys_file"),
     "fingerprint": ("collector.cli_act", "fingerprint"),

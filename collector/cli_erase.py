@@ -12,7 +12,6 @@ from collector.cli import config_option, file_argument, json_option
 from collector.cli_act import PARTIAL, batch_id
 from collector.cli_show import opened
 from collector.cli_who import instant_at, now_ms, who_option
-from collector.config import Config
 from collector.erase.plan import Plan, Planner
 from collector.erase.purposes import ALL
 from collector.erase.work import Erasing, begin, words
@@ -178,14 +177,3 @@ def _shown(act: Erasure) -> dict[str, object]:
         "done_ms": act.done_ms,
         "counts": act.counts,
     }
-
-
-def purposes_of(config: Config) -> str:
-    """The purposes as they are configured, for people."""
-    found = config.purposes
-    times = (
-        ("diagnosis", found.diagnosis_days, "days"),
-        ("operation", found.operation_months, "months"),
-        ("billing", found.billing_months, "months"),
-    )
-    return ", ".join(f"{name} {'for ever' if time is None else f'{time} {unit}'}" for name, time, unit in times)

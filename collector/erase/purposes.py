@@ -48,8 +48,13 @@ class Purposes:
 
 def months_before(day: int, months: int) -> int:
     """The local day that is so many months before another; the last of its month where it has no such day."""
+    return months_after(day, -months)
+
+
+def months_after(day: int, months: int) -> int:
+    """The local day that is so many months after another; the last of its month where it has no such day."""
     date = date_of(day)
-    year, month = divmod(date.year * 12 + date.month - 1 - months, 12)
+    year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
     return day_number(datetime.date(year, month + 1, min(date.day, calendar.monthrange(year, month + 1)[1])))
 
 

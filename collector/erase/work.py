@@ -37,7 +37,7 @@ PAGES = 64  # rewritten in one transaction
 ERASED = "erased"  # as the reason of an interval that is missing
 BELOW_DAY = (Cadence.QUARTER, Cadence.HOUR)
 FROM_DAY = (Cadence.DAY, Cadence.MONTH)
-_EXCHANGE = (Character.REMOVED, Character.INSTALLED)  # of the master data: what was read is not in them
+MASTER_DATA = (Character.REMOVED, Character.INSTALLED)  # of the master data: what was read is not in them
 
 
 def begin(store: Store, plan: Plan, who: str, why: str, now_ms: int) -> int:
@@ -155,9 +155,13 @@ def identities(row: Evidence) -> dict[int, Key]:
     Raises:
         PlombaError: the batch does not hold, or cannot be decoded.
     """
+    return {leaf: identity(row.gateway, each) for leaf, each in readings_of(row)}
+
+
+def readings_of(row: Evidence) -> list[tuple[int, SealedReading]]:
+    """The readings that are left of a batch, by leaf; errors as `identities`."""
     opened = row.opened()
-    readings = enumerate(opened.readings) if isinstance(opened, Expanded) else _left(opened)
-    return {leaf: identity(row.gateway, each) for leaf, each in readings}
+    return list(enumerate(opened.readings) if isinstance(opened, Expanded) else _left(opened))
 
 
 def take(store: Store, row: Evidence, gone: set[int], keys: dict[int, Key]) -> Counter[str]:
@@ -242,7 +246,7 @@ def _changed(store: Store, closed: Closed) -> Iterable[tuple[Page, Curve]]:
 
 
 def _stand_within(stand: Stand, low: int, high: int, clocks: Iterable[str]) -> bool:
-    if stand.character in _EXCHANGE:
+    if stand.character in MASTER_DATA:
         return False
     read = (at for each in stand.origin for clock in clocks for at in instants(each.first, clock))
     return low <= stand.at_ms <= high or any(low <= at <= high for at in read)

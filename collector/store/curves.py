@@ -320,6 +320,16 @@ class CurveTable:
                 found += self._rows(span, (point, channel, STEP_S[cadence], first, last))
         return found
 
+    def extent(self, steps: Sequence[int], point: str | None = None) -> tuple[int, int | None]:
+        """How many pages (newest versions) of these steps there are (of a point), and when the first begins."""
+        marks = ", ".join("?" * len(steps))
+        where = "" if point is None else " AND point = ?"
+        row = self._sql.execute(
+            f"SELECT count(*), min(start_ms) FROM curve WHERE past = 0 AND step_s IN ({marks}){where}",  # noqa: S608 - marks
+            (*steps, *(() if point is None else (point,))),
+        ).fetchone()
+        return row[0], row[1]
+
     def rewrite(self, page: Page, curve: Curve) -> None:
         """Put other values into a stored version, with its own number, person and date: for what must be forgotten."""
         packed = pack([each for each in curve.values if each is not None])

@@ -38,6 +38,7 @@ CREATE TABLE retained (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX retained_until ON retained (until_ms);
 """
+_SELECT = "SELECT number, at_ms, who, why, subject, reached, done_ms, counts FROM erasure"
 KEPT, FINE, COARSE = "kept", "fine", "coarse"
 
 
@@ -87,14 +88,12 @@ class ErasureTable:
 
     def all(self) -> list[Erasure]:
         """All acts, the oldest first."""
-        rows = self._sql.execute(
-            "SELECT number, at_ms, who, why, subject, reached, done_ms, counts FROM erasure ORDER BY number"
-        )
-        return [_erasure(*row) for row in rows]
+        return [_erasure(*row) for row in self._sql.execute(f"{_SELECT} ORDER BY number")]
 
     def unfinished(self) -> list[Erasure]:
         """The acts that were begun and are not done."""
-        return [each for each in self.all() if each.done_ms is None]
+        rows = self._sql.execute(f"{_SELECT} WHERE done_ms IS NULL ORDER BY number")
+        return [_erasure(*row) for row in rows]
 
     def reach(self, number: int, reached: int, counts: dict[str, int], done_ms: int | None = None) -> None:
         """Say how far an act is."""
@@ -132,6 +131,29 @@ class ErasureTable:
         """The leaves of a batch that are not stored again."""
         rows = self._sql.execute("SELECT leaf FROM erased_leaf WHERE gateway = ? AND batch = ?", (gateway, batch))
         return {row[0] for row in rows}
+
+    def retain(self, gateway: str, n: int, until_ms: int, why: str) -> None:
+        """Something holds a batch, by the number of its evidence: look again then."""
+        self._sql.execute(
+            "INSERT INTO retained (gateway, n, until_ms, why) VALUES (?, ?, ?, ?) ON CONFLICT (gateway, n)"
+            " DO UPDATE SET until_ms = excluded.until_ms, why = excluded.why",
+            (gateway, n, until_ms, why),
+        )
+
+    def release(self, gateway: str, n: int) -> None:
+        """Nothing holds a batch any more."""
+        self._sql.execute("DELETE FROM retained WHERE gateway = ? AND n = ?", (gateway, n))
+
+    def retained_until(self, now_ms: int, limit: int) -> list[int]:
+        """The numbers of batches to look at again now, those that wait longest first."""
+        rows = self._sql.execute(
+            "SELECT n FROM retained WHERE until_ms <= ? ORDER BY until_ms, n LIMIT ?", (now_ms, limit)
+        )
+        return [row[0] for row in rows]
+
+    def retained(self) -> dict[str, int]:
+        """How many batches are held though diagnosis is over, by what holds them."""
+        return dict(self._sql.execute("SELECT why, count(*) FROM retained GROUP BY why ORDER BY why"))
 
     def close(self, found: Closed) -> None:
         """Let attribution leave a span as it is; one that begins as another does makes that one longer."""

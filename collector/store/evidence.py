@@ -291,6 +291,11 @@ class EvidenceTable:
             )
         return reached
 
+    def above(self, n: int) -> tuple[int, int | None]:
+        """How many batches there are above a number, and when the first of them came."""
+        row = self._sql.execute("SELECT count(*), min(received_ms) FROM evidence WHERE n > ?", (n,)).fetchone()
+        return row[0], row[1]
+
     def counts(self, gateway: str) -> dict[str, int]:
         """How many batches are decoded and undecoded."""
         rows = self._sql.execute("SELECT state, count(*) FROM evidence WHERE gateway = ? GROUP BY state", (gateway,))

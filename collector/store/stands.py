@@ -175,6 +175,15 @@ class StandTable:
                 return mine[-1]
         return None
 
+    def extent(self, point: str | None = None) -> tuple[int, int | None]:
+        """How many stands (newest versions) there are (of a point), and the first one's instant."""
+        where = "" if point is None else " AND point = ?"
+        row = self._sql.execute(
+            f"SELECT count(*), min(at_ms) FROM stand WHERE past = 0{where}",  # noqa: S608 - a constant
+            () if point is None else (point,),
+        ).fetchone()
+        return row[0], row[1]
+
     def remove(self, stand: Stand) -> int:
         """Remove a stand with all its versions; how many there were."""
         return self._sql.execute(
