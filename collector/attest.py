@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from collector.prove import checked, find
+from collector.prove import find, opened
 from collector.store.interface import Store
 from collector.store.readings import ReadingRow
 from protocols.errors import PlombaError
-from protocols.uplink import batch as batches
 
 BATCHES = 64  # expanded batches remembered: readings come nearly in the order of their batches
 
@@ -29,10 +28,9 @@ class Attestor:
         leaves = self._leaves(row.place.batch)
         return row.place.leaf < len(leaves) and leaves[row.place.leaf] == row.sealed
 
-    def _sealed_leaves(self, batch: bytes) -> tuple[bytes, ...]:
-        """The leaves that a gateway sealed, none where evidence or seal do not hold."""
+    def _sealed_leaves(self, batch: bytes) -> tuple[bytes | None, ...]:
+        """The leaves that a gateway sealed (None: erased), none at all where evidence or seal do not hold."""
         try:
-            found, body, _ = checked(self._store, find(self._store, batch))
-            return batches.expand(found.header, body).leaves
+            return opened(self._store, find(self._store, batch))[1].leaves
         except PlombaError:
             return ()

@@ -39,7 +39,8 @@ class _BatchId(click.ParamType[bytes]):
         return octets
 
 
-_batch = click.option("--batch", type=_BatchId(), required=True, help="Id of the batch (64 hex digits).")
+batch_id = _BatchId()
+_batch = click.option("--batch", type=batch_id, required=True, help="Id of the batch (64 hex digits).")
 _out = click.option("--out", type=file_argument, required=True, help="The file to write; none may be there.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -69,6 +70,7 @@ def _sentence(checked: Checked) -> str:
     header = checked.header
     kind = checked.form.rsplit("/", 1)[1]
     shown = f"{len(checked.leaves)} of {header.leaves} leaves"
+    shown += f", erased: {_named(checked.erased)}" if checked.erased else ""
     return f"ok, {kind} {header.epoch.hex()}-{header.seq} of {header.gateway}, {shown}, sealed {utc(header.created_ms)}"
 
 
@@ -88,5 +90,17 @@ def _shown(path: Path, result: Checked | PlombaError) -> dict[str, object]:
         "key": fingerprint(result.key.octets),
         "received": None if statement is None else utc(statement.received_ms),
         "collector": None if statement is None else statement.collector,
-        "leaves": [{"leaf": index} | leaf_shown(leaf) for index, leaf in result.leaves],
+        "leaves": [{"leaf": index} | leaf_shown(leaf) for index, leaf in result.leaves]
+        + [{"leaf": index, "erased": True} for index in result.erased],
     }
+
+
+def _named(leaves: Sequence[int]) -> str:
+    """Leaves by their numbers, neighbours as a range: 0, 3-7."""
+    found: list[list[int]] = []
+    for each in leaves:
+        if found and found[-1][1] == each - 1:
+            found[-1][1] = each
+        else:
+            found.append([each, each])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from collector.erase.purposes import Purposes
 from collector.faults import ConfigFileError
 from collector.place import Place, Server, is_server, names_password
 from protocols.settings import mend, reading, slips
@@ -21,6 +22,7 @@ SAFE_AFTER_S = 7 * DAY_S  # without a backup or standby a batch counts as safe a
 WINDOW = 64  # batches in flight that a gateway is asked to keep to
 GROUP_MS = 50  # how long a group waits for more messages: one fsync for all of them
 RING = 1_000  # refused messages kept for inspection, the newest
+DIAGNOSIS_DAYS = 63  # a month of a channel is made of readings up to one and a half months apart
 HTTP_PORT = 8080
 LOOPBACK = "a loopback address (127.0.0.1, ::1 or localhost)"
 
@@ -66,6 +68,26 @@ class _Limits(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     ring: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
         default=RING, description="Refused messages that are kept for inspection, the newest."
+    )
+
+
+class _Retention(BaseModel):
+    """For how long which purpose holds what was read; one that is left out holds it for ever."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    remove: bool = Field(default=False, description="Whether what no purpose holds any more is erased by itself.")
+    diagnosis_days: Annotated[int, Field(ge=DIAGNOSIS_DAYS, le=36_500)] | None = Field(
+        default=None,
+        description="Days, from when they came, that readings are held as they were sealed.",
+        examples=[400],
+    )
+    operation_months: Annotated[int, Field(ge=1, le=1_200)] | None = Field(
+        default=None, description="Months that quarters and hours of series are held.", examples=[13]
+    )
+    billing_months: Annotated[int, Field(ge=1, le=1_200)] | None = Field(
+        default=None,
+        description="Months that days, months and stands are held, and the readings that stands rest on.",
+        examples=[120],
     )
 
 
@@ -120,6 +142,7 @@ class File(BaseModel):
     broker: _Broker = Field(description="Where the broker is.")
     acknowledge: _Acknowledge = Field(default=_Acknowledge(), description="Acknowledgements.")
     limits: _Limits = Field(default=_Limits(), description="What is kept at most.")
+    retention: _Retention = Field(default=_Retention(), description="What is held for which purpose, and how long.")
     http: _Http | None = Field(default=None, description="The page and the API.")
 
 
@@ -150,6 +173,7 @@ class Config:
     group_ms: int
     ring: int
     http: Http | None = None
+    purposes: Purposes = field(default_factory=Purposes)
 
     @classmethod
     def from_toml(cls, path: Path) -> Config:
@@ -172,6 +196,12 @@ class Config:
             file.acknowledge.group_ms,
             file.limits.ring,
             None if file.http is None else Http(file.http.host, file.http.port, file.http.names),
+            Purposes(
+                file.retention.diagnosis_days,
+                file.retention.operation_months,
+                file.retention.billing_months,
+                file.retention.remove,
+            ),
         )
 
 

@@ -15,8 +15,9 @@ import structlog
 
 from collector import keys
 from collector.acknowledge import Packet
-from collector.attribute.beside import Beside
+from collector.attribute.beside import Beside, Work
 from collector.config import Config
+from collector.erase.retain import Retention
 from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
@@ -53,18 +54,33 @@ def run(config: Config, seat: Seat | None = None) -> None:
     seats = None if seat is None else open_seats(config.store, seat)
     store = open_store(config.store)
     surroundings = machine()
-    attribution = Beside(config.store, surroundings.now_ms)
+    beside = [Beside(config.store, surroundings.now_ms), Beside(config.store, surroundings.now_ms, retention(config))]
     try:
-        attribution.start()
+        for each in beside:
+            each.start()
         worker = Worker(config, own, document, store)
         asyncio.run(serve(config, worker, surroundings, seats))
     except sqlite3.DatabaseError as error:
         raise StoreFullError("a store that can be read", str(error), str(config.store)) from error
     finally:
-        attribution.stop()
+        for each in beside:
+            each.end()
+        for each in beside:
+            each.stop()
         store.close()
         if seats is not None:
             seats.close()
+
+
+def retention(config: Config) -> Work:
+    """What ends the erasures that were begun, and erases what no purpose holds where the configuration wants it."""
+    return Work(
+        lambda store: Retention(store, config.purposes, config.safe_after_s * 1_000),
+        "retention",
+        1,
+        "what no purpose holds is not erased",
+        "what no purpose holds is erased again",
+    )
 
 
 async def serve(config: Config, worker: Worker, surroundings: Surroundings, seats: Seats | None = None) -> None:

@@ -139,6 +139,20 @@ class SeatError(ConfigurationError):
     do = "use a database of PostgreSQL as store, or run without --worker"
 
 
+class EraseError(ConfigurationError):
+    """What should be erased cannot be told apart or is not there."""
+
+    code = "PLB-C351"
+    do = "name a batch that is decoded and its leaves, or a point and a span; 'erase' without --yes shows what would go"
+
+
+class ErasedError(StorageError):
+    """Leaves of a stored batch were erased, so it is not whole any more: what is left still verifies."""
+
+    code = "PLB-S350"
+    do = "nothing: 'export' writes what is left, 'erasures' says who erased it, when and why"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from collector.epochs import Judgement, judge
+from collector.erase.moments import forbidden
 from collector.faults import MISHAPS, QuotaError, StoreBusyError, StoreFullError, UnexpectedError
 from collector.restored import notice_restore
 from collector.store.cases import Case
@@ -31,6 +32,7 @@ from protocols.uplink.envelope import inflate
 from protocols.uplink.faults import RootError
 from protocols.uplink.hello import Hello
 from protocols.uplink.pack import pack
+from protocols.uplink.partial import Partial
 from protocols.uplink.ranges import ranges_to_wire
 from protocols.uplink.records import UNSEALED, VOUCH, Lost
 
@@ -73,6 +75,7 @@ class Ingest:
     def __init__(self, store: Store, ring: int) -> None:
         self._store = store
         self._ring = ring
+        self._erasing = False
 
     def commit(self, group: Sequence[Verified], now_ms: int) -> Outcome:
         """Store a group; when this returns it is on the disk.
@@ -101,6 +104,7 @@ class Ingest:
         touched: set[str] = set()
         with self._store.transaction():
             self._store.gateways.lock({_sender(message) for message in group})
+            self._erasing = self._store.erasures.any()
             for message in group:
                 match message:
                     case Authentic():
@@ -126,6 +130,7 @@ class Ingest:
             with self._store.transaction():
                 gateway = self._store.evidence.row(n).gateway
                 self._store.gateways.lock([gateway])
+                self._erasing = self._store.erasures.any()
                 row = self._store.evidence.row(n)
                 if row.state != UNDECODED:
                     continue  # another worker, that started too, was faster
@@ -169,7 +174,7 @@ class Ingest:
     def _decode(self, n: int, batch: Batch, body: bytes, outcome: Outcome, now_ms: int) -> None:
         try:
             with self._store.savepoint():
-                doubts = self._expand(batch, body, now_ms)
+                doubts = self._expand(n, batch, body, now_ms)
         except StoreFullError:
             raise  # nothing is wrong with the body
         except _POISON as error:
@@ -185,12 +190,18 @@ class Ingest:
             for kind in sorted(doubts):
                 self._case(outcome, batch, kind, batch.header.epoch, now_ms)
 
-    def _expand(self, batch: Batch, body: bytes, now_ms: int) -> set[str]:
+    def _expand(self, n: int, batch: Batch, body: bytes, now_ms: int) -> set[str]:
         """Store what the body holds; the reasons to hold the batch that are in it."""
         doubts: set[str] = set()
         header, store = batch.header, self._store
         expanded = batches.expand(header, body)
         came = arrivals(Place(header.gateway, header.epoch, header.seq, batch.id, 0), expanded)
+        gone = forbidden(store, batch, came) if self._erasing else set()
+        if gone:  # erased by right: it does not come back, in whatever batch
+            store.evidence.erase(store.evidence.row(n), Partial.of(expanded, gone))
+            store.ring.count(header.gateway, "erased", len(gone))
+        count = len(came)
+        came = [each for each in came if each.leaf not in gone]
         met = store.readings.put_batch(came)
         new = [series_row(each) for each, found in zip(came, met, strict=True) if found is Met.NEW]
         for found, times in Counter(met).items():
@@ -198,7 +209,9 @@ class Ingest:
                 store.ring.count(header.gateway, found.value, times)
         store.series.note(new)
         store.devices.read(header.gateway, read_of(header.gateway, expanded), len(new))
-        for leaf, record in enumerate(expanded.records, len(came)):
+        for leaf, record in enumerate(expanded.records, count):
+            if leaf in gone:
+                continue
             wire = record.to_wire()
             kind = wire[0] if isinstance(wire[0], int) else 0
             place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)

@@ -10,7 +10,9 @@ from collector.store.interface import Store
 from protocols.uplink import batch as batches
 from protocols.uplink import keyring, proof
 from protocols.uplink.batch import Batch
+from protocols.uplink.body import Expanded
 from protocols.uplink.keys import PublicKey, SigningKey
+from protocols.uplink.partial import Partial
 from protocols.uplink.proof import Statement
 
 
@@ -19,14 +21,28 @@ def checked(store: Store, row: Evidence) -> tuple[Batch, bytes, PublicKey]:
 
     Raises:
         EvidenceAlteredError: the row was changed since it was received.
+        ErasedError: leaves of it were erased.
         SecurityError: seal or body do not hold.
     """
     batch = row.batch()
-    registered = store.gateways.register().get(batch.header.gateway)
-    known = None if registered is None else registered.keys.get(batch.header.key)
-    if known is None:
-        raise EvidenceAlteredError("a registered key", batch.header.key.hex(), f"batch {batch.id.hex()}")
-    return batch, batches.verify(batch, known.key), known.key
+    key = _key(store, batch)
+    return batch, batches.verify(batch, key), key
+
+
+def opened(store: Store, row: Evidence) -> tuple[Batch, Expanded | Partial, PublicKey]:
+    """A stored batch, its leaves and its key, all verified again; leaves may have been erased.
+
+    Raises:
+        EvidenceAlteredError: the row was changed since it was received, or last erased from.
+        SecurityError: seal or leaves do not hold.
+    """
+    if not row.erased:
+        batch, body, key = checked(store, row)
+        return batch, batches.expand(batch.header, body), key
+    batch = row.head()
+    key = _key(store, batch)
+    key.verify(batches.KIND, batch.content.header, batch.content.signature)
+    return batch, row.opened(), key
 
 
 def find(store: Store, batch: bytes) -> Evidence:
@@ -42,7 +58,10 @@ def find(store: Store, batch: bytes) -> Evidence:
 
 
 def batch_file(store: Store, row: Evidence) -> bytes:
-    """The batch as a file for `verify`."""
+    """The batch as a file for `verify`; one of which leaves were erased without their content."""
+    if row.erased:
+        batch, left, _ = opened(store, row)
+        return proof.export_erased(batch, left)
     batch, body, _ = checked(store, row)
     return proof.export_batch(batch, body)
 
@@ -52,12 +71,12 @@ def leaf_proof(store: Store, row: Evidence, leaf: int, collector: str, seal: Sig
 
     Raises:
         NotFoundError: the batch has no such leaf.
+        ProofError: its content was erased.
     """
-    batch, body, key = checked(store, row)
-    expanded = batches.expand(batch.header, body)
+    batch, leaves, key = opened(store, row)
     _leaves([leaf], batch)
     statement = Statement(collector, seal.public.id, batch.header.gateway, key, batch.id, row.received_ms)
-    return proof.export_proof(batch, expanded, leaf, statement, seal)
+    return proof.export_proof(batch, leaves, leaf, statement, seal)
 
 
 def erased_batch(store: Store, row: Evidence, leaves: Iterable[int]) -> bytes:
@@ -66,10 +85,10 @@ def erased_batch(store: Store, row: Evidence, leaves: Iterable[int]) -> bytes:
     Raises:
         NotFoundError: the batch has no such leaf.
     """
-    batch, body, _ = checked(store, row)
+    batch, found, _ = opened(store, row)
     gone = list(leaves)
     _leaves(gone, batch)
-    return proof.export_erased(batch, batches.expand(batch.header, body), gone)
+    return proof.export_erased(batch, found, gone)
 
 
 def keys_file(store: Store, collector: str, seal: PublicKey) -> str:
@@ -78,6 +97,14 @@ def keys_file(store: Store, collector: str, seal: PublicKey) -> str:
         ("gateway", each.name, known.key) for each in store.gateways.register().values() for known in each.keys.values()
     ]
     return keyring.to_text([*gateways, ("collector", collector, seal)])
+
+
+def _key(store: Store, batch: Batch) -> PublicKey:
+    registered = store.gateways.register().get(batch.header.gateway)
+    known = None if registered is None else registered.keys.get(batch.header.key)
+    if known is None:
+        raise EvidenceAlteredError("a registered key", batch.header.key.hex(), f"batch {batch.id.hex()}")
+    return known.key
 
 
 def _leaves(leaves: Iterable[int], batch: Batch) -> None:

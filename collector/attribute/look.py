@@ -28,9 +28,9 @@ from collector.store.master_marks import EVERY, Mark
 from collector.store.readings import meter_key
 from protocols.errors import PlombaError
 from protocols.reading import How, MeterTime, Precision
-from protocols.uplink import batch as batches
-from protocols.uplink.envelope import inflate
+from protocols.uplink.body import Expanded
 from protocols.uplink.leaf import SealedReading
+from protocols.uplink.proof import leaf_from
 
 BATCHES = 16  # looked at in one transaction
 MARKS = 16  # changes of the master data in one transaction
@@ -147,10 +147,13 @@ class Looking:
         if row.state != DECODED:
             return []
         try:
-            batch = row.batch()
-            return list(batches.expand(batch.header, inflate(batch.content, batch.header.body_len)).readings)
+            opened = row.opened()
+            if isinstance(opened, Expanded):
+                return list(opened.readings)
+            left = [leaf_from(each) for each in opened.leaves if each is not None]
+            return [each for each in left if isinstance(each, SealedReading)]
         except PlombaError:
-            return []  # the evidence was altered, or erased: who shows it says so
+            return []  # the evidence was altered: who shows it says so
 
     def _changed(self, before: str | None, held: str) -> list[int]:
         """The batches that are held and were not, or were and are not."""

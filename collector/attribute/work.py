@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from collector.attribute.closed import settled, stands_left
 from collector.attribute.look import Looked, Looking
 from collector.attribute.page import Near, page
 from collector.attribute.source import Source
@@ -72,10 +73,6 @@ class Attribution:
         self._standing = Standing(store, self._source, WHO)
         self._looking = Looking(store, self._source, SETTLE_MS, STANDS_MS)
         self._after = ""
-
-    def leads(self) -> bool:
-        """Whether this is the one that shall work, of those that run all the time."""
-        return self._store.leads()
 
     def step(self, now_ms: int, *, wait: bool = True) -> Done | None:
         """Look at a few batches, else reckon a few pages; None when there is nothing to do now.
@@ -168,12 +165,25 @@ class Attribution:
         cadence = _CADENCES[leaf.step_s]
         rows = [each for each in self._channels(leaf.point, leaf.channel) if each.cadence is cadence]
         made = [self._of_row(each, point, leaf.day) for each in rows]
-        return _merged(rows, made, edges(point.zone, cadence, leaf.day)) if made else None
+        if not made:
+            return None
+        bounds = edges(point.zone, cadence, leaf.day)
+        curve, closed = _merged(rows, made, bounds), self._store.erasures.closed(leaf.point)
+        if not closed:
+            return curve
+        known = self._store.curves.pages(leaf.point, leaf.channel, cadence, leaf.day, leaf.day)
+        apart_ms = Near.of(cadence, point.medium).apart_ms
+        return settled(curve, bounds, apart_ms, closed, known[0] if known else None)
 
     def _stands(self, due: Due) -> list[Stand]:
         """The stands of a month."""
         point = self._point(due.leaf.point)
-        return [] if point is None else self._standing.month(point, due.leaf.day)
+        made = [] if point is None else self._standing.month(point, due.leaf.day)
+        closed = self._store.erasures.closed(due.leaf.point) if made else []
+        if not closed:
+            return made
+        times = [each.at_ms for each in made]
+        return stands_left(made, closed, self._store.stands.of(due.leaf.point, min(times), max(times) + 1))
 
     def _of_row(self, channel: Channel, point: Point, day: int) -> Curve:
         near = Near.of(channel.cadence, point.medium)

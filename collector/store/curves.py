@@ -310,6 +310,44 @@ class CurveTable:
         span = "AND past IN (0, 1) AND step_s = ? AND day = ? ORDER BY version"
         return list(self._rows(span, (point, channel, STEP_S[cadence], day)))
 
+    def meeting(self, point: str, cadences: Iterable[Cadence], first: int, last: int) -> list[Page]:
+        """All versions of the pages of a point, of every channel, named by days from `first` to `last`."""
+        steps = {STEP_S[each] for each in cadences}
+        found: list[Page] = []
+        for channel, cadence in self.channels(point):
+            if STEP_S[cadence] in steps:
+                span = "AND past IN (0, 1) AND step_s = ? AND day >= ? AND day <= ? ORDER BY day, version"
+                found += self._rows(span, (point, channel, STEP_S[cadence], first, last))
+        return found
+
+    def extent(self, steps: Sequence[int], point: str | None = None) -> tuple[int, int | None]:
+        """How many pages (newest versions) of these steps there are (of a point), and when the first begins."""
+        marks = ", ".join("?" * len(steps))
+        where = "" if point is None else " AND point = ?"
+        row = self._sql.execute(
+            f"SELECT count(*), min(start_ms) FROM curve WHERE past = 0 AND step_s IN ({marks}){where}",  # noqa: S608 - marks
+            (*steps, *(() if point is None else (point,))),
+        ).fetchone()
+        return row[0], row[1]
+
+    def rewrite(self, page: Page, curve: Curve) -> None:
+        """Put other values into a stored version, with its own number, person and date: for what must be forgotten."""
+        packed = pack([each for each in curve.values if each is not None])
+        moments = None if curve.moments is None else pack(curve.moments)
+        origin = json.dumps([each.to_list() for each in curve.origin], separators=(",", ":"), ensure_ascii=False)
+        digest = Digest.of(curve.values, curve.runs).to_text()
+        key = (page.point, page.channel, page.past, page.step_s, page.day, page.version)
+        self._sql.execute(
+            f"UPDATE curve SET packed = ?, moments = ?, quality = ?, digest = ?, origin = ? WHERE {_PAGE}"  # noqa: S608 - a constant
+            " AND version = ?",
+            (packed, moments, runs_to_text(curve.runs), digest, origin, *key),
+        )
+
+    def remove(self, pages: Iterable[Page]) -> None:
+        """Remove stored versions wholly."""
+        keys = [(each.point, each.channel, each.past, each.step_s, each.day, each.version) for each in pages]
+        self._sql.executemany(f"DELETE FROM curve WHERE {_PAGE} AND version = ?", keys)  # noqa: S608 - a constant
+
     def newest(self, point: str, channel: str, cadence: Cadence, known_ms: int | None = None) -> Page | None:
         """The last page that has a value, as known at an instant (None: now)."""
         span = "AND past = 0 AND step_s = ? AND day < ? ORDER BY day DESC LIMIT 1"

@@ -49,6 +49,11 @@ SPREAD: dict[str, str | None] = {
     "due": "point",
     "curve": "point",
     "stand": "point",
+    "erasure": None,
+    "erased_span": "meter",
+    "erased_leaf": "gateway",
+    "retained": "gateway",
+    "closed": "point",
 }
 _FIRST = {"name": "gateway", "gateway": "gateway", "meter": "reading", "point": "master_point"}  # tables, by column
 _STATEMENTS = 1_024  # texts of statements that are remembered in PostgreSQL's form

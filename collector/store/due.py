@@ -74,6 +74,11 @@ class DueTable:
         rows = self._sql.execute("SELECT gateway, n FROM fresh ORDER BY n, gateway LIMIT ?", (limit,))
         return [(row[0], row[1]) for row in rows]
 
+    def is_fresh(self, gateway: str, n: int) -> bool:
+        """Whether a batch was not looked at yet."""
+        found = self._sql.execute("SELECT 1 FROM fresh WHERE gateway = ? AND n = ?", (gateway, n)).fetchone()
+        return found is not None
+
     def looked(self, batches: Sequence[tuple[str, int]]) -> bool:
         """Take batches off the list; false where another process has taken some of them."""
         if not batches:

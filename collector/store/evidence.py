@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from collector import runs
 from collector.epochs import Facts, Start
-from collector.faults import EvidenceAlteredError
+from collector.faults import ErasedError, EvidenceAlteredError
 from collector.runs import Runs
 from collector.store.sql import Connection
+from protocols.uplink import batch as batches
 from protocols.uplink import limits
 from protocols.uplink.batch import Batch, parse
-from protocols.uplink.envelope import Codec, Content
+from protocols.uplink.body import Expanded
+from protocols.uplink.envelope import Codec, Content, inflate
 from protocols.uplink.header import Parent
-from protocols.uplink.pack import pack
+from protocols.uplink.pack import Fields, pack, unpack
+from protocols.uplink.partial import Partial, leaves_in
+from protocols.uplink.proof import FILE
 from protocols.uplink.records import Lost
 
 DECODED, UNDECODED = "decoded", "undecoded"
+ERASED = 255  # as codec of a row: the body is what is left of the leaves, packed and deflated
 SAFE_STEP = 256  # rows looked at for one epoch in one acknowledgement: the work is bounded, the next one goes on
 CONTRADICTIONS = 16  # named in an epoch; more of them say nothing new
 
@@ -43,8 +49,24 @@ class Evidence:
     state: str
     fault: str | None
 
+    @property
+    def erased(self) -> bool:
+        """Whether the content of some leaves was erased: what is left is kept in another form."""
+        return self.codec == ERASED
+
     def batch(self) -> Batch:
         """The batch, when the row is the one that was received.
+
+        Raises:
+            EvidenceAlteredError: something in the row was changed since.
+            ErasedError: the content of some leaves was erased.
+        """
+        if self.erased:
+            raise ErasedError("a whole batch", "one of which leaves were erased", f"batch {self.id.hex()}")
+        return self.head()
+
+    def head(self) -> Batch:
+        """The same of any row; where leaves were erased its content has no body.
 
         Raises:
             EvidenceAlteredError: something in the row was changed since.
@@ -52,7 +74,8 @@ class Evidence:
         where = f"evidence of batch {self.id.hex()}"
         if _digest(self.header, self.signature, self.codec, self.body) != self.digest:
             raise EvidenceAlteredError("the bytes that were received", "others", where)
-        found = parse(Content(self.header, self.signature, Codec(self.codec), self.body))
+        codec, body = (Codec.PLAIN, b"") if self.erased else (Codec(self.codec), self.body)
+        found = parse(Content(self.header, self.signature, codec, body))
         if (found.id, found.header.gateway, found.header.epoch, found.header.seq) != (
             self.id,
             self.gateway,
@@ -61,6 +84,23 @@ class Evidence:
         ):
             raise EvidenceAlteredError("the id, gateway and place of the header", "others", where)
         return found
+
+    def opened(self) -> Expanded | Partial:
+        """The leaves, checked against the root that the header names; nothing is said of the signature.
+
+        Raises:
+            EvidenceAlteredError: something in the row was changed since.
+            PeerError, SecurityError: which rule of a body it breaks.
+        """
+        batch = self.head()
+        if not self.erased:
+            return batches.expand(batch.header, inflate(batch.content, batch.header.body_len))
+        stream = zlib.decompressobj()
+        try:
+            packed = stream.decompress(self.body, FILE)
+        except zlib.error as error:
+            raise EvidenceAlteredError("deflated leaves", str(error), f"batch {self.id.hex()}") from None
+        return Partial.from_wire(leaves_in(Fields([unpack(packed, FILE, "evidence")], "evidence", 1)), batch.header)
 
 
 _COLUMNS = "n, gateway, id, epoch, seq, prev, header, signature, codec, body, digest, received_ms, state, fault"
@@ -117,6 +157,15 @@ class EvidenceTable:
                 (n,),
             )
 
+    def erase(self, row: Evidence, left: Partial) -> None:
+        """Keep of a batch only what is left of it; header and signature stay, so that it still verifies."""
+        body = zlib.compress(pack(left.to_wire()))
+        digest = _digest(row.header, row.signature, ERASED, body)
+        self._sql.execute(
+            "UPDATE evidence SET codec = ?, body = ?, digest = ? WHERE gateway = ? AND n = ?",
+            (ERASED, body, digest, row.gateway, row.n),
+        )
+
     def declare_lost(self, gateway: str, lost: Lost, batch: bytes) -> None:
         """Take up what a gateway declared lost, in a batch of its own."""
         self._sql.execute(
@@ -127,6 +176,21 @@ class EvidenceTable:
     def undecoded(self) -> list[int]:
         """The numbers of the rows that are not decoded, oldest first."""
         return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]
+
+    def after(self, n: int, limit: int) -> list[int]:
+        """The numbers of the next rows above `n`; where several write, a lower one may be committed later."""
+        rows = self._sql.execute("SELECT n FROM evidence WHERE n > ? ORDER BY n LIMIT ?", (n, limit))
+        return [row[0] for row in rows]
+
+    def after_of(self, gateways: Iterable[str], n: int, limit: int) -> list[int]:
+        """The numbers of the next rows above `n` of some gateways, in the order of their commits."""
+        found: list[int] = []
+        for gateway in gateways:
+            rows = self._sql.execute(
+                "SELECT n FROM evidence WHERE gateway = ? AND n > ? ORDER BY n LIMIT ?", (gateway, n, limit)
+            )
+            found += [row[0] for row in rows]
+        return sorted(found)[:limit]
 
     def numbers(self, gateway: str, epoch: bytes, batch: bytes = b"") -> list[int]:
         """The numbers of the rows of an epoch (of one batch of it), in the order of their commits."""
@@ -234,6 +298,11 @@ class EvidenceTable:
                 "UPDATE epoch SET safe_to = ? WHERE gateway = ? AND epoch = ?", (reached, gateway, facts.epoch)
             )
         return reached
+
+    def above(self, n: int) -> tuple[int, int | None]:
+        """How many batches there are above a number, and when the first of them came."""
+        row = self._sql.execute("SELECT count(*), min(received_ms) FROM evidence WHERE n > ?", (n,)).fetchone()
+        return row[0], row[1]
 
     def counts(self, gateway: str) -> dict[str, int]:
         """How many batches are decoded and undecoded."""

@@ -17,6 +17,7 @@ from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.due import DueTable
+from collector.store.erasures import ErasureTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -48,6 +49,8 @@ class Store(Protocol):
     @property
     def due(self) -> DueTable: ...  # noqa: D102 - what attribution has to do
     @property
+    def erasures(self) -> ErasureTable: ...  # noqa: D102 - what was erased, and stays so
+    @property
     def ring(self) -> Ring: ...  # noqa: D102 - refused messages and counters
     @property
     def master(self) -> Master: ...  # noqa: D102 - where delivery is measured, and by what
@@ -55,6 +58,7 @@ class Store(Protocol):
     def savepoint(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
     def durability(self) -> None: ...  # noqa: D102 - raises DurabilityError
+    def forget(self) -> bool: ...  # noqa: D102 - leave no trace of what was deleted, where the store can
     def changed(self) -> bool: ...  # noqa: D102
     def workers(self) -> list[Seated]: ...  # noqa: D102 - those that share the work now, by their seats
-    def leads(self) -> bool: ...  # noqa: D102 - whether this connection alone does what only one shall do
+    def leads(self, job: int) -> bool: ...  # noqa: D102 - whether this connection alone does what only one shall do

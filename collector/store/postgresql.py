@@ -18,6 +18,7 @@ from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.due import DueTable
+from collector.store.erasures import ErasureTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -50,6 +51,7 @@ class PostgresqlStore:
         self.devices = DeviceTable(sql)
         self.cases = Cases(sql)
         self.due = DueTable(sql)
+        self.erasures = ErasureTable(sql)
         self.curves = CurveTable(sql)
         self.stands = StandTable(sql)
         self.ring = Ring(sql)
@@ -132,6 +134,10 @@ class PostgresqlStore:
             wanted = ", ".join(f"{name}=on" for name in _DURABLE)
             raise DurabilityError(wanted, ", ".join(f"{name}={value}" for name, value in got.items()), str(self))
 
+    def forget(self) -> bool:
+        """Nothing: old rows go with VACUUM, and with the server's own log and backups (docs/retention.md)."""
+        return True
+
     def changed(self) -> bool:
         """Whether the register of gateways was written since this was last asked (at first: yes)."""
         version = self.gateways.register_version()
@@ -142,9 +148,9 @@ class PostgresqlStore:
         """The workers that have a seat now."""
         return seated(self._connection)
 
-    def leads(self) -> bool:
-        """Whether this connection, of all of this database, does what only one shall do."""
-        return leads(self._connection)
+    def leads(self, job: int) -> bool:
+        """Whether this connection, of all of this database, does a job that only one shall do."""
+        return leads(self._connection, job)
 
     def has_citus(self) -> bool:
         """Whether the extension Citus is in this database."""

@@ -8,7 +8,8 @@ marked as in conflict.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -33,6 +34,9 @@ METER = "meter "  # before the time under which a meter stored it
 KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
+
+
+Key = tuple[bytes, int, str, int]  # what makes equal readings meet: meter, how, moment, part
 
 
 class Met(Enum):
@@ -159,6 +163,50 @@ class Readings:
             "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, batch, leaf) DO NOTHING",
             (place.gateway, place.batch, place.leaf, place.epoch, place.seq, kind, sealed, n),
         )
+
+    def remove(self, gateway: str, batch: bytes, rows: Iterable[tuple[int, Key]]) -> Counter[tuple[bytes, int, int]]:
+        """Remove what came by leaves of a batch, each with its reading's identity; how many by (meter, how, part).
+
+        Readings of the same identity that came otherwise stay.
+        """
+        gone: Counter[tuple[bytes, int, int]] = Counter()
+        for leaf, (meter, how, moment, part) in rows:
+            found = self._sql.execute(
+                "DELETE FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?"
+                " AND gateway = ? AND batch = ? AND leaf = ?",
+                (meter, how, moment, part, gateway, batch, leaf),
+            )
+            gone[meter, how, part] += found.rowcount
+        return gone
+
+    def remove_all(self, identity: Key) -> int:
+        """Remove all readings of one identity, however they came; how many there were."""
+        return self._sql.execute(
+            "DELETE FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?", identity
+        ).rowcount
+
+    def remove_records(self, gateway: str, batch: bytes, leaves: Iterable[int]) -> int:
+        """Remove the records that came by leaves of a batch; how many there were."""
+        sql = "DELETE FROM record WHERE gateway = ? AND batch = ? AND leaf = ?"
+        return sum(self._sql.execute(sql, (gateway, batch, leaf)).rowcount for leaf in leaves)
+
+    def doubtful(self, meter: bytes) -> list[str]:
+        """The times of a meter's readings that are in conflict, or whose batch is held by an open case."""
+        rows = self._sql.execute("SELECT DISTINCT moment FROM reading WHERE meter = ? AND conflict = 1", (meter,))
+        found = {row[0] for row in rows}
+        places = self._sql.execute(
+            "SELECT DISTINCT gateway, epoch, batch FROM reading WHERE meter = ? ORDER BY gateway, epoch, batch",
+            (meter,),
+        ).fetchall()
+        held = self._holds()
+        for place in places:
+            if held(*place):
+                rows = self._sql.execute(
+                    "SELECT moment FROM reading WHERE meter = ? AND gateway = ? AND epoch = ? AND batch = ?",
+                    (meter, *place),
+                )
+                found |= {row[0] for row in rows}
+        return sorted(found)
 
     def all(self, gateway: str | None = None) -> Iterator[ReadingRow]:
         """All readings (of one gateway), by gateway and time."""

@@ -8,6 +8,7 @@ and when the last few were, so that what is shown never has to look through all 
 `trouble`, `configured`, `name` and `tally` are derived from records and readings: `collector.store.devices`.
 `curve` and `stand` are the series and stands of metering points, by point first: `collector.store.curves`, `.stands`.
 `fresh`, `due` and `progress` are what attribution has to do: `collector.store.due`.
+`erasure` and its tables are what was erased, and stays so: `collector.store.erasures`.
 The master data has tables of its own: `collector.store.master_schema`.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collector.store.curves import CURVES
 from collector.store.due import DUE, FRESH, FRESH_FROM_CURSOR
+from collector.store.erasures import ERASURES
 from collector.store.master_schema import MASTER
 from collector.store.stands import STANDS
 
@@ -120,7 +122,7 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_hash ON journal (hash);
 """
-TABLES = _TABLES + SERIES + DEVICES + MASTER + CURVES + STANDS + DUE + FRESH
+TABLES = _TABLES + SERIES + DEVICES + MASTER + CURVES + STANDS + DUE + FRESH + ERASURES
 
 _FROM_1 = """
 ALTER TABLE gateway ADD COLUMN hello_held BLOB;
@@ -131,4 +133,9 @@ UPDATE record SET n = coalesce(
 """
 
 # What makes a store of one version into one of the next; what is derived is filled afterwards.
-MIGRATIONS = {1: _FROM_1 + SERIES, 2: DEVICES, 3: MASTER + CURVES + STANDS + DUE, 4: FRESH + FRESH_FROM_CURSOR}
+MIGRATIONS = {
+    1: _FROM_1 + SERIES,
+    2: DEVICES,
+    3: MASTER + CURVES + STANDS + DUE,
+    4: FRESH + FRESH_FROM_CURSOR + ERASURES,
+}

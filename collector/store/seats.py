@@ -95,9 +95,9 @@ def seated(sql: Session) -> list[Seated]:
     return sorted(found, key=lambda each: each.seat)
 
 
-def leads(sql: Session) -> bool:
-    """Whether this connection, and no other one, does what only one shall do; it stays so while it lives and asks."""
-    lock = _lock(_LEAD, Seat(0, 0))
+def leads(sql: Session, job: int) -> bool:
+    """Whether this connection, and no other one, does a job that only one shall do; so while it lives and asks."""
+    lock = _lock(_LEAD, Seat(job, 0))
     if any(row[0] == lock and row[2] for row in sql.execute(_HELD, (CLASS,))):
         return True
     if not sql.execute(_TRY, (CLASS, lock)).fetchone()[0]:

@@ -20,6 +20,10 @@ from protocols.reading import How
 RECENT = 9  # slots of the newest visits that are kept: eight distances
 NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
+_ROWS = (
+    "SELECT meter, how, part, moment, CASE WHEN moment LIKE 'at %' THEN at_ms"
+    " ELSE coalesce(slot_ms, (meter_s + ?) * 1000, at_ms) END, at_ms, gateway FROM reading WHERE variant = 0"
+)
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
 
 _NEWER = (
@@ -97,14 +101,28 @@ class SeriesTable:
     def rebuild(self) -> None:
         """Make the whole table anew from the readings."""
         self._sql.execute("DELETE FROM series")
-        rows = self._sql.execute(
-            "SELECT meter, how, part, moment, CASE WHEN moment LIKE 'at %' THEN at_ms"
-            " ELSE coalesce(slot_ms, (meter_s + ?) * 1000, at_ms) END, at_ms, gateway"
-            " FROM reading WHERE variant = 0 ORDER BY meter, how, moment",
-            (_METER_EPOCH_S,),
+        self._take(f"{_ROWS} ORDER BY meter, how, moment", (_METER_EPOCH_S,))
+
+    def removed(self, meter: bytes, how: int, part: int, count: int) -> None:
+        """So many readings of a meter are gone; where the newest is among them another one takes its place."""
+        key = (meter, how, part)
+        self._sql.execute(
+            "UPDATE series SET stored = stored - ? WHERE meter = ? AND how = ? AND part = ?", (count, *key)
         )
-        for _, mine in groupby(rows, lambda row: (row[0], row[1])):
-            self.note([Row(*row) for row in mine])
+        known = self._one(*key)
+        if known is None:
+            return
+        there = self._sql.execute(
+            "SELECT 1 FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?",
+            (meter, how, known.moment, part),
+        )
+        if there.fetchone() is None:
+            self.refresh(meter)
+
+    def refresh(self, meter: bytes) -> None:
+        """Make the rows of one meter anew from its readings: some of them are gone."""
+        self._sql.execute("DELETE FROM series WHERE meter = ?", (meter,))
+        self._take(f"{_ROWS} AND meter = ? ORDER BY meter, how, moment", (_METER_EPOCH_S, meter))
 
     def of(self, meter: str) -> list[Series]:
         """The series of the meter with this name in addresses."""
@@ -137,6 +155,11 @@ class SeriesTable:
         """How many meters there are."""
         found: int = self._sql.execute("SELECT count(DISTINCT name) FROM series").fetchone()[0]
         return found
+
+    def _take(self, sql: str, parameters: Sequence[object]) -> None:
+        rows = self._sql.execute(sql, parameters)
+        for _, mine in groupby(rows, lambda row: (row[0], row[1])):
+            self.note([Row(*row) for row in mine])
 
     def _one(self, meter: bytes, how: int, part: int) -> Series | None:
         row = self._sql.execute(

@@ -17,6 +17,7 @@ from collector.store.cases import Cases
 from collector.store.curves import CurveTable
 from collector.store.devices import DeviceTable
 from collector.store.due import DueTable
+from collector.store.erasures import ErasureTable
 from collector.store.evidence import EvidenceTable
 from collector.store.gateways import Gateways
 from collector.store.master import Master
@@ -48,6 +49,7 @@ class SqliteStore:
         self.devices = DeviceTable(connection)
         self.cases = Cases(connection)
         self.due = DueTable(connection)
+        self.erasures = ErasureTable(connection)
         self.curves = CurveTable(connection)
         self.stands = StandTable(connection)
         self.ring = Ring(connection)
@@ -65,6 +67,8 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            # What is deleted is overwritten: else an erased reading could still be read from the file's free pages.
+            connection.execute("PRAGMA secure_delete=ON")
             found = cls(connection, str(path))
             found._prepare()
             with suppress(sqlite3.OperationalError):  # a disk that takes nothing now: the next transaction tells
@@ -168,6 +172,17 @@ class SqliteStore:
         if mode != "wal" or synchronous < SYNCHRONOUS_FULL:
             raise DurabilityError("journal_mode wal and synchronous 2 (FULL)", f"{mode} and {synchronous}", self._place)
 
+    def forget(self) -> bool:
+        """Let the log keep nothing of what was deleted; false where a reader needs it still: ask again later.
+
+        Raises:
+            StoreFullError: the disk does not take what is in the log.
+        """
+        try:
+            return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise StoreFullError("a store that takes what is in its log", str(error), self._place) from error
+
     def changed(self) -> bool:
         """Whether another connection has written since this was last asked (at first: yes)."""
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -178,8 +193,8 @@ class SqliteStore:
         """None: one process writes a file."""
         return []
 
-    def leads(self) -> bool:
-        """Whether this connection does what only one shall do: one process writes a file."""
+    def leads(self, job: int) -> bool:
+        """Whether this connection does a job that only one shall do: one process writes a file."""
         return True
 
     def _versions(self) -> tuple[int, int]:

@@ -175,6 +175,22 @@ class StandTable:
                 return mine[-1]
         return None
 
+    def extent(self, point: str | None = None) -> tuple[int, int | None]:
+        """How many stands (newest versions) there are (of a point), and the first one's instant."""
+        where = "" if point is None else " AND point = ?"
+        row = self._sql.execute(
+            f"SELECT count(*), min(at_ms) FROM stand WHERE past = 0{where}",  # noqa: S608 - a constant
+            () if point is None else (point,),
+        ).fetchone()
+        return row[0], row[1]
+
+    def remove(self, stand: Stand) -> int:
+        """Remove a stand with all its versions; how many there were."""
+        return self._sql.execute(
+            "DELETE FROM stand WHERE point = ? AND register = ? AND past IN (0, 1) AND at_ms = ? AND character = ?",
+            (stand.point, stand.register, stand.at_ms, stand.character.value),
+        ).rowcount
+
     def versions(self, stand: Stand) -> list[StandVersion]:
         """All versions of a stand, the oldest first."""
         span = "WHERE point = ? AND register = ? AND past IN (0, 1) AND at_ms = ? AND character = ? ORDER BY version"

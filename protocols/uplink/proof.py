@@ -16,12 +16,13 @@ from protocols.uplink import batch as batches
 from protocols.uplink import limits, merkle
 from protocols.uplink.body import Expanded
 from protocols.uplink.envelope import Codec, Content
-from protocols.uplink.faults import CountError, FieldError, ProofError, RootError, SignerError
+from protocols.uplink.faults import FieldError, ProofError, SignerError
 from protocols.uplink.header import Header, batch_id
 from protocols.uplink.hello import SIGNATURE
 from protocols.uplink.keys import HASH, KEY_ID, Algorithm, PublicKey, SigningKey
 from protocols.uplink.leaf import READING, SALT, SealedReading, leaf_from_bytes, leaf_hash
 from protocols.uplink.pack import Fields, Wire, pack, unpack
+from protocols.uplink.partial import Partial, leaves_in
 from protocols.uplink.records import Record, record_from_wire
 from protocols.uplink.topics import gateway_id
 
@@ -82,6 +83,12 @@ class Checked:
     leaves: tuple[tuple[int, Leaf], ...]
     statement: Statement | None = None
 
+    @property
+    def erased(self) -> tuple[int, ...]:
+        """The indexes of the leaves whose content was erased; a proof of one leaf says nothing of the others."""
+        there = {index for index, _ in self.leaves}
+        return () if self.form == PROOF else tuple(each for each in range(self.header.leaves) if each not in there)
+
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
@@ -107,25 +114,28 @@ def export_batch(batch: batches.Batch, body: bytes) -> bytes:
     return pack([BATCH, batch.content.header, batch.content.signature, body])
 
 
-def export_proof(batch: batches.Batch, expanded: Expanded, index: int, statement: Statement, key: SigningKey) -> bytes:
-    """The proof of leaf `index`, with the collector's statement signed by its seal key."""
-    path: list[Wire] = list(merkle.path(expanded.hashes(), index))
+def export_proof(
+    batch: batches.Batch, opened: Expanded | Partial, index: int, statement: Statement, key: SigningKey
+) -> bytes:
+    """The proof of leaf `index`, with the collector's statement signed by its seal key.
+
+    Raises:
+        ProofError: the content of the leaf was erased.
+    """
+    path: list[Wire] = list(merkle.path(opened.hashes(), index))
     head = statement.to_bytes()
     content = batch.content
-    leaf, salted = expanded.leaves[index], expanded.salts[index]
+    leaf, salted = opened.leaves[index], opened.salts[index]
+    if leaf is None or salted is None:
+        raise ProofError("a leaf whose content is there", f"leaf {index}, erased", PROOF)
     return pack([PROOF, content.header, content.signature, index, salted, leaf, path, head, key.sign(STATEMENT, head)])
 
 
-def export_erased(batch: batches.Batch, expanded: Expanded, erased: Iterable[int]) -> bytes:
+def export_erased(batch: batches.Batch, opened: Expanded | Partial, erased: Iterable[int] = ()) -> bytes:
     """The batch without the content of the leaves `erased`: their hashes stay, the secret does not."""
-    gone = set(erased)
-    leaves: list[Wire] = [
-        [digest] if index in gone else [salted, leaf]
-        for index, (digest, salted, leaf) in enumerate(
-            zip(expanded.hashes(), expanded.salts, expanded.leaves, strict=True)
-        )
-    ]
-    return pack([ERASED, batch.content.header, batch.content.signature, leaves])
+    gone = frozenset(erased)
+    left = opened.without(gone) if isinstance(opened, Partial) else Partial.of(opened, gone)
+    return pack([ERASED, batch.content.header, batch.content.signature, left.to_wire()])
 
 
 def check(octets: bytes, ring: Keyring) -> Checked:
@@ -185,27 +195,9 @@ def _check_erased(wire: list[Wire], ring: Keyring) -> Checked:
     header = Header.from_bytes(octets)
     key = ring.gateway(header)
     key.verify(batches.KIND, octets, signature)
-    hashes, shown = [], []
-    for index, each in enumerate(fields.array("leaves", limits.LEAVES, 1)):
-        digest, leaf = _erased_leaf(each)
-        hashes.append(digest)
-        if leaf is not None:
-            shown.append((index, leaf_from(leaf)))
-    if len(hashes) != header.leaves:
-        raise CountError(f"{header.leaves} leaves", f"{len(hashes)}", ERASED)
-    if merkle.root(hashes) != header.root:
-        raise RootError(f"root {header.root.hex()[:16]}...", "another root", ERASED)
-    return Checked(ERASED, batch_id(octets), header, key, tuple(shown))
-
-
-def _erased_leaf(wire: Wire) -> tuple[bytes, bytes | None]:
-    if isinstance(wire, list) and len(wire) == 1:
-        return Fields(wire, "erased leaf", 1).octets("hash", HASH), None
-    if not isinstance(wire, list) or len(wire) != 2:
-        raise FieldError("[salt, leaf], or [hash] of an erased one", "something else", ERASED)
-    fields = Fields(wire, "leaf", 2)
-    salted, leaf = fields.octets("salt", SALT), fields.octets("leaf")
-    return leaf_hash(salted, leaf), leaf
+    left = Partial.from_wire(leaves_in(fields), header)
+    shown = tuple((index, leaf_from(leaf)) for index, leaf in enumerate(left.leaves) if leaf is not None)
+    return Checked(ERASED, batch_id(octets), header, key, shown)
 
 
 def leaf_from(octets: bytes) -> Leaf:

@@ -162,13 +162,14 @@ def test_status_shows_who_sits_where(sit: Sit, server: Server) -> None:
 def test_one_connection_leads_and_the_next_one_follows_it(store: AnyStore, place: Place) -> None:
     """Series are reckoned by one process at a time; with a file that is the only one there is."""
     other = open_store(place)
-    assert [store.leads(), store.leads()] == [True, True]
-    assert other.leads() is isinstance(place, Path)
+    assert [store.leads(0), store.leads(0)] == [True, True]
+    assert other.leads(0) is isinstance(place, Path)
+    assert other.leads(1)  # another job
     if isinstance(store, PostgresqlStore) and isinstance(place, Server):
         (pid,) = store._connection.execute("SELECT pg_backend_pid()").fetchone()
         store.close()
         _wait_for_end(place, pid)
-    assert other.leads()
+    assert other.leads(0)
     other.close()
 
 

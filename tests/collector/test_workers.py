@@ -187,7 +187,8 @@ def test_a_store_of_version_4_keeps_what_attribution_had_still_to_do(store: AnyS
     with store.transaction():
         store.due.keep("batch", str(numbers[2]))
         store.due.keep("undecoded", f"[{numbers[1]}]")
-        store._connection.execute("DROP TABLE fresh")
+        for table in ("fresh", "erasure", "erased_span", "erased_leaf", "closed", "retained"):
+            store._connection.execute(f"DROP TABLE {table}")
         if isinstance(store, PostgresqlStore):
             store._connection.execute("UPDATE meta SET value = 4 WHERE name = 'version'")
         else:
