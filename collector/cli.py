@@ -40,6 +40,7 @@ _COMMANDS = {
     "close-case": ("collector.cli_act", "close_case"),
     "export": ("collector.cli_act", "export"),
     "proof": ("collector.cli_act", "proof"),
+    "prove": ("collector.cli_prove", "prove"),
     "distribute": ("collector.cli_store", "distribute"),
     "erased": ("collector.cli_act", "erased"),
     "keys-file": ("collector.cli_act", "keys_file"),

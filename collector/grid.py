@@ -155,6 +155,13 @@ def within(edges: tuple[int, ...], from_ms: int, to_ms: int) -> tuple[int, int] 
     return (first, end) if first < end else None
 
 
+def local(instant_ms: int, zone: str) -> str:
+    """An instant on a zone's clock, with its offset, to the minute where it is a whole one."""
+    utc_time = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(milliseconds=instant_ms)
+    precision = "milliseconds" if instant_ms % 1_000 else "seconds" if instant_ms % 60_000 else "minutes"
+    return utc_time.astimezone(zone_of(zone)).isoformat(timespec=precision)
+
+
 def first_day(by: By, day: int) -> int:
     """The first day of the period (a day or longer) that a day is in."""
     date = date_of(day)
