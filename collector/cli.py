@@ -40,6 +40,7 @@ _COMMANDS = {
     "close-case": ("collector.cli_act", "close_case"),
     "export": ("collector.cli_act", "export"),
     "proof": ("collector.cli_act", "proof"),
+    "prove": ("collector.cli_prove", "prove"),
     "distribute": ("collector.cli_store", "distribute"),
     "erase": ("collector.cli_erase", "erase"),
     "erasures": ("collector.cli_erase", "erasures"),

@@ -15,12 +15,12 @@ import click
 
 from collector.cli import config_option, json_option
 from collector.cli_show import opened
-from collector.grid import By
+from collector.grid import By, local
 from collector.master.dated import Span
 from collector.query.ask import Question, ask
 from collector.query.book import MasterBook
 from collector.query.latest import latest as newest
-from collector.query.shown import Row, StandRow, columns_of, local, rows_of, stand_row
+from collector.query.shown import Row, StandRow, columns_of, rows_of, stand_row
 from collector.query.source import zone_at
 from collector.query.times import instant_of
 from collector.rows import cell

@@ -10,6 +10,10 @@ import click
 
 from collector import files
 from collector.faults import MISHAPS, UnexpectedError
+from collector.proving import check as values
+from collector.proving import told
+from collector.proving.check import Proven
+from collector.proving.claim import BEGIN
 from collector.shown import leaf_shown, utc
 from protocols.errors import PlombaError
 from protocols.uplink import keyring, proof
@@ -17,22 +21,32 @@ from protocols.uplink.faults import KeyFileError
 from protocols.uplink.keys import fingerprint
 from protocols.uplink.proof import Checked, Keyring
 
+FALSE, NOT_WHOLE = 1, 3
+Result = Checked | Proven | PlombaError
+
 
 @click.command()
 @click.argument("paths", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--keys", "keys_path", type=click.Path(path_type=Path), required=True, help="File of public keys.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array with what each file proves.")
 def verify(paths: tuple[Path, ...], keys_path: Path, as_json: bool) -> None:
-    """Check exported batches, proofs and erased batches; exit code 0 only when every one verifies."""
+    """Check exported batches, erased ones, proofs of a leaf and of values; exit code 0 only when every one verifies.
+
+    A proof of values is reckoned anew from its sealed readings, and is told in words: what is sealed, what is computed
+    from it, what is the utility's own word, what is missing. Exit code 1 when a file or a value is false, 3 when none
+    is and values are missing, or are not computed from readings.
+    """
     ring = read_ring(keys_path)
     results = [check(path, ring) for path in paths]
     if as_json:
         click.echo(json.dumps([_shown(path, each) for path, each in zip(paths, results, strict=True)], indent=1))
     else:
         for path, each in zip(paths, results, strict=True):
-            click.echo(f"{path}: {each if isinstance(each, PlombaError) else _sentence(each)}")
-    if any(isinstance(each, PlombaError) for each in results):
-        raise SystemExit(1)
+            click.echo(f"{path}: {_words(each)}")
+    if any(_is_false(each) for each in results):
+        raise SystemExit(FALSE)
+    if any(isinstance(each, Proven) and not each.whole for each in results):
+        raise SystemExit(NOT_WHOLE)
 
 
 def read_ring(path: Path) -> Keyring:
@@ -48,7 +62,7 @@ def read_ring(path: Path) -> Keyring:
     return keyring.from_text(text, str(path))
 
 
-def check(path: Path, ring: Keyring) -> Checked | PlombaError:
+def check(path: Path, ring: Keyring) -> Result:
     """What a file proves, or the named error that says why it proves nothing."""
     try:
         return check_octets(files.read(path), ring, str(path))
@@ -56,14 +70,24 @@ def check(path: Path, ring: Keyring) -> Checked | PlombaError:
         return error
 
 
-def check_octets(octets: bytes, ring: Keyring, where: str) -> Checked | PlombaError:
+def check_octets(octets: bytes, ring: Keyring, where: str) -> Result:
     """The same for a file's bytes; it never raises for what is in them."""
     try:
-        return proof.check(octets, ring)
+        return values.check(octets, ring) if octets.startswith(BEGIN) else proof.check(octets, ring)
     except PlombaError as error:
         return error
     except MISHAPS as error:
         return UnexpectedError("a file that a rule accepts or refuses", repr(error)[:200], where)
+
+
+def _is_false(result: Result) -> bool:
+    return isinstance(result, PlombaError) or (isinstance(result, Proven) and bool(result.wrong))
+
+
+def _words(result: Result) -> str:
+    if isinstance(result, PlombaError):
+        return str(result)
+    return "\n  ".join(told.sentences(result)) if isinstance(result, Proven) else _sentence(result)
 
 
 def _sentence(checked: Checked) -> str:
@@ -74,9 +98,11 @@ def _sentence(checked: Checked) -> str:
     return f"ok, {kind} {header.epoch.hex()}-{header.seq} of {header.gateway}, {shown}, sealed {utc(header.created_ms)}"
 
 
-def _shown(path: Path, result: Checked | PlombaError) -> dict[str, object]:
+def _shown(path: Path, result: Result) -> dict[str, object]:
     if isinstance(result, PlombaError):
         return {"file": str(path), "ok": False, "code": result.code, "message": str(result)}
+    if isinstance(result, Proven):
+        return {"file": str(path)} | told.shown(result)
     header, statement = result.header, result.statement
     return {
         "file": str(path),

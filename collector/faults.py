@@ -48,6 +48,13 @@ class NoSeriesError(ConfigurationError):
     do = "correct the name of the point or of its channel"
 
 
+class NotProvableError(ConfigurationError):
+    """The values of a channel cannot be proven as they are asked for, or not now."""
+
+    code = "PLB-C343"
+    do = "ask for what is there to be proven: 'plomba-collector attribute --once' reckons what is due"
+
+
 class DriverMissingError(ConfigurationError):
     """The store is a database of PostgreSQL, and what speaks with one is not installed."""
 
@@ -235,6 +242,13 @@ class RecordSignerError(SecurityError):
 
     code = "PLB-X303"
     do = "take nothing from it: compare its fingerprint with the one that 'plomba-gateway keys' shows on the device"
+
+
+class ClaimError(SecurityError):
+    """A proof of values contradicts itself: what it says is not what its readings and its master data come to."""
+
+    code = "PLB-X304"
+    do = "do not use the values; ask the utility for a proof that holds, and show it this one"
 
 
 class UnexpectedError(OwnBug):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from enum import Enum
 from itertools import pairwise
@@ -144,6 +145,21 @@ def periods(zone: str, by: By, from_ms: int, to_ms: int) -> Iterator[tuple[int, 
     for start, end in _whole(zone, by, from_ms, to_ms):
         if end > from_ms and start < to_ms:
             yield max(start, from_ms), min(end, to_ms)
+
+
+def within(edges: tuple[int, ...], from_ms: int, to_ms: int) -> tuple[int, int] | None:
+    """The first of the intervals that lie wholly in [from, to), and the one after the last; None where none does."""
+    if from_ms <= edges[0] and edges[-1] <= to_ms:
+        return (0, len(edges) - 1) if len(edges) > 1 else None
+    first, end = bisect_left(edges, from_ms), bisect_right(edges, to_ms) - 1
+    return (first, end) if first < end else None
+
+
+def local(instant_ms: int, zone: str) -> str:
+    """An instant on a zone's clock, with its offset, to the minute where it is a whole one."""
+    utc_time = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(milliseconds=instant_ms)
+    precision = "milliseconds" if instant_ms % 1_000 else "seconds" if instant_ms % 60_000 else "minutes"
+    return utc_time.astimezone(zone_of(zone)).isoformat(timespec=precision)
 
 
 def first_day(by: By, day: int) -> int:

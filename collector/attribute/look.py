@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from collector.attribute.clock import Clock
-from collector.attribute.page import Near
+from collector.attribute.intervals import Near
 from collector.attribute.source import Source
 from collector.attribute.stands import TURN_MS
 from collector.faults import ZoneError

@@ -1,43 +1,25 @@
-"""What attribution takes from the store: the installations of a point with what their meters showed.
-
-A window of readings is looked up by the times in their keys. A meter's own times are looked up by what its clock showed
-at both ends, and two hours beside: a clock may be set to summer time or not.
-"""
+"""What attribution takes from the store: the installations of a point with what their meters showed."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from collector.attribute.clock import Clock
-from collector.attribute.page import Near
-from collector.attribute.samples import NEAR_MS, served
-from collector.attribute.words import CONFLICT, HELD, Sample, Seen, Served
+from collector.attribute.intervals import Near
+from collector.attribute.serving import OWN, Window, moments, seen_as, serving
+from collector.attribute.words import CONFLICT, HELD, Seen, Served
 from collector.attribute.words import PARTIAL as NOT_WHOLE
-from collector.grid import STEP_S
 from collector.master.channels import Channel
 from collector.master.dated import Span
 from collector.master.meters import Installation, Register
+from collector.master.whose import Shown
 from collector.store.interface import Store
-from collector.store.master_identity import Key, Shown
-from collector.store.readings import METER, PARTIAL, ReadingRow
+from collector.store.master_identity import Key
+from collector.store.readings import PARTIAL, ReadingRow
 from protocols.errors import PlombaError
 from protocols.reading import How
 from protocols.uplink.leaf import SealedReading, leaf_from_bytes
-
-BESIDE_S = 2 * 3_600  # a clock may show summer time when its zone does not, and the other way round
-DAY_S = 86_400  # a storage has the day alone, and it may mean either end of it
-_OWN = (How.PROFILE, How.STORAGE, How.PUSH)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """From when to when readings are wanted (ms UTC), both included."""
-
-    from_ms: int
-    to_ms: int
 
 
 class Source:
@@ -61,23 +43,15 @@ class Source:
         Raises:
             ZoneError: an installation names a zone that is none.
         """
-        margin = near.apart_ms + near.tolerance_ms
-        window = Window(start_ms - margin, end_ms + margin)
-        master = self._store.master
-        found: list[Served] = []
-        here = master.installations.during(Span(window.from_ms, window.to_ms), point=channel.point)
-        for each in sorted(here, key=lambda one: (one.span.from_ms, one.meter)):
-            rows = master.registers.all(meter=each.meter, name=channel.register)
-            rows = [row for row in rows if row.quantity == channel.quantity]
-            if not rows:
-                continue
-            made = served(each, rows, self.seen(each, window), near.tolerance_ms, STEP_S[channel.cadence] * 1_000)
-            made = replace(made, floor=self._floor(each, rows, window, near))
-            if found and _goes_on(found[-1].installation, each):
-                found[-1] = _joined(found[-1], made)
-            else:
-                found.append(made)
-        return found
+        return serving(self, channel, (start_ms, end_ms), near)
+
+    def installed(self, point: str, span: Span) -> list[Installation]:
+        """The installations of a point that meet a span."""
+        return self._store.master.installations.during(span, point=point)
+
+    def registers(self, meter: str, name: str) -> list[Register]:
+        """The rows of a register of a meter, by time."""
+        return self._store.master.registers.all(meter=meter, name=name)
 
     def seen(self, installation: Installation, window: Window) -> list[Seen]:
         """The readings of an installed meter in a window, and a little around it."""
@@ -109,41 +83,21 @@ class Source:
         return self._whose[place].at(at_ms)
 
     def _of_key(self, meter: str, key: bytes, clock: Clock, window: Window) -> Iterator[Seen]:
-        for how in (How.READ, *_OWN):
-            for low, high in _moments(how, clock, window):
+        for how in (How.READ, *OWN):
+            for low, high in moments(how, clock, window):
                 for (moment, _, variant), row in self._store.readings.between(key, int(how), low, high):
-                    found = self._of_row(meter, key, moment, variant, row)
+                    found = self.of_row(meter, key, moment, variant, row)
                     if found is not None:
                         yield found
 
-    def _of_row(self, meter: str, key: bytes, moment: str, variant: int, row: ReadingRow) -> Seen | None:
+    def of_row(self, meter: str, key: bytes, moment: str, variant: int, row: ReadingRow) -> Seen | None:
+        """A stored reading as it is for a meter; None where nothing of it is the meter's."""
         try:
             reading = SealedReading.from_wire(leaf_from_bytes(row.sealed))
         except PlombaError:
             return None  # erased, or altered: who shows it says so
         whose = self.whose(key, row.place.gateway, reading.device, reading.at_ms)
-        own = whose.meter == meter
-        mapped = tuple(
-            (each.key, each.register if each.meter == meter else None) for each in whose.mapped if each.key is not None
-        )
-        if not own and all(register is None for _, register in mapped):
-            return None
-        return Seen(reading, moment, variant, _doubt(row), own, mapped)
-
-    def _floor(self, here: Installation, rows: list[Register], window: Window, near: Near) -> Sample | None:
-        """The last sample in the unit before, where that changed before the window while the meter was here."""
-        changes = [
-            (before, after)
-            for before, after in pairwise(rows)
-            if (before.unit, before.key) != (after.unit, after.key)
-            and here.span.from_ms < after.span.from_ms <= window.from_ms
-        ]
-        if not changes:
-            return None
-        old, at_ms = changes[-1][0].unit, changes[-1][1].span.from_ms
-        around = Window(at_ms - near.apart_ms - NEAR_MS, min(at_ms + NEAR_MS, window.from_ms))
-        samples = served(here, rows, self.seen(here, around), near.tolerance_ms, near.apart_ms).samples
-        return next((each for each in reversed(samples) if each.unit == old and each.at_ms < window.from_ms), None)
+        return seen_as(meter, whose, reading, (moment, variant, _doubt(row)))
 
 
 class _Whose:
@@ -174,36 +128,3 @@ def _doubt(row: ReadingRow) -> str:
     if PARTIAL in row.held:
         return NOT_WHOLE
     return HELD if row.held else ""
-
-
-def _moments(how: How, clock: Clock, window: Window) -> Iterator[tuple[str, str]]:
-    """The ranges of moments (`collector.store.readings`) that a window has."""
-    yield from _ranges("slot ", window.from_ms, window.to_ms + 1)
-    yield from _ranges("at ", window.from_ms, window.to_ms + 1)
-    if how is not How.READ:
-        beside = BESIDE_S + (DAY_S if how is How.STORAGE else 0)
-        yield from _ranges(METER, clock.shown_s(window.from_ms) - beside, clock.shown_s(window.to_ms) + beside + 1)
-
-
-def _ranges(before: str, low: int, high: int) -> Iterator[tuple[str, str]]:
-    """Numbers from low to high (not included) as texts that sort as they do: those of as many digits."""
-    low = max(low, 0)
-    while low < high:
-        end = min(high, 10 ** len(str(low)))
-        # Behind the last number of as many digits, and before the first of one more: ":" follows "9".
-        yield f"{before}{low}", f"{before}{end}" if len(str(end)) == len(str(low)) else f"{before}:"
-        low = end
-
-
-def _goes_on(one: Installation, other: Installation) -> bool:
-    """Whether one installation is the other's going on: only what is said of it changed (its clock)."""
-    same = one.meter == other.meter and one.span.to_ms == other.span.from_ms
-    return same and not one.final and not other.initial
-
-
-def _joined(one: Served, other: Served) -> Served:
-    span = Span(one.installation.span.from_ms, other.installation.span.to_ms)
-    installation = replace(one.installation, span=span, final=other.installation.final)
-    edge = one.installation.span.to_ms
-    samples = (*(each for each in one.samples if edge is None or each.at_ms < edge), *other.samples)
-    return Served(installation, one.registers, samples, (*one.doubts, *other.doubts), one.period_ms, one.floor)

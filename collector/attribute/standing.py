@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from collector.attribute import stands
-from collector.attribute.page import Near
+from collector.attribute.intervals import Near
 from collector.attribute.samples import served
-from collector.attribute.source import Source, Window
+from collector.attribute.serving import Window
+from collector.attribute.source import Source
 from collector.attribute.stands import Place
 from collector.attribute.words import Served
 from collector.grid import day_start, next_page

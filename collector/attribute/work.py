@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from collector.attribute.closed import settled, stands_left
+from collector.attribute.intervals import Near
 from collector.attribute.look import Looked, Looking
-from collector.attribute.page import Near, page
+from collector.attribute.page import page
 from collector.attribute.source import Source
 from collector.attribute.standing import Standing
 from collector.faults import MISHAPS

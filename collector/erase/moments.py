@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from collector.attribute.clock import Clock
+from collector.moments import METER
 from collector.store.interface import Store
-from collector.store.readings import METER, Arrival
+from collector.store.readings import Arrival
 from protocols.errors import PlombaError
 from protocols.uplink.batch import Batch
 from protocols.uplink.leaf import time_of

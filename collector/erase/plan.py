@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.attribute.source import Source, Window
+from collector.attribute.serving import Window
+from collector.attribute.source import Source
 from collector.attribute.stands import TURN_MS
 from collector.erase.moments import UTC, MeterSpan, instants, without
 from collector.erase.purposes import BILLING, CASE, DIAGNOSIS, OPERATION, Purposes

@@ -18,12 +18,13 @@ from collector.erase.moments import MeterSpan, held_by, instants
 from collector.erase.plan import DAYS_MS, Plan
 from collector.grid import DAY_MS, STEP_S, edges
 from collector.master.channels import Cadence
+from collector.moments import METER
 from collector.quality import Quality, State, each_of, runs_of
 from collector.store.curves import Curve, Page
 from collector.store.erasures import COARSE, FINE, KEPT, Closed, Erasure
 from collector.store.evidence import Evidence
 from collector.store.interface import Store
-from collector.store.readings import METER, Key, identity
+from collector.store.readings import Key, identity
 from collector.store.stands import Character, Stand
 from protocols.errors import PlombaError
 from protocols.reading import How

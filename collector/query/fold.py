@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from collector.grid import within
 from collector.master.channels import Aggregate
 from collector.quality import State
 from collector.query.parts import Part, Weights, add, add_whole, by_digest
-from collector.query.stretches import Amount, Stretch, within
+from collector.query.stretches import Amount, Stretch
 
 
 @dataclass(slots=True)

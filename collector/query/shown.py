@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from collector.grid import BY, zone_of
+from collector.grid import BY, local
 from collector.query.ask import Answer
 from collector.query.contract import decimals_of, in_unit
 from collector.shown import utc
@@ -132,13 +131,6 @@ def columns_of(answer: Answer) -> dict[str, object]:
 def decimals(values: Sequence[int | None], exponent: int) -> list[str | None]:
     """Integers times 10^exponent as decimal text."""
     return [None if each is None else str(Scaled(each, exponent)) for each in values]
-
-
-def local(instant_ms: int, zone: str) -> str:
-    """An instant on a zone's clock, with its offset, to the minute where it is a whole one."""
-    utc_time = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(milliseconds=instant_ms)
-    precision = "milliseconds" if instant_ms % 1_000 else "seconds" if instant_ms % 60_000 else "minutes"
-    return utc_time.astimezone(zone_of(zone)).isoformat(timespec=precision)
 
 
 def _step_s(starts: Sequence[int], ends: Sequence[int]) -> int | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from collector.faults import NoSeriesError, QuestionError
-from collector.grid import BY, COARSENESS, By, day_start, edges, next_page, pages_of, periods
+from collector.grid import BY, COARSENESS, By, day_start, edges, next_page, pages_of, periods, within
 from collector.master.channels import Aggregate, Channel, Computed
 from collector.master.dated import Span
 from collector.quality import MISSING, Quality, Runs, runs_of
 from collector.query.book import Book, named
 from collector.query.fold import Columns, common_exponent, fold, singly
 from collector.query.parts import weights_of
-from collector.query.stretches import Amount, Stretch, stored, within
+from collector.query.stretches import Amount, Stretch, stored
 from collector.store.curves import CurveTable
 
 Seen = tuple[tuple[str, str], ...]  # computed channels (point, name) of which this one is a term

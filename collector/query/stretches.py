@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 
 from collector.faults import CurveAlteredError
-from collector.grid import STEP_S, edges_by, pages_of
+from collector.grid import STEP_S, edges_by, pages_of, within
 from collector.master.channels import Cadence
 from collector.quality import MISSING, Quality, Run, Runs
 from collector.store.curves import CurveTable, Digest, Page, digests
@@ -102,11 +101,3 @@ def stored(
             raise CurveAlteredError(f"{len(marks) - 1} intervals from {marks[0]}, by the point's zone", got, where)
         found.append(Stretch(marks, exponent if page is None else page.exponent, asked, page, digest))
     return found
-
-
-def within(edges: tuple[int, ...], from_ms: int, to_ms: int) -> tuple[int, int] | None:
-    """The first of the intervals that lie wholly in [from, to), and the one after the last; None where none does."""
-    if from_ms <= edges[0] and edges[-1] <= to_ms:
-        return (0, len(edges) - 1) if len(edges) > 1 else None
-    first, end = bisect_left(edges, from_ms), bisect_right(edges, to_ms) - 1
-    return (first, end) if first < end else None

@@ -23,11 +23,12 @@ from collector.master.channels import Channel, Computed
 from collector.master.dated import Act, Span
 from collector.master.meters import Installation, Kind, Mapped, Meter, Register, Stood
 from collector.master.points import Point, Related, Supply
+from collector.master.whose import Shown
 from collector.shown import utc
 from collector.store import master_rules as rules
 from collector.store import master_words as words
 from collector.store.master_dated import DatedTable
-from collector.store.master_identity import Identities, Shown, Waiting
+from collector.store.master_identity import Identities, Waiting
 from collector.store.master_marks import DAY_MS, EVERY, Mark, Marks, Touched
 from collector.store.master_words import Word
 from collector.store.sql import Connection

@@ -1,29 +1,27 @@
 """Whose readings these are: what meters say of themselves against what was entered, and the device map.
 
-A mark is one number that identifies ("1 id 12345678"). Two identities are of one meter when nothing that both say
-differs and at least one mark is equal: a utility knows the number on the plate, a reading says version and medium too.
+`collector.master.whose` says when two identities are of one meter, and what a mark is.
 `seen` has the marks of every meter that was ever read, taken up from `series` when somebody asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from collector.master.dated import ALWAYS, Span
 from collector.master.meters import Mapped, Meter
+from collector.master.whose import Shown, likeness, marks, shown_by
 from collector.shown import meter_name as in_words
 from collector.store.master_dated import DatedTable
 from collector.store.readings import KEY_BYTES
 from collector.store.sql import Connection
 from protocols.errors import PlombaError
-from protocols.reading import Identity, NativeKey
+from protocols.reading import Identity
 from protocols.uplink.leaf import identity_from_wire
 from protocols.uplink.pack import Fields, unpack
 
-_MARKS = ("id", "fabrication", "plate", "logical_name", "system_title")
-_SAID = tuple(each.name for each in fields(Identity))
 _NONE = "-"  # the mark of what says nothing that identifies: taken up, and found by the device map alone
 PLACED = 4  # parts of the key of a meter without identity: identity, sub, gateway, device
 
@@ -54,21 +52,6 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Whose the values of a reading are: by the device map, all others of `meter` (None: nobody's)."""
-
-    meter: str | None
-    mapped: tuple[Mapped, ...]
-
-    def owner(self, key: NativeKey) -> tuple[str, str | None] | None:
-        """The meter of a value, and its register where the device map names it; None: nobody's."""
-        for each in self.mapped:
-            if each.key == key:
-                return each.meter, each.register
-        return None if self.meter is None else (self.meter, None)
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """A meter that is read and was not entered: since when (`first`), until when, how many readings, and where.
 
@@ -83,22 +66,6 @@ class Waiting:
     first_ms: int
     newest_ms: int
     stored: int
-
-
-def marks(identity: Identity) -> list[str]:
-    """The marks of an identity, the strongest first."""
-    said = [(name, getattr(identity, name)) for name in _MARKS]
-    texts = [(name, value.hex() if isinstance(value, bytes) else value) for name, value in said if value is not None]
-    return [f"{int(identity.protocol)} {name} {text}" for name, text in texts]
-
-
-def likeness(one: Identity, other: Identity) -> int:
-    """In how much two identities agree; 0: they are of two meters, or nothing says that they are of one."""
-    pairs = [(getattr(one, name), getattr(other, name)) for name in _SAID]
-    both = [(left, right) for left, right in pairs if left is not None and right is not None]
-    if any(left != right for left, right in both) or not set(marks(one)) & set(marks(other)):
-        return 0
-    return len(both)
 
 
 class Identities:
@@ -134,13 +101,12 @@ class Identities:
     ) -> Shown:
         """Whose the values of a reading of this device are, at an instant."""
         rows = self._mapped.at(at_ms, known_ms, gateway=gateway, device=device)
-        mine = [each for each in rows if each.sub is None or each.sub == sub]
-        whole = sorted((each for each in mine if each.key is None), key=lambda each: each.sub is None)
-        keyed = tuple(sorted((each for each in mine if each.key is not None), key=lambda each: each.sub is None))
-        if whole:
-            return Shown(whole[0].meter, keyed)
-        meter = self.meter_of(identity, at_ms, known_ms)
-        return Shown(None if meter is None else meter.serial, keyed)
+
+        def by_identity() -> str | None:
+            meter = self.meter_of(identity, at_ms, known_ms)
+            return None if meter is None else meter.serial
+
+        return shown_by(rows, sub, by_identity)
 
     def look(self) -> None:
         """Take up the marks of the meters that were read and not looked at yet."""

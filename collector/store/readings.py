@@ -16,13 +16,14 @@ from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from collector.moments import METER, moment, moment_of
 from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
 from collector.store.sql import Connection, stream
 from protocols.errors import PlombaError
-from protocols.reading import How, Identity, Status
+from protocols.reading import Identity, Status
 from protocols.uplink.body import Expanded
-from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes, time_code
+from protocols.uplink.leaf import SealedReading, identity_from_wire, identity_to_wire, leaf_from_bytes
 from protocols.uplink.pack import Fields, pack, unpack
 from protocols.uplink.source import Source
 
@@ -30,7 +31,6 @@ PENDING = "pending"  # the reason that lifts by itself, when sequence 1 of the e
 PARTIAL = "partial"  # the reason that stays: the visit is not whole, or nothing confirmed what is hard to believe
 HELD = 1_024  # batches of which it is remembered why they are held
 METERS = 4_096  # meters whose packed identity is remembered: the rows of a batch are of few
-METER = "meter "  # before the time under which a meter stored it
 KEY_BYTES = 8_192  # of a packed identity
 VARIANTS = 16  # different contents kept for one identity; evidence has the rest
 _NAMELESS = ("manufacturer", "id", "fabrication", "plate", "logical_name", "system_title")
@@ -170,11 +170,12 @@ class Readings:
         Readings of the same identity that came otherwise stay.
         """
         gone: Counter[tuple[bytes, int, int]] = Counter()
-        for leaf, (meter, how, moment, part) in rows:
+        for leaf, identity_of in rows:
+            meter, how, _, part = identity_of
             found = self._sql.execute(
                 "DELETE FROM reading WHERE meter = ? AND how = ? AND moment = ? AND part = ?"
                 " AND gateway = ? AND batch = ? AND leaf = ?",
-                (meter, how, moment, part, gateway, batch, leaf),
+                (*identity_of, gateway, batch, leaf),
             )
             gone[meter, how, part] += found.rowcount
         return gone
@@ -316,8 +317,8 @@ def arrivals(first: Place, expanded: Expanded) -> list[Arrival]:
         columns = zip(rows.exchanges, rows.how, rows.part, rows.slots, rows.times, rows.statuses, strict=True)
         for (exchange, how, part, slot_ms, time, status), (leaf, content, sealed) in zip(columns, leaves, strict=False):
             at_ms, quality = exchange.at_ms, exchange.quality
-            moment, (meter_s, meter_code) = _moment(how, slot_ms, time, at_ms), time or (None, None)
-            key = (meter, how, moment, part, 0, gateway, epoch, seq, batch, leaf, at_ms, slot_ms, meter_s, meter_code)
+            told, (meter_s, meter_code) = moment(how, slot_ms, time, at_ms), time or (None, None)
+            key = (meter, how, told, part, 0, gateway, epoch, seq, batch, leaf, at_ms, slot_ms, meter_s, meter_code)
             clock = (int(quality.synchronised), quality.uncertainty_ms)
             found.append(Arrival(*key, *clock, status, content, sealed))
     return found
@@ -349,10 +350,7 @@ def read_as(sealed: bytes, gateway: str) -> tuple[bytes, str, int] | None:
 
 def identity(gateway: str, reading: SealedReading) -> tuple[bytes, int, str, int]:
     """(meter, how, moment, part) of a reading; a device without identity is known by gateway, device and sub-meter."""
-    time = reading.meter_time
-    shown = None if time is None else (time.seconds, time_code(time))
-    moment = _moment(reading.how, reading.slot_ms, shown, reading.at_ms)
-    return meter_key(gateway, reading), int(reading.how), moment, reading.part
+    return meter_key(gateway, reading), int(reading.how), moment_of(reading), reading.part
 
 
 def _reading_row(row: Sequence[Any], held: Sequence[str]) -> ReadingRow:
@@ -379,16 +377,3 @@ def meter_of(key: bytes) -> Identity:
 @functools.lru_cache(METERS)
 def _packed_meter(meter: Identity, sub: str | None, place: tuple[str, ...]) -> bytes:
     return pack([identity_to_wire(meter), sub, *place])
-
-
-def _moment(how: int, slot_ms: int | None, time: tuple[int, int] | None, at_ms: int) -> str:
-    """What tells a meter's readings of one kind apart: the slot, else the time under which the meter stored it.
-
-    What was read outside a slot has only when it was read: the meter's clock may show a minute twice.
-    """
-    if slot_ms is not None:
-        return f"slot {slot_ms}"
-    if time is not None and how != How.READ:
-        seconds, code = time
-        return f"{METER}{seconds} {code}"
-    return f"at {at_ms}"

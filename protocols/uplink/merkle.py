@@ -6,7 +6,7 @@ Which leaf hash goes in is the business of `leaf`; here are only the tree, its p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from protocols.uplink import limits
 from protocols.uplink.faults import ProofError
@@ -64,3 +64,46 @@ def check_path(leaf: bytes, index: int, count: int, steps: Sequence[bytes], expe
         position, last = position // 2, last // 2
     if last != 0 or value != expected:
         raise ProofError(f"root {expected.hex()[:16]}...", f"{value.hex()[:16]}...", "proof")
+
+
+def branches(leaves: Sequence[bytes], shown: Iterable[int]) -> list[bytes]:
+    """What `root_of` needs beside the leaves `shown`: no hash twice, and none that follows from them.
+
+    Level by level from the leaves upwards, and from the left in each.
+    """
+    found: list[bytes] = []
+    level, known = list(leaves), sorted(set(shown))
+    while len(level) > 1:
+        found += [level[each ^ 1] for each in known if each ^ 1 < len(level) and each ^ 1 not in known]
+        paired = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = paired + ([level[-1]] if len(level) % 2 else [])
+        known = sorted({each // 2 for each in known})
+    return found
+
+
+def root_of(shown: Mapping[int, bytes], count: int, steps: Sequence[bytes]) -> bytes:
+    """The root over `count` leaves, of which the hashes of some are `shown` and `steps` are their `branches`.
+
+    Raises:
+        ProofError: an index that no leaf has, or steps that are not exactly those that are needed.
+    """
+    if not shown or not 0 <= min(shown) <= max(shown) < count <= limits.LEAVES:
+        raise ProofError(f"indices below {count} leaves", f"{sorted(shown)[:3]}", "proof")
+    level, left = dict(shown), iter(steps)
+    while count > 1:
+        above: dict[int, bytes] = {}
+        for each in sorted(level):
+            beside = each ^ 1
+            if each // 2 in above:
+                continue
+            if beside >= count:
+                above[each // 2] = level[each]
+                continue
+            other = level[beside] if beside in level else next(left, None)
+            if other is None:
+                raise ProofError("as many steps as the tree demands", "fewer", "proof")
+            above[each // 2] = node(other, level[each]) if each % 2 else node(level[each], other)
+        level, count = above, (count + 1) // 2
+    if next(left, None) is not None:
+        raise ProofError("a path that ends at the root", "more steps", "proof")
+    return level[0]

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collector.attribute.clock import SKIPPED, TWICE, Clock
-from collector.attribute.page import Near, page
+from collector.attribute.intervals import Near
+from collector.attribute.page import page
 from collector.attribute.samples import number_of, served
 from collector.attribute.words import Seen, Served
 from collector.grid import day_number, edges

@@ -44,6 +44,7 @@ from gateway.scales import HASH, Scales, from_bytes, to_bytes
 from gateway.schema import BUFFER_FILE, PAGE
 from gateway.status import read_status
 from gateway.successors import Successor
+from gateway.walk import walk
 from protocols.dlms import data as axdr
 from protocols.dlms.data import Data, Tag
 from protocols.dlms.objects import Attribute
@@ -293,8 +294,9 @@ def damaged_buffer(octets: bytes) -> None:
 
 
 def read_status_of(place: Path) -> BufferDamaged | None:
-    """What `status` and `buffer status` say of a damaged file."""
+    """What `status`, `buffer status` and `buffer verify` say of a damaged file."""
     try:
+        walk(place)
         read_fill(place, SMALL)
         read_status(place, SMALL)
     except BufferDamaged as error:
