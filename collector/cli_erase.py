@@ -14,11 +14,17 @@ from collector.cli_show import opened
 from collector.cli_who import instant_at, now_ms, who_option
 from collector.erase.plan import Plan, Planner
 from collector.erase.purposes import ALL
-from collector.erase.work import Erasing, begin, words
+from collector.erase.work import Erasing, begin, forecast, words
 from collector.faults import EraseError, NotFoundError
 from collector.shown import utc
-from collector.store.erasures import Erasure
+from collector.store.erasures import COARSE, FINE, KEPT, Erasure
 from collector.store.interface import Store
+
+_KINDS = {
+    FINE: "values of quarters and hours",
+    COARSE: "values of days and months, and stands",
+    KEPT: "afterwards not reckoned anew: what",
+}
 
 
 @click.command()
@@ -72,7 +78,7 @@ def erase(
             planner = Planner(store, config.purposes, now_ms(), despite)
             plans = [(now_ms(), who, why or "", _planned(store, planner, batch, gateway, leaves, point, begins, ends))]
         if not yes:
-            _show(plans, as_json)
+            _show(store, plans, as_json)
             return
         left = _erase(store, plans, as_json)
     if left or any(plan.held for *_, plan in plans):
@@ -150,18 +156,19 @@ def _erase(store: Store, plans: list[tuple[int, str, str, Plan]], as_json: bool)
     return not clean or any("not opened" in each.counts for each in acts)
 
 
-def _show(plans: list[tuple[int, str, str, Plan]], as_json: bool) -> None:
+def _show(store: Store, plans: list[tuple[int, str, str, Plan]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([plan.to_json() | {"held": plan.held} for *_, plan in plans], indent=1))
+        shown = [plan.to_json() | {"counts": forecast(store, plan), "held": plan.held} for *_, plan in plans]
+        click.echo(json.dumps(shown, indent=1))
         return
     for *_, plan in plans:
-        click.echo(f"{plan.what}: {'would go' if plan else 'nothing would go'}")
+        click.echo(f"{plan.what}: {words(forecast(store, plan))} would go, where the evidence has them too")
         for leaf in plan.leaves:
             click.echo(f"  leaf {leaf[2]} of batch {leaf[1].hex()} of {leaf[0]}")
         for span in plan.meters:
             click.echo(f"  readings of a meter, {utc(span.from_ms)} to {utc(span.to_ms)}")
         for each in plan.points:
-            click.echo(f"  {each.kind} of {each.point}, {utc(each.from_ms)} to {utc(each.to_ms)}")
+            click.echo(f"  {_KINDS[each.kind]} of {each.point}, {utc(each.from_ms)} to {utc(each.to_ms)}")
         for line in plan.held:
             click.echo(f"stays: {line}")
     click.echo("nothing was changed: give --yes and --why to erase", err=True)

@@ -135,15 +135,18 @@ class Planner:
         key, _, moment, _ = identity(row.gateway, reading)
         shown = self._source.whose(key, row.gateway, reading.device, reading.at_ms)
         meters = {each.meter for each in shown.mapped} | ({shown.meter} if shown.meter else set())
-        found = False
-        before = len(plan.meters)
+        before, points = len(plan.meters), len(plan.points)
+        took: list[bool] = []
         for meter in sorted(meters):
             for here in self._store.master.installations.all(meter=meter):
                 for at_ms in instants(moment, here.clock):
                     if here.span.holds(at_ms):
+                        known = len(plan.meters)
                         self._within(plan, here.point, at_ms, at_ms, key)
-                        found = True
-        if not found:
+                        took.append(len(plan.meters) > known)
+        if took and not all(took):  # a leaf has the values of all of them: what one of them holds stays
+            del plan.meters[before:], plan.points[points:]
+        if not took:
             spans = [MeterSpan(key, at_ms, at_ms, UTC) for at_ms in instants(moment, UTC)]
             if spans and self._doubtful(spans[0]):
                 plan.held.append(f"leaf {index}: in an open case or conflict")

@@ -17,11 +17,13 @@ from itertools import takewhile
 import structlog
 
 from collector.attribute.source import Source
+from collector.epochs import Facts
 from collector.erase.moments import instants
 from collector.erase.purposes import BILLING, CASE, Purposes
 from collector.erase.work import BELOW_DAY, FROM_DAY, MASTER_DATA, Erasing, identities, readings_of, take, words
 from collector.faults import ZoneError
 from collector.grid import DAY_MS, day_of, day_start, next_page
+from collector.master.meters import Installation
 from collector.store.curves import Page
 from collector.store.erasures import COARSE, FINE, KEPT, Closed
 from collector.store.evidence import DECODED, Evidence
@@ -52,6 +54,7 @@ class _Now:
 
     at_ms: int
     holding: Collection[tuple[str, bytes, bytes]]
+    facts: dict[str, dict[bytes, Facts]]
 
 
 class Retention:
@@ -120,7 +123,7 @@ class Retention:
         return counts
 
     def _now(self, now_ms: int) -> _Now:
-        return _Now(now_ms, set(self._store.cases.holding()))
+        return _Now(now_ms, set(self._store.cases.holding()), {})
 
     def _batch(self, row: Evidence, now: _Now) -> Counter[str]:
         """Erase of a batch what nothing holds; what holds the rest is written down."""
@@ -148,7 +151,9 @@ class Retention:
             return CASE, {}
         if self._store.due.is_fresh(row.gateway, row.n):
             return NOT_ATTRIBUTED, {}
-        facts = next((each for each in self._store.evidence.facts(row.gateway) if each.epoch == row.epoch), None)
+        if row.gateway not in now.facts:
+            now.facts[row.gateway] = {each.epoch: each for each in self._store.evidence.facts(row.gateway)}
+        facts = now.facts[row.gateway].get(row.epoch)
         safe = 0 if facts is None else self._store.evidence.safe_to(row.gateway, facts, now.at_ms - self._safe_after_ms)
         if safe < row.seq:
             return NOT_SAFE, {}
@@ -164,11 +169,14 @@ class Retention:
         found: set[int] = set()
         newest: dict[str, int] = {}
         origins: dict[str, set[tuple[str, int, str]]] = {}
+        installed: dict[str, list[Installation]] = {}
         for leaf, reading in readings_of(row):
             key, how, moment, _ = keys[leaf]
             shown = self._source.whose(key, row.gateway, reading.device, reading.at_ms)
             for meter in {each.meter for each in shown.mapped} | ({shown.meter} if shown.meter else set()):
-                for here in self._store.master.installations.all(meter=meter):
+                if meter not in installed:
+                    installed[meter] = self._store.master.installations.all(meter=meter)
+                for here in installed[meter]:
                     times = [at for at in instants(moment, here.clock) if here.span.holds(at)]
                     if not times:
                         continue

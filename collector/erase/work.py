@@ -48,7 +48,9 @@ def begin(store: Store, plan: Plan, who: str, why: str, now_ms: int) -> int:
         StoreFullError: the store does not take it; nothing counts.
     """
     with store.transaction():
-        store.gateways.lock(plan.gateways)  # what is being stored is there afterwards, or meets what is recorded now
+        store.gateways.lock(
+            store.gateways.register()
+        )  # what is being stored is there afterwards, or meets what is recorded now
         number = store.erasures.put(now_ms, who, why, plan.to_json())
         store.erasures.forbid_spans(
             number, ((each.meter, each.from_ms, each.to_ms, each.clock) for each in plan.meters)
@@ -120,7 +122,8 @@ class Erasing:
                         self._store.curves.rewrite(page, curve)
                     self._store.erasures.reach(act.number, act.reached, dict(counts))
         with self._store.transaction():
-            counts["stands"] += sum(self._stands(each, plan) for each in plan.points if each.kind == COARSE)
+            stands = [one for each in plan.points if each.kind == COARSE for one in _stands(self._store, each, plan)]
+            counts["stands"] += sum(map(self._store.stands.remove, stands))
             counts["readings"] += sum(map(self._swept, plan.meters))
             for meter in {each.meter for each in plan.meters}:
                 self._store.series.refresh(meter)
@@ -128,26 +131,32 @@ class Erasing:
             self._store.erasures.reach(act.number, act.reached, done, now_ms)
             self._store.cases.write(f"erasure {act.number} done: {words(done)}", now_ms)
 
-    def _stands(self, closed: Closed, plan: Plan) -> int:
-        """Remove the stands in a span, and those that come from a reading in it."""
-        low, high = closed.from_ms, closed.to_ms
-        found = self._store.stands.of(closed.point, low - TURN_MS, high + TURN_MS + 1)
-        clocks = {each.clock for each in plan.meters}
-        mine = [each.stand for each in found if _stand_within(each.stand, low, high, clocks)]
-        return sum(self._store.stands.remove(each) for each in mine)
-
     def _swept(self, span: MeterSpan) -> int:
         """Remove readings whose evidence could not be opened."""
-        ranges = [("slot ", span.from_ms, span.to_ms), ("at ", span.from_ms, span.to_ms)]
-        clock = Clock(span.clock)
-        ranges.append((METER, clock.shown_s(span.from_ms) - 7_200, clock.shown_s(span.to_ms) + 7_200))
-        keys: set[Key] = set()
-        for how in How:
-            for before, low, high in ranges:
-                for a, b in texts(before, low, high):
-                    rows = self._store.readings.between(span.meter, int(how), a, b)
-                    keys |= {(span.meter, int(how), key[0], key[1]) for key, _ in rows if span.holds(key[0])}
-        return sum(self._store.readings.remove_all(key) for key in keys)
+        return sum(self._store.readings.remove_all(key) for key in _stored(self._store, span))
+
+
+def forecast(store: Store, plan: Plan) -> dict[str, int]:
+    """How many stored readings, versions of pages and stands would go; nothing is changed."""
+    keys = {key for each in plan.meters for key in _stored(store, each)}
+    pages = sum(1 for each in plan.points for _ in _changed(store, each))
+    stands = sum(len(_stands(store, each, plan)) for each in plan.points if each.kind == COARSE)
+    counts = {"leaves": len(plan.leaves), "readings": len(keys), "pages": pages, "stands": stands}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _stored(store: Store, span: MeterSpan) -> set[Key]:
+    """The identities of the stored readings in a span."""
+    ranges = [("slot ", span.from_ms, span.to_ms), ("at ", span.from_ms, span.to_ms)]
+    clock = Clock(span.clock)
+    ranges.append((METER, clock.shown_s(span.from_ms) - 7_200, clock.shown_s(span.to_ms) + 7_200))
+    keys: set[Key] = set()
+    for how in How:
+        for before, low, high in ranges:
+            for a, b in texts(before, low, high):
+                rows = store.readings.between(span.meter, int(how), a, b)
+                keys |= {(span.meter, int(how), key[0], key[1]) for key, _ in rows if span.holds(key[0])}
+    return keys
 
 
 def identities(row: Evidence) -> dict[int, Key]:
@@ -244,6 +253,14 @@ def _changed(store: Store, closed: Closed) -> Iterable[tuple[Page, Curve]]:
         curve = without_values(page, bounds_of(sorted(zones), page), closed.from_ms, closed.to_ms)
         if curve is not None:
             yield page, curve
+
+
+def _stands(store: Store, closed: Closed, plan: Plan) -> list[Stand]:
+    """The stands in a span, and those that come from a reading in it."""
+    low, high = closed.from_ms, closed.to_ms
+    clocks = {each.clock for each in plan.meters}
+    found = (each.stand for each in store.stands.of(closed.point, low - TURN_MS, high + TURN_MS + 1))
+    return [each for each in found if _stand_within(each, low, high, clocks)]
 
 
 def _stand_within(stand: Stand, low: int, high: int, clocks: Iterable[str]) -> bool:

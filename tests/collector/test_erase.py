@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ground_year as year
 import pytest
-from chain import COLLECTOR, NOW_MS, AnyStore, Bench, reading
+from chain import COLLECTOR, DAY_MS, NOW_MS, AnyStore, Bench, reading
 from ground_run import Year
 
 from collector import prove
@@ -21,17 +21,19 @@ from collector.cli_verify import check_octets
 from collector.erase.moments import UTC, MeterSpan
 from collector.erase.plan import Plan, Planner
 from collector.erase.purposes import BILLING, CASE, Purposes
-from collector.erase.work import Erasing, begin
+from collector.erase.work import Erasing, begin, forecast
 from collector.faults import ErasedError, EraseError
 from collector.grid import day_of, edges
 from collector.quality import each_of
 from collector.store.evidence import Evidence
 from collector.store.sqlite import SqliteStore
 from collector.store.stands import Character
+from protocols.reading import TimeQuality
 from protocols.uplink import keyring
 from protocols.uplink.faults import ProofError
 from protocols.uplink.keys import SigningKey
 from protocols.uplink.proof import Checked, Keyring
+from protocols.uplink.records import Event, When
 
 SEAL = SigningKey.generate()
 NOTHING_HOLDS = ("diagnosis", "operation", "billing")
@@ -313,3 +315,43 @@ def test_a_version_4_store_is_raised(tmp_path: Path) -> None:
     assert not raised.erasures.any()
     assert raised._connection.execute("SELECT what FROM journal").fetchall() == [("kept",)]
     raised.close()
+
+
+def test_a_record_is_erased_by_its_leaf(bench: Bench) -> None:
+    """The gateway's event is not shown any more, the reading beside it is; the batch verifies."""
+    event = Event(When(bench.now_ms, 1, TimeQuality(True, 5)), "restart", None, None, ("power", 3))
+    sealed = bench.chain.seal([reading(0, 1)], [event])
+    bench.take(sealed)
+    erase(bench.store, planner(bench.store).leaves(row_of(bench.store, sealed.id), [1]))
+    assert (bench.rows(), list(bench.store.readings.records())) == (1, [])
+    found = check_octets(prove.batch_file(bench.store, row_of(bench.store, sealed.id)), ring(bench), "erased")
+    assert isinstance(found, Checked)
+    assert found.erased == (1,)
+
+
+def test_what_cannot_be_told_apart_is_refused(bench: Bench) -> None:
+    """A batch that is not decoded, a leaf and a point that are not there, an empty span."""
+    whole, other = bench.chain.seal([reading(0, 1)]), bench.chain.seal_body(b"no body")
+    bench.take(whole, other)
+    plans = planner(bench.store)
+    with pytest.raises(EraseError, match="decoded"):
+        plans.leaves(row_of(bench.store, other.id), [0])
+    with pytest.raises(EraseError, match="a leaf from 0 to 0"):
+        plans.leaves(row_of(bench.store, whole.id), [1])
+    with pytest.raises(EraseError, match="a metering point"):
+        plans.point("nowhere", 0, DAY_MS)
+    with pytest.raises(EraseError, match="a span"):
+        plans.point("nowhere", 5, 6)
+
+
+def test_the_dry_run_says_how_much_and_changes_nothing(bench: Bench) -> None:
+    """As many as go then."""
+    sealed = bench.chain.seal([reading(0, 1), reading(0, 2)])
+    bench.take(sealed)
+    plan = planner(bench.store).leaves(row_of(bench.store, sealed.id), [0, 1])
+    assert forecast(bench.store, plan) == {"leaves": 2, "readings": 2}
+    assert bench.rows() == 2
+    erase(bench.store, plan)
+    (act,) = bench.store.erasures.all()
+    assert act.counts == {"batches": 1, "leaves": 2, "readings": 2}
+    assert (act.who, act.why, act.at_ms, act.done_ms) == ("officer", "article 17", NOW_MS, NOW_MS)
