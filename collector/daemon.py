@@ -24,7 +24,7 @@ from collector.keys import WorkerKeys
 from collector.receive import QUEUE, LivePipe, gather, receive
 from collector.seat import Seat, Seats
 from collector.shares import Following, Mine
-from collector.store.opening import open_seats, open_store
+from collector.store.opening import open_seats, open_store, when_there
 from collector.surroundings import Surroundings, machine
 from collector.verify import Message
 from collector.worker import Worker, read_trust
@@ -52,7 +52,7 @@ def run(config: Config, seat: Seat | None = None) -> None:
     own = WorkerKeys.read(config.keys_folder)
     document = read_trust(config, own)
     seats = None if seat is None else open_seats(config.store, seat)
-    store = open_store(config.store)
+    store = when_there(config.store, lambda: open_store(config.store))
     surroundings = machine()
     beside = [Beside(config.store, surroundings.now_ms), Beside(config.store, surroundings.now_ms, retention(config))]
     try:
@@ -89,7 +89,7 @@ async def serve(config: Config, worker: Worker, surroundings: Surroundings, seat
     Raises:
         ConfigurationError, StorageError: it cannot start, and why.
     """
-    worker.start(surroundings.now_ms())
+    when_there(config.store, lambda: worker.start(surroundings.now_ms()))
     await _Daemon(config, worker, surroundings, seats).run()
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from collector.faults import DriverMissingError, NotFoundError, SeatError
+import structlog
+
+from collector.faults import DriverMissingError, NotFoundError, SeatError, StoreFullError
 from collector.place import Place, Server
 from collector.seat import Seat, Seats
 from collector.store.interface import Store
@@ -12,6 +16,11 @@ from collector.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collector.store.postgresql import PostgresqlStore
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+AGAIN_S = 1.0  # between looks whether a database is there
 
 
 def open_store(place: Place, make: bool = True) -> Store:
@@ -28,6 +37,25 @@ def open_store(place: Place, make: bool = True) -> Store:
     if not make and not place.exists():
         raise NotFoundError("a store", "none yet: run or sign makes it", str(place))
     return SqliteStore.open(place)
+
+
+def when_there(place: Place, work: Callable[[], T]) -> T:
+    """What `work` gives; a database that is away is waited for, as it may be started after us.
+
+    Raises:
+        StoreFullError: a file cannot be opened or written.
+    """
+    said = False
+    while True:
+        try:
+            return work()
+        except StoreFullError as error:
+            if not isinstance(place, Server):
+                raise
+            if not said:
+                log.error("waiting for the database", fault=str(error))
+            said = True
+            time.sleep(AGAIN_S)
 
 
 def open_to_read(place: Place) -> Store:

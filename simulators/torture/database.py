@@ -101,7 +101,7 @@ class Database(Part):
     async def back_up(self) -> None:
         """Stop it, copy its files, start it again."""
         async with self._turn:
-            await super().stop()
+            await self.stop()
             await asyncio.to_thread(shutil.copytree, self._cluster, self._copy)
             await self._start()
 
@@ -109,7 +109,7 @@ class Database(Part):
         """Stop it at once and put the copy in its place: what was committed since is gone."""
         async with self._turn:
             self.tell(signal.SIGQUIT)
-            await super().stop()
+            await self.stop()
             await asyncio.to_thread(shutil.rmtree, self._cluster)
             self._copy.rename(self._cluster)
             await self._start()

@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`(\w+)/(test_\w+)::(test_\w+)`")
 PAGES = {
     "clock": [str(number) for number in range(1, 10)],
-    "trust": [*(f"G{number:02}" for number in range(1, 23)), *(f"L{number:02}" for number in range(1, 13))],
+    "trust": [
+        f"{letter}{number:02}"
+        for letter, last in (("G", 22), ("L", 12), ("C", 7), ("A", 8))
+        for number in range(1, last + 1)
+    ],
 }
 
 
