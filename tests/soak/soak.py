@@ -3,6 +3,7 @@
 * ten runs of demo-check, each with kills from another seed: nothing lost, twice or altered;
 * 200 power cuts of the gateway and 100 of the collector, half of them on ext4 and half on xfs (power_cuts.py): nothing
   promised is lost, nothing is corrupt;
+* ten runs of the torture with two workers on a PostgreSQL that is killed, stopped and put back: nothing lost or twice;
 * the proof bench's seeds (tests/bench): 500 gateway-days in virtual time, no violation; and none in the courses by
   which it finds planted mistakes, without any (controls.py);
 * a simulated year of 200 points (year.py): every month is what the registers say, also after every correction; and one
@@ -32,6 +33,7 @@ from protocols.uplink.proof import Keyring
 SEEDS = range(1, 11)
 BATCHES = 20
 SOME_POINTS = ("10", "25", "15")  # of the year on the second database: the sums are the same code
+WORKERS_SEEDS = range(1, 11)
 PROOF_SEEDS = "1-42"  # 500 gateway-days
 ROOT = Path(__file__).parents[2]
 ROWS = ("rows_produced", "rows_stored")  # of load profiles
@@ -47,6 +49,8 @@ def main() -> int:
     proof_bench = _object("proof", ROOT / "tests" / "bench" / "bench.py", "many", "--seeds", PROOF_SEEDS)
     controls = _object("controls", ROOT / "tests" / "bench" / "controls.py")
     power = _power_cuts()
+    with tempfile.TemporaryDirectory(prefix="plomba-soak-") as folder:
+        workers = [_torture(seed, Path(folder) / str(seed)) for seed in WORKERS_SEEDS]
     fuzz = _object("fuzz", Path(__file__).with_name("fuzz.py"))
     corrupt = _object("corrupt", Path(__file__).with_name("corrupt.py"))
     ground = _object("year", Path(__file__).with_name("year.py"))
@@ -54,13 +58,15 @@ def main() -> int:
     sums = {name: sum(run[name] for run in runs) for name in ("readings_produced", "readings_stored", "lost", "twice")}
     sums |= {name: sum(run[name] for run in runs) for name in (*ROWS, "altered", "seal_failures", "kills", "excused")}
     held = (
-        all(run["result"] == "held" for run in (*runs, proof_bench, controls, power, ground, grounds, fuzz))
+        all(run["result"] == "held" for run in (*runs, *workers, proof_bench, controls, power, ground, grounds, fuzz))
         and corrupt["result"] != "failed"
     )
     holds = held and flips == found and batches == BATCHES
     shown: dict[str, Any] = {"result": "held" if holds else "failed", "runs": len(runs), **sums}
     seconds = round(time.monotonic() - began)
     shown |= {"batches": batches, "bit_flips": flips, "bit_flips_found": found, "power": power, "proof": proof_bench}
+    names = ("produced", "stored", "lost", "twice", "altered", "refused")
+    shown["workers"] = {name: sum(run[name] for run in workers) for name in names}
     shown |= {"controls": controls, "year": ground, "year_postgresql": grounds}
     shown |= {"fuzz": fuzz, "corruptions": corrupt, "seconds": seconds}
     print(json.dumps(shown))
@@ -75,6 +81,15 @@ def _object(name: str, program: Path, *arguments: str) -> dict[str, Any]:
     if not last.startswith("{"):
         raise SystemExit(f"soak: {name} ended with {done.returncode}")
     result: dict[str, Any] = json.loads(last)
+    return result
+
+
+def _torture(seed: int, folder: Path) -> dict[str, Any]:
+    """A run of the torture with two workers on one PostgreSQL."""
+    command = (str(COMMAND), "torture", "--run-folder", str(folder), "--seed", str(seed), "--seconds", "60")
+    done = subprocess.run((*command, "--workers", "2"), stdout=subprocess.PIPE, text=True, timeout=600, check=False)
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"workers, seed {seed}: {result}", file=sys.stderr, flush=True)
     return result
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import find_bin
 
 COMMAND = Path(sys.executable).parent / "plomba-simulator"
 FORGETFUL = Path(__file__).with_name("forgetful_gateway.py")
@@ -41,6 +42,19 @@ def test_a_minute_of_torture_loses_nothing(tmp_path: Path) -> None:
     assert result["effects"].keys() >= LINE_KINDS | MESSAGE_KINDS
     assert result["recovery_p50_s"] <= result["recovery_p99_s"]
     assert not list((tmp_path / "run").glob("*.pid"))
+
+
+@pytest.mark.timeout(400)
+def test_two_workers_on_a_database_that_is_killed_and_put_back_lose_nothing(tmp_path: Path) -> None:
+    """A slice of what `make soak` runs: PostgreSQL and both workers are killed, the database goes back to a copy."""
+    if find_bin() is None:
+        pytest.skip("PostgreSQL is not installed: run make services")
+    code, result, talk = torture(tmp_path / "run", "--seed", "1", "--seconds", "30", "--workers", "2")
+    assert code == 0, (result, talk)
+    assert (result["result"], result["lost"], result["twice"], result["altered"]) == ("held", 0, 0, 0)
+    assert (result["seal_failures"], result["buffered"], result["refused"], result["never_recovered"]) == (0, 0, 0, 0)
+    assert result["produced"] == result["stored"] > 50
+    assert result["faults"].keys() & {"kill_database", "stop_database", "term_database", "restore_database"}
 
 
 @pytest.mark.timeout(400)
