@@ -41,24 +41,25 @@ baud = 38400
 DEVICE = """
 [[bus.device]]
 name = "flat-{bus}-{address}"
-address = {address}
 cadence_s = {cadence}
-id = "{id}"
 """
+WAYS = {"": 'address = {address}\nid = "{id}"\n', "_selected": 'secondary = "{id}"\n'}  # how a meter is asked
 
 
 def figures() -> Iterator[Figure]:
     """Resident memory of the daemon as an operator starts it; there is no broker, so everything stays in the buffer."""
     with tempfile.TemporaryDirectory(prefix="plomba-bench-") as name:
-        mine = asyncio.run(_resident_mb(Path(name)))
+        mine = {way: asyncio.run(_resident_mb(_folder(name, way), DEVICE + WAYS[way])) for way in WAYS}
     with subprocess.Popen((sys.executable, "-c", "input()"), stdin=subprocess.PIPE) as bare:
         time.sleep(0.5)
         other = resident_mb(bare.pid)
         bare.communicate(b"\n")
-    yield Figure("gateway_rss_mb_200_meters", mine, "MB", "a bare interpreter", mine / other, most=MOST_MB)
+    for way, found in mine.items():
+        name = f"gateway_rss_mb_200{way}_meters"
+        yield Figure(name, found, "MB", "a bare interpreter", found / other, most=MOST_MB)
 
 
-async def _resident_mb(folder: Path) -> float:
+async def _resident_mb(folder: Path, device: str) -> float:
     config, stop = folder / "gateway.toml", asyncio.Event()
     with ExitStack() as stack:
         records, serving, text = [], [], HEAD
@@ -70,7 +71,7 @@ async def _resident_mb(folder: Path) -> float:
             plates = list(_plates(bus))
             text += BUS.format(bus=bus, port=line.link)
             text += "".join(
-                DEVICE.format(bus=bus, address=each.address, cadence=CADENCE_S, id=each.number) for each in plates
+                device.format(bus=bus, address=each.address, cadence=CADENCE_S, id=each.number) for each in plates
             )
             records.append(record)
             serving.append(asyncio.create_task(serve(Bus(plates, record, _utc_ms), line, stop)))
@@ -99,6 +100,12 @@ async def _all_read(records: list[Record], daemon: asyncio.subprocess.Process) -
         assert daemon.returncode is None, "the daemon ended"
         assert time.monotonic() < until, f"{len(answers)} meters answered within {LONGEST_S} s"
         await asyncio.sleep(0.5)
+
+
+def _folder(name: str, way: str) -> Path:
+    folder = Path(name) / f"site{way}"
+    folder.mkdir()
+    return folder
 
 
 def _plates(bus: int) -> Iterator[Plate]:

@@ -24,6 +24,8 @@ from protocols.settings.problems import ReportedError, coloured
 from protocols.shell import completion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.config import Configuration
     from gateway.status import Status
 
@@ -318,11 +320,14 @@ def run(path: Path) -> None:
     """Read, seal, keep and forward until SIGTERM."""
     from gateway.aside import Aside  # noqa: PLC0415
 
-    reading = Aside(partial(_read, path))
+    reading = Aside(partial(_read_with_models, path))
     from gateway import daemon, logs  # noqa: PLC0415 - while it reads
+    from protocols.models import files  # noqa: PLC0415
 
     logs.set_up()
-    daemon.run(reading.result())
+    configuration, models = reading.result()
+    files.take_over(models)
+    daemon.run(configuration)
 
 
 @main.command()
@@ -386,6 +391,12 @@ def _read(path: Path) -> Configuration:
     from gateway.config_file import read_configuration  # noqa: PLC0415
 
     return read_configuration(path)
+
+
+def _read_with_models(path: Path) -> tuple[Configuration, Mapping[tuple[str, str], Any]]:
+    from gateway.config_file import read_with_models  # noqa: PLC0415
+
+    return read_with_models(path)
 
 
 def _show(found: Status) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway import rules
-from gateway.config import Bus, Configuration, DlmsBus, DlmsDevice, MbusBus, with_devices
+from gateway.config import Bus, Configuration, DlmsBus, DlmsDevice, MbusBus, ModbusBus, with_devices
 from gateway.faults import BadConfiguration, ConfigurationUnreadable
+from protocols.models import dlms, files, mbus, modbus
 from protocols.settings import document as documents
 from protocols.settings import mend, reading
 from protocols.settings.model import model_of, value_of
@@ -47,6 +48,25 @@ def read_configuration(path: Path) -> Configuration:
         BadConfiguration: every fault, with its place.
     """
     return _good(check_configuration(path), str(path))
+
+
+def read_with_models(path: Path) -> tuple[Configuration, Mapping[tuple[str, str], Any]]:
+    """As `read_configuration`, and the models that the meters are of, or may be of, as `files.take_over` takes them.
+
+    Raises:
+        ConfigurationUnreadable, BadConfiguration: as for `read_configuration`.
+    """
+    configuration = read_configuration(path)
+    for bus in configuration.bus:
+        if isinstance(bus, MbusBus):
+            for name in mbus.names():  # which of them a meter is, it says itself
+                mbus.load(name)
+            continue
+        load = modbus.load if isinstance(bus, ModbusBus) else dlms.load
+        for device in bus.device:
+            if device.model is not None:
+                load(device.model)
+    return configuration, files.loaded()
 
 
 def check_configuration(path: Path) -> Checked:

@@ -10,14 +10,15 @@ import difflib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Literal
 
 from protocols import obis
 from protocols.dlms.timing import FASTEST_ANSWER_MS, SLOWEST_ANSWER_MS
 from protocols.errors import ConfigurationError
-from protocols.models.files import STRICT, parse
+from protocols.models.files import STRICT, once, parse
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FOLDER = Path(__file__).with_suffix("")
 LONGEST_SHIFT_S = 900  # what shift_time takes (Blue Book, clock)
@@ -161,7 +162,6 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-@cache
 def load(name: str) -> DlmsModel:
     """The model of this name.
 
@@ -174,7 +174,7 @@ def load(name: str) -> DlmsModel:
         known = ", ".join([*near, *(each for each in names() if each not in near)])
         hint = f"perhaps {near[0]}; " if near else ""
         raise UnknownDlmsModel(f"a known model ({hint}known are {known})", repr(name), "model")
-    return from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return once("dlms", name, lambda: from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def from_toml(name: str, text: str) -> DlmsModel:
@@ -188,4 +188,6 @@ def from_toml(name: str, text: str) -> DlmsModel:
 
 @cache
 def _adapter() -> TypeAdapter[DlmsModel]:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
     return TypeAdapter(DlmsModel)

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Literal
 
 from protocols.models.clock import Clock
-from protocols.models.files import STRICT, parse
+from protocols.models.files import STRICT, once, parse
 from protocols.models.registers import History, Input, Register, Sentinel, key_of
 from protocols.reading import Identity, NativeKey
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FOLDER = Path(__file__).with_suffix("")
 DAY_S = 86_400
@@ -217,14 +218,13 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-@cache
 def load(name: str) -> MbusModel:
     """The model of this name; it is one of `names()`.
 
     Raises:
         BadModel: its file has faults.
     """
-    return from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return once("mbus", name, lambda: from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def from_toml(name: str, text: str) -> MbusModel:
@@ -238,6 +238,8 @@ def from_toml(name: str, text: str) -> MbusModel:
 
 @cache
 def _adapter() -> TypeAdapter[MbusModel]:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
     return TypeAdapter(MbusModel)
 
 

@@ -14,14 +14,16 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from protocols.errors import ConfigurationError
 from protocols.modbus.blocks import plan
 from protocols.modbus.registers import MAX_COUNT, Counts, Register, Table
-from protocols.models.files import STRICT, parse
+from protocols.models.files import STRICT, once, parse
 from protocols.reading import Identity, NativeKey, Protocol
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FOLDER = Path(__file__).with_suffix("")
 ADDRESS_AT, TYPE_AT = 1, 2  # parts of a native key
@@ -152,7 +154,6 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-@cache
 def load(name: str) -> ModbusModel:
     """The model of this name.
 
@@ -165,8 +166,7 @@ def load(name: str) -> ModbusModel:
         known = ", ".join([*near, *(each for each in names() if each not in near)])
         hint = f"perhaps {near[0]}; " if near else ""
         raise UnknownModel(f"a known model ({hint}known are {known})", repr(name), "model")
-    path = FOLDER / f"{name}.toml"
-    return from_toml(name, path.read_text(encoding="utf-8"))
+    return once("modbus", name, lambda: from_toml(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def from_toml(name: str, text: str) -> ModbusModel:
@@ -180,6 +180,8 @@ def from_toml(name: str, text: str) -> ModbusModel:
 
 @cache
 def _adapter() -> TypeAdapter[ModbusModel]:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
     return TypeAdapter(ModbusModel)
 
 
