@@ -14,10 +14,9 @@ from pathlib import Path
 
 import ground_year as year
 import pytest
-from chain import COLLECTOR, AnyStore, Bench, reading
+from chain import COLLECTOR, NOW_MS, AnyStore, Bench, reading
 from click.testing import CliRunner
 from ground_run import Year
-from proving_parts import CHANNEL, POINT, QUARTER_MS, SPAN, WANTED, enter, moved, rounds
 
 from collector import keys, prove
 from collector.attribute.work import Attribution
@@ -25,9 +24,10 @@ from collector.cli import commands
 from collector.cli_verify import check_octets
 from collector.faults import ClaimError, NotProvableError
 from collector.keys import WorkerKeys
-from collector.master.channels import Cadence
+from collector.master.channels import Aggregate, Cadence, Channel, Computed, Term
 from collector.master.dated import Act, Span
-from collector.master.points import Medium
+from collector.master.meters import Installation, Kind, Meter, Register
+from collector.master.points import Medium, Point, Scheme
 from collector.place import Place
 from collector.proving.check import Proven
 from collector.proving.claim import Claim, ShownBatch, Stated, read
@@ -36,7 +36,7 @@ from collector.proving.told import gaps, sentences
 from collector.quality import Quality, Run, State
 from collector.store.postgresql import PostgresqlStore
 from protocols.errors import PlombaError
-from protocols.reading import Identity, NativeKey, Protocol
+from protocols.reading import Identity, NativeKey, Protocol, Reading, Scaled
 from protocols.uplink import keyring, merkle
 from protocols.uplink.faults import ProofError
 from protocols.uplink.keys import SigningKey
@@ -45,11 +45,46 @@ from protocols.uplink.pack import unpack
 from protocols.uplink.proof import Keyring
 
 SEAL = SigningKey.generate()
+QUARTER_MS = 900_000
+POINT, CHANNEL = "P", "energy"
+SLOTS = 24
+SPAN = (NOW_MS // QUARTER_MS * QUARTER_MS + QUARTER_MS, NOW_MS // QUARTER_MS * QUARTER_MS + (SLOTS - 1) * QUARTER_MS)
+WANTED = Wanted(POINT, CHANNEL, *SPAN)
+FROM_NOW = SPAN[0] - QUARTER_MS - NOW_MS  # what `reading` counts its slots from is no whole quarter
 
 
 def ring(store: AnyStore) -> Keyring:
     """What a third party is given."""
     return keyring.from_text(prove.keys_file(store, COLLECTOR, SEAL.public), "keys")
+
+
+def enter(store: AnyStore) -> None:
+    """One point whose meter 1 is read every quarter of an hour, in rounds with two neighbours."""
+    always = Span(0)
+    meter = Meter("M1", "any", Identity(Protocol.MBUS, "KAM", "00000001", 1, 4))
+    key = NativeKey.mbus(b"\x06", 0, 0, 0, 0)
+    register = Register("M1", "total", key, Kind.TOTAL, "energy", "Wh", Fraction(1), None, Scaled(1, 3), always)
+    point = Point(POINT, Scheme.FREE, Medium.ELECTRICITY, "Europe/Budapest", always)
+    channel = Channel(POINT, CHANNEL, "energy", "total", Cadence.QUARTER, Aggregate.SUM, always)
+    twice = Computed(POINT, "twice", "energy", Cadence.QUARTER, Aggregate.SUM, (Term(1, POINT, CHANNEL),) * 2, always)
+    with store.transaction():
+        here = Installation(POINT, "M1", always, "+01:00")
+        store.master.enter(Act("operator", NOW_MS), point, meter, register, here, channel, twice)
+
+
+def rounds(bench: Bench, without: tuple[int, ...] = ()) -> None:
+    """Rounds of three meters, each a batch of its own; what each shows is a number of its own."""
+    for slot in range(SLOTS):
+        if slot not in without:
+            three = [moved(reading(slot, meter, 1_000_000 * meter + slot)) for meter in (1, 2, 3)]
+            bench.take(bench.chain.seal(three))
+    bench.now_ms = SPAN[1] + 86_400_000
+
+
+def moved(read: Reading) -> Reading:
+    """The same on a whole quarter of an hour."""
+    exchange = replace(read.exchange, at_ms=read.exchange.at_ms + FROM_NOW)
+    return replace(read, slot_ms=(read.slot_ms or 0) + FROM_NOW, exchange=exchange)
 
 
 @pytest.fixture
@@ -171,7 +206,7 @@ def test_a_utility_cannot_alter_what_was_sealed(entered: Bench) -> None:
         verdict = judged(each.to_bytes(SEAL), trusted)
         assert verdict.startswith("PLB-")
         assert verdict != "PLB-B301"
-    assert tried > 500
+    assert tried > 400  # bytes: the first batch of a gateway has no hash of the one before in its header
 
 
 def test_other_master_data_come_to_other_values(entered: Bench) -> None:

@@ -1,73 +1,100 @@
-"""Fuzz targets of proofs of values: the file as a third party gets it, and what a collector's signature may hold."""
+"""Fuzz targets: a proof of values as a file, and what it claims with the collector's own signature over it."""
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 import zlib
-from contextlib import closing
-from pathlib import Path
+from fractions import Fraction
 
 import mutators
 import samples as s
-from chain import COLLECTOR, NOW_MS, Bench
-from fuzzing import Target, Work
-from proving_parts import CHANNEL, POINT, QUARTER_MS, SPAN, enter, rounds
+from fuzz_uplink import BODY, FIRST, RING
+from fuzzing import MIB, Target, Work
 
-from collector import prove
-from collector.attribute.work import Attribution
-from collector.proving import check, claim
-from collector.proving.make import Wanted, values_proof
-from collector.store.sqlite import SqliteStore
-from protocols.uplink import keyring
-from protocols.uplink.pack import unpack
+from collector.master.channels import Aggregate, Cadence, Channel
+from collector.master.dated import Span
+from collector.master.meters import Installation, Kind, Mapped, Meter, Register, Stood
+from collector.master.points import Medium, Point, Scheme
+from collector.proving import claim as claims
+from collector.proving.check import check
+from collector.proving.claim import Claim, ShownBatch, ShownLeaf, Stated, Words
+from collector.proving.told import sentences, shown
+from collector.quality import Quality, Run, State
+from protocols.reading import Scaled
+from protocols.uplink import batch as batches
+from protocols.uplink import limits, merkle
+from protocols.uplink.pack import pack, unpack
 
-_LEAVES = 3  # intervals that are proven
-
-
-def _made() -> tuple[bytes, str]:
-    """A small proof, and the keys for it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="plomba-fuzz-values-") as folder,
-        closing(SqliteStore.open(Path(folder) / "collector.sqlite3")) as store,
-    ):
-        bench = Bench(store)
-        enter(store)
-        rounds(bench)
-        Attribution(store).all(bench.now_ms)
-        wanted = Wanted(POINT, CHANNEL, SPAN[0], SPAN[0] + _LEAVES * QUARTER_MS)
-        octets, _ = values_proof(store, wanted, COLLECTOR, s.SEALING, bench.now_ms)
-        return octets, prove.keys_file(store, COLLECTOR, s.SEALING.public)
+START_MS = s.heat(0).slot_ms or 0
+QUARTER_MS = 900_000
+END_MS = START_MS + 2 * QUARTER_MS
 
 
-FILE, KEYS = _made()
-RING = keyring.from_text(KEYS, "keys")
+def _claim() -> Claim:
+    """Two quarters of the heat meter of the contract's samples: three readings of one batch."""
+    expanded = batches.expand(FIRST.header, BODY)
+    mine = [n for n, each in enumerate(expanded.readings) if each.meter == s.HEAT]
+    leaves = tuple(ShownLeaf(n, expanded.salts[n], expanded.leaves[n]) for n in mine)
+    steps = tuple(merkle.branches(expanded.hashes(), mine))
+    batch = ShownBatch(FIRST.content.header, FIRST.content.signature, START_MS, steps, leaves)
+    always, step = Span(0), Scaled(1, 3)
+    stood = (Stood("total", Scaled(1)),)
+    words = Words(
+        (Point("P", Scheme.FREE, Medium.ELECTRICITY, "Europe/Budapest", always),),
+        (Channel("P", "heat", "energy", "total", Cadence.QUARTER, Aggregate.SUM, always),),
+        (Meter("M", "any", s.HEAT),),
+        (Register("M", "total", s.key("06"), Kind.TOTAL, "energy", "Wh", Fraction(1), Scaled(10**9), step, always),),
+        (Installation("P", "M", Span(START_MS - 86_400_000), "+01:00", initial=stood),),
+        (Mapped(s.GATEWAY, "heat-1", None, "M", None, always),),
+    )
+    quality = (Run(2, Quality(State.RAW)),)
+    page = Stated(START_MS // 86_400_000, (3_600_000, 3_600_000), quality)
+    return Claim(s.COLLECTOR, START_MS, "P", "heat", START_MS, END_MS, words, (page,), (batch,))
+
+
+FILE = _claim().to_bytes(s.SEAL)
 
 
 def _content() -> bytes:
-    parts = unpack(FILE, claim.FILE, "proof")
-    assert isinstance(parts, list)
-    packed = parts[2]
-    assert isinstance(packed, bytes)
-    return zlib.decompress(packed)
+    wire = unpack(FILE, len(FILE), "file")
+    assert isinstance(wire, list)
+    assert isinstance(wire[2], bytes)
+    return zlib.decompress(wire[2])
 
 
-def signed(octets: bytes) -> None:
-    """A claim as if a collector had signed it."""
-    check.proven(claim.parse(octets, COLLECTOR, NOW_MS), RING)
+def told(octets: bytes) -> None:
+    """A file, checked, and told in words and for programs."""
+    proven = check(octets, RING)
+    assert all(sentences(proven))
+    assert shown(proven)
 
 
-_RECKONED = Work(400_000, 400)  # every value anew, through zones, exact fractions and signatures
+def signed(content: bytes) -> None:
+    """What a collector claims, under its own signature."""
+    packed = zlib.compress(content, 1)
+    head = pack(
+        [s.COLLECTOR, s.SEAL.public.id, START_MS, len(content), hashlib.sha256(packed).digest()],
+    )
+    told(pack([claims.VALUES, head, packed, s.SEAL.sign(claims.KIND, head)]))
+
+
+def head(octets: bytes) -> None:
+    """The signed head, whatever it names."""
+    wire = unpack(FILE, len(FILE), "file")
+    assert isinstance(wire, list)
+    told(pack([claims.VALUES, octets, wire[2], s.SEAL.sign(claims.KIND, octets[: limits.SMALL_HEADER])]))
+
+
+def _head() -> bytes:
+    wire = unpack(FILE, len(FILE), "file")
+    assert isinstance(wire, list)
+    assert isinstance(wire[1], bytes)
+    return wire[1]
+
+
+RECKONED = Work(60_000, 60)  # a day's page is reckoned, whatever is asked of it
 TARGETS = (
-    Target("values-proof", (FILE,), lambda octets: check.check(octets, RING), mutators.trees, work=_RECKONED),
-    Target(
-        "values-claim",
-        (_content(),),
-        signed,
-        mutators.trees,
-        work=_RECKONED,
-        memory=16 * 2**20,
-        inputs=2_000,
-        soak_inputs=20_000,
-        why="every input is reckoned as a whole series is: some milliseconds",
-    ),
+    Target("values-file", (FILE,), told, mutators.trees, work=RECKONED, memory=4 * MIB),
+    Target("values-head", (_head(),), head, mutators.trees, work=RECKONED, memory=4 * MIB),
+    Target("values-claim", (_content(),), signed, mutators.trees, work=RECKONED, memory=4 * MIB, cost=3),
 )
