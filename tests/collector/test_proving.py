@@ -206,7 +206,7 @@ def test_a_utility_cannot_alter_what_was_sealed(entered: Bench) -> None:
         verdict = judged(each.to_bytes(SEAL), trusted)
         assert verdict.startswith("PLB-")
         assert verdict != "PLB-B301"
-    assert tried > 500
+    assert tried > 400  # bytes: the first batch of a gateway has no hash of the one before in its header
 
 
 def test_other_master_data_come_to_other_values(entered: Bench) -> None:
