@@ -219,6 +219,19 @@ class Buffer:
 
         self._disk.write_small(work)
 
+    def counted(self, name: str) -> int:
+        """What the counter stands at, over all codes."""
+        row = self._disk.opened().execute("SELECT coalesce(sum(count), 0) FROM counter WHERE name = ?", (name,)).fetchone()
+        return int(row[0])
+
+    def told(self, name: str) -> int:
+        """Up to which count of a counter an event was sealed."""
+        return self._number(f"told {name}") or 0
+
+    def keep_told(self, name: str, count: int) -> None:
+        """An event was sealed that tells a counter up to `count`."""
+        self._disk.write_small(lambda database: _put(database, f"told {name}", [count]))
+
     def count(self, name: str, code: str, by: int = 1) -> None:
         """Raise a counter that `status` shows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from collector.attribute.intervals import Near, values
 from collector.attribute.rows import Value
@@ -82,7 +82,7 @@ def intervals(claim: Claim, ground: Ground) -> Iterator[Interval]:
         ZoneError, UnitError: its master data name a zone, a quantity or a unit that is none.
     """
     point = point_of(claim)
-    pages = list(asked(point, claim.words.channels, claim.from_ms, claim.to_ms))
+    pages = list(islice(asked(point, claim.words.channels, claim.from_ms, claim.to_ms), len(claim.pages) + 1))
     if not pages or [each.day for each in pages] != [each.day for each in claim.pages]:
         raise ClaimError("the pages of the claimed time, each once", f"{len(claim.pages)} pages", WHERE)
     for page, stated in zip(pages, claim.pages, strict=True):
