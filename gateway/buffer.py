@@ -221,7 +221,11 @@ class Buffer:
 
     def counted(self, name: str) -> int:
         """What the counter stands at, over all codes."""
-        row = self._disk.opened().execute("SELECT coalesce(sum(count), 0) FROM counter WHERE name = ?", (name,)).fetchone()
+        row = (
+            self._disk.opened()
+            .execute("SELECT coalesce(sum(count), 0) FROM counter WHERE name = ?", (name,))
+            .fetchone()
+        )
         return int(row[0])
 
     def told(self, name: str) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.faults import BufferFull
+from gateway.fill import Fill, Level, read_fill
 from gateway.findings import Finding, Mark, failed
 from gateway.named import Named
 from gateway.rights import User, owner_shown
@@ -161,9 +163,20 @@ def _buffer(named: Named, folder: Path, now: datetime.datetime) -> Iterator[Find
     except PlombaError as error:
         yield failed("buffer", error)
         return
+    yield from _refusing(read_fill(folder, named.buffer.max_bytes))
     yield _fill(found)
     yield _waiting(found, now)
     yield from _doubts(found)
+
+
+def _refusing(found: Fill) -> Iterator[Finding]:
+    """Readings that find no room are lost for good: nothing is worse here."""
+    if found.level is Level.FULL:
+        text = f"full of what is not stored: new readings are refused, {found.readings_refused} so far"
+        yield Finding(Mark.FAIL, "buffer full", text, BufferFull.code, BufferFull.do)
+    elif found.readings_refused:
+        text = f"{found.readings_refused} readings were refused for want of room since the buffer began"
+        yield Finding(Mark.HINT, "buffer full", text, BufferFull.code, "raise buffer.max_bytes if outages are so long")
 
 
 def _fill(found: Status) -> Finding:

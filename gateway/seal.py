@@ -275,6 +275,7 @@ class Sealer:
         self._positions.committed(pending.settled.rows)
         self._committed(done)
         await self._count_refused()
+        await self._count_told()
         return True
 
     def _committed(self, done: Appended) -> None:
@@ -290,7 +291,7 @@ class Sealer:
             self._failing = False
             self.note_event(events.WRITE_RECOVERED, len(self._readings), self._refused.told())
             log.info(events.WRITE_RECOVERED, waited=len(self._readings))
-        if self._full:
+        if self._full or self._refused.so_far:  # also what was refused before this process began
             self._full = False
             refused = self._refused.told()
             self.note_event(events.BUFFER_ROOM, refused)
@@ -309,6 +310,12 @@ class Sealer:
         for record in found.records:
             self.note(record)
         await self._count_refused()
+
+    async def _count_told(self) -> None:
+        try:
+            await self._refused.sealed()
+        except WriteFailed as error:
+            self._changed_failing(error)
 
     async def _count_refused(self) -> None:
         try:

@@ -312,6 +312,23 @@ async def test_a_buffer_full_of_unstored_batches_refuses_counts_and_keeps_them_a
     assert found.count(events.BUFFER_FULL) == found.count(events.BUFFER_ROOM) == 1
 
 
+async def test_what_was_refused_before_a_restart_is_told_by_the_next_process_once(tmp_path: Path) -> None:
+    """The process that counted it ended before there was room; the one after it is ended before its event is sealed."""
+    rig = Rig(tmp_path, max_bytes=SMALL)
+    await rig.seal(60, 100_000)
+    refused = read_fill(tmp_path, SMALL).readings_refused
+    assert refused > 0
+    told = []
+    for batches_sealed in (1, 3, 3):
+        rig.buffer.close()
+        rig.max_bytes = 2 * SMALL
+        rig.start()
+        await rig.seal(batches_sealed, 100)
+        found = [each for each in records(rig) if isinstance(each, Event) and each.code == events.BUFFER_ROOM]
+        told.append([each.parameters for each in found])
+    assert told == [[], [(refused,)], [(refused,)]]
+
+
 async def test_the_newest_batch_is_never_removed(tmp_path: Path) -> None:
     """Its id is what the next one names."""
     rig = Rig(tmp_path, max_bytes=SMALL)
