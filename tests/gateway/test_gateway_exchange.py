@@ -108,7 +108,8 @@ def test_a_meter_that_was_swapped_under_the_daemon_is_exchanged_beside_it(site: 
     assert record.parameters[4] is None
     assert record.parameters[6:] == ("energy 12.345 MWh",)
     assert read(site.folder / "state") == []
-    assert site.shown() == sorted(map(str, site.shown()))  # the old one's series, then the new one's
+    shown = list(map(str, site.shown()))
+    assert shown == sorted(shown)  # the old one's series, then the new one's
 
 
 def test_the_old_meter_is_read_a_last_time_and_the_new_one_after_it_is_mounted(site: Site) -> None:

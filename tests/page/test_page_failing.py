@@ -178,7 +178,7 @@ def test_a_version_2_store_is_raised_with_what_it_knows(bench: Bench, tmp_path: 
     for each in tables:
         sql.execute(f"DROP TABLE {each}")
     sql.execute("DROP INDEX reading_conflict")
-    for each in re.findall(r"CREATE TABLE (\w+)", schema.MIGRATIONS[3]):
+    for each in re.findall(r"CREATE TABLE (\w+)", schema.MIGRATIONS[3] + schema.MIGRATIONS[4]):
         sql.execute(f"DROP TABLE {each}")
     sql.execute("PRAGMA user_version=2")
     raised = SqliteStore.open(tmp_path / "collector.sqlite3")
