@@ -41,6 +41,8 @@ _COMMANDS = {
     "export": ("collector.cli_act", "export"),
     "proof": ("collector.cli_act", "proof"),
     "prove": ("collector.cli_prove", "prove"),
+    "backup": ("collector.cli_backup", "backup"),
+    "restore": ("collector.cli_backup", "restore"),
     "distribute": ("collector.cli_store", "distribute"),
     "erase": ("collector.cli_erase", "erase"),
     "erasures": ("collector.cli_erase", "erasures"),

@@ -160,6 +160,13 @@ class ErasedError(StorageError):
     do = "nothing: 'export' writes what is left, 'erasures' says who erased it, when and why"
 
 
+class BackupError(StorageError):
+    """A backup cannot be made or restored as it was asked for, or is not what its manifest says."""
+
+    code = "PLB-S351"
+    do = "what is there was left as it is; take another backup or another place, as the message says"
+
+
 class DurabilityError(StorageError):
     """The store does not promise what an acknowledgement says: nothing is acknowledged."""
 

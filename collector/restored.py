@@ -20,12 +20,22 @@ def notice_restore(store: Store, last: Acknowledgement, now_ms: int) -> Case | N
     ours = (store.gateways.generation(), store.gateways.number(last.gateway))
     if last.order <= ours and not (last.generation == ours[0] and _unknown(store, last)):
         return None
-    generation = max(last.generation, ours[0]) + 1
-    store.gateways.set_generation(generation)
     facts = f"{last.gateway} shows {last.generation}/{last.number}, here {ours[0]}/{ours[1]}"
-    store.cases.write(f"generation {generation}: {facts}", now_ms)
-    case, new = store.cases.report(NOBODY, RESTORED, b"", f"generation {generation}", now_ms)
+    case, new = _begin(store, max(last.generation, ours[0]) + 1, facts, now_ms)
     return case if new else None
+
+
+def begin_anew(store: Store, why: str, now_ms: int) -> int:
+    """The generation that begins because a person restored this store; call it inside a transaction."""
+    generation = store.gateways.generation() + 1
+    _begin(store, generation, why, now_ms)
+    return generation
+
+
+def _begin(store: Store, generation: int, why: str, now_ms: int) -> tuple[Case | None, bool]:
+    store.gateways.set_generation(generation)
+    store.cases.write(f"generation {generation}: {why}", now_ms)
+    return store.cases.report(NOBODY, RESTORED, b"", f"generation {generation}", now_ms)
 
 
 def _unknown(store: Store, last: Acknowledgement) -> bool:

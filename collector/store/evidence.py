@@ -173,6 +173,13 @@ class EvidenceTable:
             (gateway, lost.epoch, lost.first, lost.last, lost.reason, batch),
         )
 
+    def held(self) -> list[tuple[str, int, int]]:
+        """Of each gateway its name, how many batches there are, and when the newest came (ms UTC)."""
+        rows = self._sql.execute(
+            "SELECT gateway, count(*), max(received_ms) FROM evidence GROUP BY gateway ORDER BY gateway"
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
     def undecoded(self) -> list[int]:
         """The numbers of the rows that are not decoded, oldest first."""
         return [row[0] for row in self._sql.execute("SELECT n FROM evidence WHERE state = ? ORDER BY n", (UNDECODED,))]

@@ -61,4 +61,5 @@ class Store(Protocol):
     def forget(self) -> bool: ...  # noqa: D102 - leave no trace of what was deleted, where the store can
     def changed(self) -> bool: ...  # noqa: D102
     def workers(self) -> list[Seated]: ...  # noqa: D102 - those that share the work now, by their seats
+    def snapshot(self) -> str: ...  # noqa: D102 - of a view, for another connection
     def leads(self, job: int) -> bool: ...  # noqa: D102 - whether this connection alone does what only one shall do

@@ -148,6 +148,10 @@ class PostgresqlStore:
         """The workers that have a seat now."""
         return seated(self._connection)
 
+    def snapshot(self) -> str:
+        """The name of what this view sees, for another connection while this one is open."""
+        return str(self._connection.execute("SELECT pg_export_snapshot()").fetchone()[0])
+
     def leads(self, job: int) -> bool:
         """Whether this connection, of all of this database, does a job that only one shall do."""
         return leads(self._connection, job)

@@ -193,6 +193,10 @@ class SqliteStore:
         """None: one process writes a file."""
         return []
 
+    def snapshot(self) -> str:
+        """None has a name: a copy is made by SQLite itself."""
+        return ""
+
     def leads(self, job: int) -> bool:
         """Whether this connection does a job that only one shall do: one process writes a file."""
         return True
