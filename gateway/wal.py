@@ -49,6 +49,8 @@ def commits_left_out(database: Path) -> int:
 
 def frames(octets: bytes) -> Iterator[Frame]:
     """The frames of a log as they were written since it was begun anew; older ones behind them have other salts."""
+    if len(octets) < HEADER:
+        return  # it is just begun
     order = MAGIC.get(int.from_bytes(octets[:4], "big"), "<")
     sums = summed((0, 0), octets[:24], order)
     holds = sums == struct.unpack(">2I", octets[24:HEADER])
