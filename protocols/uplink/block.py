@@ -23,7 +23,7 @@ from protocols.uplink.leaf import (
 )
 from protocols.uplink.pack import Fields, Wire, pack
 from protocols.uplink.rows import Cell, Rows, Time
-from protocols.uplink.source import ExchangeRow, Register, Source
+from protocols.uplink.source import ExchangeRow, Source, registers_of
 
 NOTHING: list[Wire] = [PLAIN]  # the column of no rows
 NEITHER: list[Wire] = [[PLAIN, 0], NOTHING]  # the columns of one row that has no such value
@@ -47,7 +47,7 @@ def rows_of(readings: Sequence[Reading], exchanges: Sequence[ExchangeRow]) -> Ro
     first = readings[0]
     numbers: dict[tuple[NativeKey, str], int] = {}  # of the source's registers, in the order in which they are seen
     used = [[numbers.setdefault((each.key, each.unit), len(numbers)) for each in row.values] for row in readings]
-    source = Source(first.meter, first.device, first.sub, tuple(Register(*each) for each in numbers))
+    source = Source(first.meter, first.device, first.sub, registers_of(tuple(numbers)))
     names = source.names()
     rows = [_row_of(row, mine, names) for row, mine in zip(readings, used, strict=True)]
     return Rows(
@@ -144,8 +144,8 @@ def _row_of(reading: Reading, used: Sequence[int], names: Sequence[tuple[Wire, s
 
 def _cell(key: Wire, unit: str, value: Value) -> Cell:
     """The value as it stands in a leaf, checked as the other side checks it."""
-    if type(value.number) is Scaled and value.time is None and _is_usual(value.number):
-        number = value.number
+    number = value.number
+    if type(number) is Scaled and value.time is None and _is_usual(number):
         return key, unit, INTEGER, number.mantissa, number.exponent, int(value.state), value.status, None
     kind, shown, scale = number_to_wire(value.number)
     if type(shown) is not int or not limits.INT64_MIN <= shown <= limits.INT64_MAX:
@@ -173,12 +173,16 @@ def _time_of(time: MeterTime | None) -> Time | None:
 
 def _optional_to_wire(values: Sequence[int | None], low: int, high: int, where: str) -> list[Wire]:
     """Two columns: which rows have it, and the values of those that have."""
+    if len(values) == 1 and values[0] is None:
+        return NEITHER
     present = [each for each in values if each is not None]
     return [encode([int(each is not None) for each in values]), encode_within(present, low, high, where)]
 
 
 def _times_to_wire(times: Sequence[Time | None]) -> list[Wire]:
     """Three columns: which rows have a time, its seconds, its code."""
+    if len(times) == 1 and times[0] is None:
+        return NO_TIME
     present = [each for each in times if each is not None]
     seconds, codes = [each[0] for each in present], [each[1] for each in present]
     return [encode([int(each is not None) for each in times]), encode(seconds), encode(codes)]
@@ -206,14 +210,16 @@ def _column_of_one(
     _key: Wire, _unit: str, kind: int, number: Wire, scale: int | None, state: int, own: int | None, time: Time | None
 ) -> list[Wire]:
     """The column of a block of one row, which is what a round of spot readings has: written out for speed."""
+    if scale is not None and own is None and time is None:
+        return [[PLAIN, kind], [PLAIN, state], [PLAIN, number], [PLAIN, scale], *_REST]
     return [
         [PLAIN, kind],
         [PLAIN, state],
         NOTHING if scale is None else [PLAIN, number],
         NOTHING if scale is None else [PLAIN, scale],
         [number] if scale is None else [],
-        *(NEITHER if own is None else _optional_to_wire([own], 0, STATUS_RAW, "register column.status")),
-        *(NO_TIME if time is None else _times_to_wire([time])),
+        *_optional_to_wire([own], 0, STATUS_RAW, "register column.status"),
+        *_times_to_wire([time]),
     ]
 
 

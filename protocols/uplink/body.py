@@ -119,7 +119,8 @@ def compose(readings: Sequence[Reading], records: Sequence[Record], secret: byte
     )
     if len(body) > limits.BODY:
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
-    leaves = [leaf for rows, _ in blocks for leaf in rows.leaves(repack)] + [*map(repack, events)]
+    pack = packer()
+    leaves = [leaf for rows, _ in blocks for leaf in rows.leaves(pack)] + [*map(pack, events)]
     return Composed(body, len(leaves), merkle.root(list(map(leaf_hash, salt(secret, len(leaves)), leaves))))
 
 

@@ -50,6 +50,8 @@ def encode_within(values: Sequence[int], low: int, high: int, where: str) -> lis
     Raises:
         FieldError: one of them is not from `low` to `high`.
     """
+    if len(values) == 1 and type(values[0]) is int and low <= values[0] <= high:
+        return [PLAIN, values[0]]  # as in `encode`: the bounds are narrower than 64 bits
     check_within(values, low, high, where)
     return encode(values)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from protocols.reading import Exchange, Identity, NativeKey, TimeQuality
 from protocols.uplink import limits
@@ -22,14 +22,15 @@ REGISTERS_KEPT = 4_096
 SOURCE_BYTES = 2_048  # of a source that is kept: of a usual meter's; 2 MB in all, parsed some 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Register:
     """What stays the same for one register of a source: native key and unit."""
 
     key: NativeKey
     unit: str
 
-    def to_wire(self) -> list[Wire]:
+    @cached_property
+    def wire(self) -> list[Wire]:
         """The array of 2; it is shared, so nobody changes it.
 
         Raises:
@@ -63,11 +64,11 @@ class Source:
 
     def names(self) -> list[tuple[Wire, str]]:
         """Of each register its native key's array and its unit, as values have them."""
-        return [(each.to_wire()[0], each.unit) for each in self.registers]
+        return [(each.wire[0], each.unit) for each in self.registers]
 
     def to_wire(self) -> list[Wire]:
         """The array of 4."""
-        return [*self.owner_to_wire(), [each.to_wire() for each in self.registers]]
+        return [*self.owner_to_wire(), [each.wire for each in self.registers]]
 
     @classmethod
     def from_wire(cls, wire: Wire) -> Source:
@@ -153,6 +154,12 @@ def _source_from_wire(wire: Wire) -> Source:
     meter, device = identity_from_wire(fields.array("identity", 32)), fields.text("device")
     sub, registers = fields.maybe_text("sub"), fields.array("registers", limits.ARRAY)
     return Source(meter, device, sub, tuple(map(Register.from_wire, registers)))
+
+
+@lru_cache(OWNERS_KEPT)
+def registers_of(named: tuple[tuple[NativeKey, str], ...]) -> tuple[Register, ...]:
+    """Registers by native key and unit; the same objects for the same ones, with the wire that was made of them."""
+    return tuple(Register(*each) for each in named)
 
 
 @lru_cache(OWNERS_KEPT)
