@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 import string
@@ -118,9 +119,9 @@ class Backoff:
         self._cap_s = cap_s
         self._ceiling_s = base_s
 
-    def next_s(self) -> float:
-        """Seconds to wait now; the next upper end is twice this one's."""
-        wait_s = self._uniform(0.0, self._ceiling_s)
+    def next_s(self, most_s: float = math.inf) -> float:
+        """Seconds to wait now, `most_s` at most; the next upper end is twice this one's."""
+        wait_s = self._uniform(0.0, min(self._ceiling_s, most_s))
         self._ceiling_s = min(self._ceiling_s * 2, self._cap_s)
         return wait_s
 

@@ -7,10 +7,11 @@ from contextlib import suppress
 
 HOST = "127.0.0.1"
 READ_SIZE = 4096
+GOING_S = 0.5  # a client that is gone may be seen to go this much after the next one came
 
 
 class Converter:
-    """A line as `line.serve` takes it. While a client is there, every further one is closed at once."""
+    """A line as `line.serve` takes it. While a client is there and stays, every further one is closed."""
 
     def __init__(self) -> None:
         self.refused = 0
@@ -18,6 +19,7 @@ class Converter:
         self._writer: asyncio.StreamWriter | None = None
         self._held = bytearray()
         self._some = asyncio.Event()
+        self._free = asyncio.Event()
 
     async def start(self, port: int = 0) -> None:
         """Listen on loopback; port 0: a free one."""
@@ -81,11 +83,12 @@ class Converter:
         return octets
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._writer is not None and not self._writer.is_closing():
+        if not await self._left():
             self.refused += 1
             writer.close()
             return
         self._writer = writer
+        self._free.clear()
         self._begin()
         try:
             while octets := await reader.read(READ_SIZE):
@@ -98,3 +101,13 @@ class Converter:
             writer.close()
             if self._writer is writer:
                 self._writer = None
+                self._free.set()
+
+    async def _left(self) -> bool:
+        """Whether no client is there, or the one that is goes now."""
+        if self._writer is None or self._writer.is_closing():
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOING_S):
+                await self._free.wait()
+        return self._writer is None

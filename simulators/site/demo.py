@@ -13,7 +13,7 @@ from simulators.site.say import Say
 from simulators.site.setup import GATEWAY, SLOW_DEVICE, Site
 
 FIRST_S = 30.0  # the first reading must be stored by then
-WAIT_S = 30.0  # what a step waits for must have come by then
+WAIT_S = 90.0  # what a step waits for must have come by then; the gateway tries its link once a minute at least
 FOREVER_S = 3600.0
 LOOK_S = 1.0  # between two looks at what is stored
 
@@ -83,7 +83,7 @@ async def _cut(site: Site, say: Say, pace: Pace) -> None:
         say.progress(f"     {most} readings wait on the gateway, sealed; the page shows the last contact")
         await asyncio.sleep(LOOK_S)
     site.link.mend()
-    say.progress("     the link is back ...")
+    say.progress("     the link is back; the gateway tries it again within a minute ...")
     await _until(lambda: _drained(site), "the gateway knows everything to be stored")
     after = await site.seen()
     if after.gaps or after.conflicts:

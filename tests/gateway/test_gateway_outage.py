@@ -203,7 +203,7 @@ def test_a_link_that_flaps_is_tried_at_most_twice_a_minute(tmp_path: Path, kind:
 
 
 def test_a_lone_cut_is_over_soon() -> None:
-    """A broker that is away for six seconds has 95 of 100 gateways again in fifteen, and not all at one instant."""
+    """A broker that is away for six seconds has 98 of 100 gateways again in thirteen, and not all at one instant."""
     back = list[float]()
     for seed in range(1_000):
         tries, now_s = Tries(random.Random(seed).uniform), 1_000.0
@@ -212,7 +212,7 @@ def test_a_lone_cut_is_over_soon() -> None:
             now_s += tries.pause_s(now_s)
             tries.begun(now_s)
         back.append(now_s)
-    assert sorted(back)[950] < 1_006 + 15
+    assert sorted(back)[980] < 1_006 + 13  # no pause is more than twice the time that it is away, and a second
     assert len(set(back)) == len(back)
 
 

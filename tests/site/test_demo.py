@@ -46,9 +46,9 @@ def home() -> Iterator[Path]:
         yield Path(folder)
 
 
-def started(home: Path) -> tuple[subprocess.Popen[str], str]:
+def started(home: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     """A demo that runs, and the address of its page."""
-    command = (str(COMMAND), "demo", "--hurry")
+    command = (str(COMMAND), "demo", *options)
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment(home)
     )
@@ -76,7 +76,7 @@ def test_the_story_is_told_and_each_of_its_claims_was_looked_at(home: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whoever_ends_the_demo_leaves_nothing_behind(home: Path, number: signal.Signals) -> None:
     """Ctrl-C, a kill, a closed terminal: the exit code is 0."""
-    process, _ = started(home)
+    process, _ = started(home, "--hurry")
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, "everything is stopped" in said) == (0, True), said
@@ -87,7 +87,7 @@ def test_whoever_ends_the_demo_leaves_nothing_behind(home: Path, number: signal.
 @pytest.mark.slow
 def test_a_demo_that_is_killed_takes_its_parts_with_it(home: Path) -> None:
     """Kill -9: the kernel tells the parts; only the folder stays."""
-    process, _ = started(home)
+    process, _ = started(home, "--hurry")
     process.kill()
     process.communicate(timeout=10)
     until = time.monotonic() + 20
@@ -98,7 +98,10 @@ def test_a_demo_that_is_killed_takes_its_parts_with_it(home: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_of_a_running_demo_shows_six_meters_with_seals_that_hold(home: Path) -> None:
-    """The README's picture is made here: PLOMBA_PICTURE names the file that takes it (make picture)."""
+    """The README's picture is made here: PLOMBA_PICTURE names the file that takes it (make picture).
+
+    It does not hurry: its first 20 s, before the link is cut, are a site that is well.
+    """
     process, url = started(home)
     out = Path(os.environ.get("PLOMBA_PICTURE", home / "page.png"))
     try:
