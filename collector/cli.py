@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from protocols.errors import PlombaError
+from protocols.errors import FileUnusable, PlombaError
 from protocols.settings.problems import ReportedError, coloured
 
 FAILED = 1
@@ -84,6 +84,9 @@ def main() -> None:
         sys.exit(FAILED)
     except PlombaError as error:
         click.echo(str(error), err=True)
+        sys.exit(FAILED)
+    except OSError as error:
+        click.echo(str(FileUnusable.of(error)), err=True)
         sys.exit(FAILED)
 
 

@@ -5,8 +5,10 @@ For what a daemon needs once, at its start: nothing else may run in this process
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
+import signal
 import traceback
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
@@ -15,6 +17,8 @@ from gateway.faults import StartBroken
 from protocols.errors import PlombaError
 
 Result = TypeVar("Result")
+PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)  # found here: after the fork as little as can be
 
 
 class Aside(Generic[Result]):
@@ -22,8 +26,10 @@ class Aside(Generic[Result]):
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._pipe, answer = os.pipe()
+        parent = os.getpid()
         self._process = os.fork()
         if not self._process:
+            _end_with(parent)
             _worked(work, answer)
         os.close(answer)
 
@@ -46,6 +52,13 @@ class Aside(Generic[Result]):
             raise found
         result: Result = found
         return result
+
+
+def _end_with(parent: int) -> None:
+    """Linux: whoever ends the daemon while it starts, however, has ended this process too."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)
 
 
 def _worked(work: Callable[[], object], answer: int) -> NoReturn:

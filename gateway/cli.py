@@ -19,7 +19,7 @@ from gateway.cli_line import LineOptions, line_options
 from gateway.cli_services import mbus
 from gateway.cli_tools import doctor, support_bundle, time
 from protocols.catalogue import read_catalogue
-from protocols.errors import PlombaError
+from protocols.errors import FileUnusable, PlombaError
 from protocols.settings.problems import ReportedError, coloured
 from protocols.shell import completion
 
@@ -50,7 +50,7 @@ class _Group(click.Group):
             click.echo(str(error), err=True)
             ctx.exit(FAILED)
         except OSError as error:
-            click.echo(f"{error.filename or 'file'}: {error.strerror or error}", err=True)
+            click.echo(str(FileUnusable.of(error)), err=True)
             ctx.exit(FAILED)
 
 

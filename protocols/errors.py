@@ -71,6 +71,18 @@ class StorageError(PlombaError):
     """Disk, file system or database (PLB-S...)."""
 
 
+class FileUnusable(StorageError):  # noqa: N818 - named after what happened
+    """A file that a command reads or writes: it is not there, not allowed, or the disk is full."""
+
+    code = "PLB-S101"
+    do = "look whether the path is right, whether this user may use it, and whether the disk has room"
+
+    @classmethod
+    def of(cls, error: OSError) -> FileUnusable:
+        """What the system said of a file."""
+        return cls("a file that can be used", error.strerror or str(error), str(error.filename or ""))
+
+
 class PeerError(PlombaError):
     """The other side of the uplink broke its contract (PLB-P...)."""
 

@@ -92,6 +92,7 @@ MESSAGES = {
     "BadConfiguration": ("a whole number from 1 to 250", "0"),
     "ConfigurationUnreadable": ("a settings file", "no such file"),
     "TrustHashDiffers": ("5b1f...", "90ac..."),
+    "FileUnusable": ("a file that can be used", "No space left on device in help.tar.gz"),
     "FingerprintError": ("3a7c-...", "91d0-..."),
 }
 

@@ -93,7 +93,10 @@ class StaleError(SecurityError):
     """An acknowledgement or trust document that is not newer than the last accepted one."""
 
     code = "PLB-X107"
-    do = "it is ignored and counted; somebody may be replaying old messages"
+    do = (
+        "it is ignored: it was taken before, or a newer one was; where nobody gave it twice by hand, somebody may be"
+        " replaying old messages"
+    )
 
 
 class ProofError(SecurityError):

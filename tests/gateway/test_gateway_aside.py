@@ -23,6 +23,16 @@ import sys
 import gateway.aside, gateway.daemon, gateway.logs, gateway.mbus, protocols.transports.mqtt
 print(*{name.partition(".")[0] for name in sys.modules})
 """
+# A daemon whose configuration takes a minute to read.
+READING = """\
+import time
+from gateway.aside import Aside
+def read():
+    print("reading", flush=True)
+    time.sleep(60)
+    print("read", flush=True)
+Aside(read).result()
+"""
 BUSES = 3
 SITE = """\
 gateway = "gateway-1"
@@ -86,6 +96,17 @@ def test_a_process_that_was_killed_is_named() -> None:
     """As the system does when memory is short; waiting for it does not hang."""
     with pytest.raises(StartBroken, match="exit status -9"):
         Aside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_whoever_ends_a_daemon_that_starts_ends_what_reads_for_it(number: signal.Signals) -> None:
+    """The other process ends with it, wherever it is, and holds nothing open: not the pipe of its output either."""
+    process = subprocess.Popen((sys.executable, "-c", READING), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"reading\n"
+    process.send_signal(number)
+    assert process.stdout.read() == b""  # open until both have ended
+    assert process.wait(10) == -number
 
 
 def test_a_daemon_keeps_nothing_of_what_checks_a_configuration() -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import resource
 import stat
 import tarfile
 from pathlib import Path
@@ -209,6 +210,21 @@ def test_a_bundle_is_its_owners_alone_and_never_written_over(tmp_path: Path, mon
     with pytest.raises(FileExistsError):
         bundle.write(path, b"another")
     assert (path.read_bytes(), (tmp_path / "elsewhere").exists()) == (before, False)
+
+
+def test_a_bundle_that_finds_no_room_leaves_nothing_and_says_where(tmp_path: Path) -> None:
+    """The disk is full, or the folder is not there: a code, the file, and what to look at."""
+    small, path = resource.getrlimit(resource.RLIMIT_FSIZE), tmp_path / "help.tar.gz"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, small[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as full:
+            bundle.write(path, bytes(1_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, small)
+    assert (full.value.filename, path.exists()) == (str(path), False)
+    done = make(tmp_path, "no/such/help.tar.gz")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("PLB-S101: expected a file that can be used, got No such file or directory in ")
 
 
 def test_the_same_members_are_the_same_bytes() -> None:
