@@ -1,17 +1,21 @@
 """A group of verified messages in one transaction: evidence first, then each body in a savepoint of its own.
 
+Batches that came one behind the other and hold no surprise are stored together (`together`), with the same result.
+
 Whatever fails in a body leaves its evidence `undecoded` with the reason: stored, acknowledged, blocking nobody, tried
 again at the next start. What is committed is committed as a whole; when the store does not take it, nothing counts.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from collector import together
 from collector.epochs import Judgement, judge
 from collector.erase.moments import forbidden
 from collector.faults import MISHAPS, QuotaError, StoreBusyError, StoreFullError, UnexpectedError
@@ -22,6 +26,7 @@ from collector.store.interface import Store
 from collector.store.readings import Met, Place, arrivals, read_of, series_row
 from collector.store.ring import Kept
 from collector.store.sql import ROW_FAULTS
+from collector.together import Opened
 from collector.verify import Authentic, HelloHeard, Refused, StatusShown, Verified
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -34,7 +39,7 @@ from protocols.uplink.hello import Hello
 from protocols.uplink.pack import pack
 from protocols.uplink.partial import Partial
 from protocols.uplink.ranges import ranges_to_wire
-from protocols.uplink.records import UNSEALED, VOUCH, Lost
+from protocols.uplink.records import UNSEALED, VOUCH, Lost, Record
 
 # What a body may do to a savepoint: our own errors, a decoder's mishap, a row that does not fit. Not what says that
 # the store takes nothing: a full disk is not the body's fault.
@@ -84,7 +89,8 @@ class Ingest:
             StoreFullError: it is not, and nothing of the group counts.
         """
         try:
-            return self._group(group, now_ms)
+            with _uncollected():
+                return self._group(group, now_ms)
         except StoreBusyError:
             # Readings are kept by meter: another worker stores what another gateway read of the same meters. A message
             # by itself locks them in order, and none waits for one that waits for it.
@@ -105,10 +111,10 @@ class Ingest:
         with self._store.transaction():
             self._store.gateways.lock({_sender(message) for message in group})
             self._erasing = self._store.erasures.any()
-            for message in group:
+            for message in _together(group):
                 match message:
-                    case Authentic():
-                        self._evidence(message, outcome, touched, now_ms)
+                    case list():
+                        self._run(message, outcome, touched, now_ms)
                     case HelloHeard():
                         self._hello(message, outcome, now_ms)
                     case StatusShown():
@@ -145,6 +151,37 @@ class Ingest:
                 self._decode(n, batch, body, outcome, now_ms)
                 self._judge(gateway, outcome, now_ms)
         return outcome
+
+    def _run(self, run: list[Authentic], outcome: Outcome, touched: set[str], now_ms: int) -> None:
+        """Batches that came one behind the other: together where that can be, else one by one."""
+        for part in together.cut(run):
+            opened = None if self._erasing else together.maybe_open(self._store, part)
+            if opened is None or not self._all(opened, outcome, now_ms):
+                for message in part:
+                    self._evidence(message, outcome, touched, now_ms)
+                continue
+            outcome.stored += len(opened)
+            gateways = {each.message.batch.header.gateway for each in opened}
+            outcome.due |= gateways
+            touched |= gateways
+
+    def _all(self, opened: list[Opened], outcome: Outcome, now_ms: int) -> bool:
+        """Store decoded batches; False where one of their rows does not fit, and nothing of them is stored then."""
+        doubts: list[tuple[Batch, set[str]]] = []
+        try:
+            with self._store.savepoint():
+                together.put(self._store, opened, now_ms)
+                for each in opened:
+                    batch = each.message.batch
+                    doubts.append((batch, self._records(batch, each.records, len(each.came), now_ms)))
+        except StoreFullError:
+            raise  # nothing is wrong with the bodies
+        except _POISON:
+            return False
+        for batch, kinds in doubts:
+            for kind in sorted(kinds):
+                self._case(outcome, batch, kind, batch.header.epoch, now_ms)
+        return True
 
     def _evidence(self, message: Authentic, outcome: Outcome, touched: set[str], now_ms: int) -> None:
         batch = message.batch
@@ -192,7 +229,6 @@ class Ingest:
 
     def _expand(self, n: int, batch: Batch, body: bytes, now_ms: int) -> set[str]:
         """Store what the body holds; the reasons to hold the batch that are in it."""
-        doubts: set[str] = set()
         header, store = batch.header, self._store
         expanded = batches.expand(header, body)
         came = arrivals(Place(header.gateway, header.epoch, header.seq, batch.id, 0), expanded)
@@ -209,13 +245,27 @@ class Ingest:
                 store.ring.count(header.gateway, found.value, times)
         store.series.note(new)
         store.devices.read(header.gateway, read_of(header.gateway, expanded), len(new))
-        for leaf, record in enumerate(expanded.records, count):
+        records = list(zip(expanded.records, expanded.leaves[count:], strict=True))
+        return self._records(batch, records, count, now_ms, gone)
+
+    def _records(
+        self,
+        batch: Batch,
+        records: Sequence[tuple[Record, bytes]],
+        first: int,
+        now_ms: int,
+        gone: Collection[int] = (),
+    ) -> set[str]:
+        """Store a batch's records, from leaf `first` on, but those `gone`; the reasons to hold the batch in them."""
+        doubts: set[str] = set()
+        header, store = batch.header, self._store
+        for leaf, (record, sealed) in enumerate(records, first):
             if leaf in gone:
                 continue
             wire = record.to_wire()
             kind = wire[0] if isinstance(wire[0], int) else 0
             place = Place(header.gateway, header.epoch, header.seq, batch.id, leaf)
-            store.readings.put_record(place, kind, expanded.leaves[leaf])
+            store.readings.put_record(place, kind, sealed)
             store.devices.note(header.gateway, (header.epoch, header.seq, leaf), record, now_ms)
             if isinstance(record, Lost):
                 store.evidence.declare_lost(header.gateway, record, batch.id)
@@ -263,6 +313,33 @@ class Ingest:
             return
         outcome.opened += [case] if new else []
         self._store.cases.hold(case, batch.header.epoch, batch.id)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without a look for garbage meanwhile: decoding makes lists by the ten thousand, and no circle of them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _together(group: Sequence[Verified]) -> Iterator[list[Authentic] | HelloHeard | StatusShown | Refused]:
+    """The messages in their order, batches that came one behind the other as a list."""
+    run: list[Authentic] = []
+    for message in group:
+        if isinstance(message, Authentic):
+            run.append(message)
+            continue
+        if run:
+            yield run
+            run = []
+        yield message
+    if run:
+        yield run
 
 
 def _sender(message: Verified) -> str:

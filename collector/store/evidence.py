@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from collector import runs
 from collector.epochs import Facts, Start
@@ -103,6 +105,11 @@ class Evidence:
         return Partial.from_wire(leaves_in(Fields([unpack(packed, FILE, "evidence")], "evidence", 1)), batch.header)
 
 
+_PUT = (
+    "gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
+    " config, core, header, signature, codec, body, digest, received_ms, state"
+)
+_INSERT = f"INSERT INTO evidence ({_PUT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 _COLUMNS = "n, gateway, id, epoch, seq, prev, header, signature, codec, body, digest, received_ms, state, fault"
 
 
@@ -114,38 +121,55 @@ class EvidenceTable:
 
     def put(self, batch: Batch, received_ms: int) -> int | None:
         """Store a batch; its row's number, or None when it is there already (nothing changes then)."""
-        header, content = batch.header, batch.content
-        parent = header.parent
         row = self._sql.execute(
-            "INSERT INTO evidence (gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
-            " config, core, header, signature, codec, body, digest, received_ms, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (gateway, id) DO NOTHING RETURNING n",
-            (
-                header.gateway,
-                batch.id,
-                header.epoch,
-                header.seq,
-                header.prev,
-                parent.epoch if parent else None,
-                parent.seq if parent else None,
-                header.created_ms,
-                header.config,
-                header.core.version,
-                content.header,
-                content.signature,
-                int(content.codec),
-                content.body,
-                _digest(content.header, content.signature, int(content.codec), content.body),
-                received_ms,
-                UNDECODED,
-            ),
+            f"{_INSERT} ON CONFLICT (gateway, id) DO NOTHING RETURNING n", _row(batch, received_ms, UNDECODED)
         ).fetchone()
         if row is None:
             return None
         n: int = row[0]
         self._place(batch, n)
         return n
+
+    def continues(self, placed: Sequence[Batch]) -> bool:
+        """Whether these batches of one epoch (by number) are all new, and no other id is known for their numbers.
+
+        False for a first batch, and where the epoch has a child: `put` looks at each of those.
+        """
+        gateway, epoch = placed[0].header.gateway, placed[0].header.epoch
+        ids = {each.header.seq: each.id for each in placed}
+        prev = {each.header.seq: each.header.prev for each in placed}
+        if len(ids) < len(placed) or 1 in ids or any(prev[seq] != ids.get(seq - 1, prev[seq]) for seq in ids):
+            return False
+        for first, last in runs.union((seq, seq) for seq in ids):
+            beside = self._sql.execute(
+                "SELECT seq, id, prev FROM evidence WHERE gateway = ? AND epoch = ? AND seq BETWEEN ? AND ?",
+                (gateway, epoch, first - 1, min(last, limits.INT64_MAX - 1) + 1),
+            ).fetchall()
+            expected = {(first - 1, prev[first]), (last + 1, ids[last])}
+            if not {(seq, batch if seq < first else before) for seq, batch, before in beside} <= expected:
+                return False
+        child = self._sql.execute(
+            "SELECT 1 FROM evidence WHERE gateway = ? AND parent_epoch = ? LIMIT 1", (gateway, epoch)
+        ).fetchone()
+        return child is None
+
+    def put_decoded(self, placed: Sequence[tuple[Batch, int]]) -> None:
+        """Store batches of one epoch, each with when it came, that `continues` and whose content is stored with them.
+
+        Raises:
+            ROW_FAULTS: one is there.
+        """
+        self._sql.executemany(_INSERT, [_row(*each, DECODED) for each in placed])
+        header = placed[-1][0].header
+        row = self._sql.execute(
+            "SELECT n FROM evidence WHERE gateway = ? AND id = ?", (header.gateway, placed[-1][0].id)
+        ).fetchone()
+        self._update(header.gateway, header.epoch, [batch.header.seq for batch, _ in placed], row[0])
+        self._sql.executemany(
+            "INSERT INTO fresh (gateway, n) SELECT gateway, n FROM evidence WHERE gateway = ? AND id = ?"
+            " ON CONFLICT (gateway, n) DO NOTHING",
+            [(header.gateway, batch.id) for batch, _ in placed],
+        )
 
     def mark(self, n: int, state: str, fault: str | None) -> None:
         """Say how decoding ended; what is decoded now waits to be looked at by attribution."""
@@ -327,24 +351,25 @@ class EvidenceTable:
     def _place(self, batch: Batch, n: int) -> None:
         """Take the new batch up into the facts of its epoch, and look for contradictions beside it."""
         header = batch.header
-        self._update(header.gateway, header.epoch, header.seq, n)
+        self._update(header.gateway, header.epoch, [header.seq], n)
         self._contradiction(header.gateway, header.epoch, header.seq)
         if header.seq > 1:
             self._contradiction(header.gateway, header.epoch, header.seq - 1)
         elif header.parent is not None:
             self._contradiction(header.gateway, header.parent.epoch, header.parent.seq)
 
-    def _update(self, gateway: str, epoch: bytes, seq: int, n: int) -> None:
+    def _update(self, gateway: str, epoch: bytes, seqs: Sequence[int], n: int) -> None:
         row = self._sql.execute("SELECT stored FROM epoch WHERE gateway = ? AND epoch = ?", (gateway, epoch)).fetchone()
+        stored = json.dumps(functools.reduce(runs.add, seqs, () if row is None else _runs(row[0])))
         if row is None:
             self._sql.execute(
                 "INSERT INTO epoch (gateway, epoch, stored, contradictions, last_n) VALUES (?, ?, ?, '[]', ?)",
-                (gateway, epoch, json.dumps([[seq, seq]]), n),
+                (gateway, epoch, stored, n),
             )
             return
         self._sql.execute(
             "UPDATE epoch SET stored = ?, last_n = ? WHERE gateway = ? AND epoch = ?",
-            (json.dumps(runs.add(_runs(row[0]), seq)), n, gateway, epoch),
+            (stored, n, gateway, epoch),
         )
 
     def _contradiction(self, gateway: str, epoch: bytes, seq: int) -> None:
@@ -368,6 +393,30 @@ class EvidenceTable:
         self._sql.execute(
             "UPDATE epoch SET contradictions = ? WHERE gateway = ? AND epoch = ?", (json.dumps(found), gateway, epoch)
         )
+
+
+def _row(batch: Batch, received_ms: int, state: str) -> tuple[Any, ...]:
+    """A batch as its row."""
+    header, content, parent = batch.header, batch.content, batch.header.parent
+    return (
+        header.gateway,
+        batch.id,
+        header.epoch,
+        header.seq,
+        header.prev,
+        parent.epoch if parent else None,
+        parent.seq if parent else None,
+        header.created_ms,
+        header.config,
+        header.core.version,
+        content.header,
+        content.signature,
+        int(content.codec),
+        content.body,
+        _digest(content.header, content.signature, int(content.codec), content.body),
+        received_ms,
+        state,
+    )
 
 
 def _digest(header: bytes, signature: bytes, codec: int, body: bytes) -> bytes:

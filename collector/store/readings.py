@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from collector.moments import METER, moment, moment_of
 from collector.store.cases import EVERYTHING
 from collector.store.series import Row, order
-from collector.store.sql import Connection, stream
+from collector.store.sql import Connection, pour, stream
 from protocols.errors import PlombaError
 from protocols.reading import Identity, Status
 from protocols.uplink.body import Expanded
@@ -114,6 +114,8 @@ _INSERT = (
     " ON CONFLICT (meter, how, moment, part, variant) DO NOTHING"
 )
 _KEY = itemgetter(0, 1, 2, 3, 4)
+# The columns' types: of `int | None` the first.
+_KINDS: dict[str, type] = {name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(Arrival).items()}
 _SELECT = f"SELECT {_FIELDS}"
 _SELECT_KEY = f"SELECT moment, part, variant, {_FIELDS}"
 
@@ -134,6 +136,14 @@ class Readings:
         if self._sql.executemany(_INSERT, sorted(came, key=_KEY)).rowcount == len(came):
             return [Met.NEW] * len(came)
         return [Met.NEW if self._is_there(each) else self.put(each) for each in came]
+
+    def pour(self, came: Sequence[Arrival]) -> None:
+        """Store readings of which none is there, neither an equal one nor another.
+
+        Raises:
+            ROW_FAULTS: one is; take back the savepoint.
+        """
+        pour(self._sql, "reading", _KINDS, sorted(came, key=_KEY))
 
     def put(self, came: Arrival) -> Met:
         """Store a reading, unless an equal one is there."""

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from collector.store.sql import Connection
@@ -24,11 +25,16 @@ _ROWS = (
     "SELECT meter, how, part, moment, CASE WHEN moment LIKE 'at %' THEN at_ms"
     " ELSE coalesce(slot_ms, (meter_s + ?) * 1000, at_ms) END, at_ms, gateway FROM reading WHERE variant = 0"
 )
+ASKED = 64  # meters in one question
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
-
-_NEWER = (
-    "DO UPDATE SET name = excluded.name, gateway = excluded.gateway, stored = excluded.stored, first = excluded.first,"
-    " newest = excluded.newest, moment = excluded.moment, at_ms = excluded.at_ms, recent = excluded.recent"
+_NEWER = "CASE WHEN excluded.newest > series.newest THEN excluded.{0} ELSE series.{0} END"
+# What is there is added to where it stands: several writers may have read the same meter.
+_PUT = (
+    f"INSERT INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+    " ON CONFLICT (meter, how, part) DO UPDATE SET stored = series.stored + excluded.stored,"
+    " first = CASE WHEN excluded.first < series.first THEN excluded.first ELSE series.first END,"
+    f" {', '.join(f'{each} = {_NEWER.format(each)}' for each in ('gateway', 'newest', 'moment', 'at_ms'))},"
+    " recent = excluded.recent"
 )
 
 
@@ -93,10 +99,8 @@ class SeriesTable:
         groups: dict[tuple[bytes, int, int], list[Row]] = {}
         for row in rows:
             groups.setdefault((row.meter, row.how, row.part), []).append(row)
-        for (meter, how, part), mine in sorted(groups.items()):  # in one order: two writers cannot block each other
-            known = self._one(meter, how, part)
-            if not self._put(known, mine):  # another writer has just put the first
-                self._put(self._one(meter, how, part), mine)
+        known = self._known(sorted({meter for meter, _, _ in groups}))
+        self._sql.executemany(_PUT, [_row(known.get(key, ()), groups[key]) for key in sorted(groups)])
 
     def rebuild(self) -> None:
         """Make the whole table anew from the readings."""
@@ -163,41 +167,32 @@ class SeriesTable:
 
     def _one(self, meter: bytes, how: int, part: int) -> Series | None:
         row = self._sql.execute(
-            f"SELECT {_COLUMNS} FROM series WHERE meter = ? AND how = ? AND part = ? /* FOR UPDATE */",  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS} FROM series WHERE meter = ? AND how = ? AND part = ?",  # noqa: S608 - a constant
             (meter, how, part),
         ).fetchone()
         return None if row is None else Series.from_row(row)
 
-    def _put(self, known: Series | None, mine: list[Row]) -> bool:
-        """Add rows to what is known, which is locked; false where nothing was and something is there now."""
-        last = max(mine, key=lambda row: row.order)
-        recent = set(known.recent if known else ())
-        # What was read by hand beside the slots says nothing of how often the meter is read.
-        times = recent | {_visit(row) for row in mine if not _by_hand(row)} or {min(_visit(row) for row in mine)}
-        first = min(row.order for row in mine)
-        newest, moment, at_ms, gateway = last.order, last.moment, last.at_ms, last.gateway
-        if known is not None:
-            first = min(first, known.first)
-            if known.newest >= newest:
-                newest, moment, at_ms, gateway = known.newest, known.moment, known.at_ms, known.gateway
-        written = self._sql.execute(
-            f"INSERT INTO series ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
-            f" ON CONFLICT (meter, how, part) {_NEWER if known else 'DO NOTHING'}",
-            (
-                last.meter,
-                last.how,
-                last.part,
-                meter_name(last.meter),
-                gateway,
-                len(mine) + (known.stored if known else 0),
-                first,
-                newest,
-                moment,
-                at_ms,
-                json.dumps(sorted(times)[-RECENT:]),
-            ),
-        )
-        return written.rowcount == 1
+    def _known(self, meters: Sequence[bytes]) -> dict[tuple[bytes, int, int], list[int]]:
+        """The newest visits of these meters that are kept, by meter, way and part."""
+        found: dict[tuple[bytes, int, int], list[int]] = {}
+        for at in range(0, len(meters), ASKED):
+            some = meters[at : at + ASKED]
+            rows = self._sql.execute(
+                f"SELECT meter, how, part, recent FROM series WHERE meter IN ({', '.join('?' * len(some))})",  # noqa: S608 - constants
+                some,
+            )
+            found |= {(meter, how, part): json.loads(recent) for meter, how, part, recent in rows}
+        return found
+
+
+def _row(recent: Iterable[int], mine: list[Row]) -> tuple[Any, ...]:
+    """The readings `mine` as a row, with the visits that are known in it too."""
+    last = max(mine, key=_by_order)
+    # What was read by hand beside the slots says nothing of how often the meter is read.
+    times = {*recent, *(_visit(row) for row in mine if not _by_hand(row))} or {min(map(_visit, mine))}
+    whose = (last.meter, last.how, last.part, meter_name(last.meter), last.gateway)
+    first = min(map(_by_order, mine))
+    return *whose, len(mine), first, last.order, last.moment, last.at_ms, json.dumps(sorted(times)[-RECENT:])
 
 
 def meter_name(meter: bytes) -> str:
@@ -210,6 +205,9 @@ def order(slot_ms: int | None, meter_s: int | None, at_ms: int) -> int:
     if slot_ms is not None:
         return slot_ms
     return at_ms if meter_s is None else (meter_s + _METER_EPOCH_S) * 1000
+
+
+_by_order = attrgetter("order")
 
 
 def _by_hand(row: Row) -> bool:

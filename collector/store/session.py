@@ -33,6 +33,7 @@ _SETTINGS = (
 )
 _OWN_BUG, _FORBIDDEN, _NO_TABLE = "42", "42501", "42P01"  # SQLSTATE: faulty statements; no right; no table
 _DEADLOCK = "40P01"
+_OIDS = {bytes: "bytea", int: "int8", str: "text"}  # the columns' types: `dialect`
 T = TypeVar("T")
 
 
@@ -85,6 +86,18 @@ class Session:
                 yield from rows
         finally:
             cursor.close()
+
+    def copy(self, table: str, columns: Mapping[str, type], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert rows by COPY in its binary form, all or none of them; errors as `execute`."""
+        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+
+        def run(inner: _Impatient) -> None:
+            with inner.cursor() as cursor, cursor.copy(sql) as copying:
+                copying.set_types([_OIDS[each] for each in columns.values()])
+                for row in rows:
+                    copying.write_row(row)
+
+        self._told(run)
 
     def begin(self, how: str = "") -> None:
         """Begin a transaction; errors as `execute`."""

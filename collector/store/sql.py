@@ -10,7 +10,7 @@ PostgreSQL); joins of distributed tables name their distribution column. What mu
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -44,3 +44,17 @@ def stream(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> 
     """The rows of an answer of any size, in little memory; a driver that would fetch them all has a way of its own."""
     own = getattr(connection, "stream", None)
     return iter(connection.execute(sql, parameters) if own is None else own(sql, parameters))
+
+
+def pour(connection: Connection, table: str, columns: Mapping[str, type], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert many rows, each with all columns, quicker than one by one where a driver has a way of its own.
+
+    Raises:
+        ROW_FAULTS: one of them does not fit; which of the others are in is not told: take back the savepoint.
+    """
+    own = getattr(connection, "copy", None)
+    if own is not None:
+        own(table, columns, rows)
+        return
+    marks = ", ".join("?" * len(columns))
+    connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - constants
