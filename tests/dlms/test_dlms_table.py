@@ -125,7 +125,8 @@ def test_any_column_shows_the_values_that_its_cells_show(seed: int) -> None:
     scalers = {
         each: ScalerUnit(dice.choice([-128, -13, -2, 0, 3, 13]), dice.choice(["Wh", None])) for each in (ENERGY, OTHER)
     }
-    captured = tuple(dice.choice([*CAPTURED[1:], Column(Attribute.of(1, "0-0:96.1.0"))]) for _ in range(12))
+    timed = Column(replace(OTHER, number=5))  # when a maximum was: a number there is no time
+    captured = tuple(dice.choice([*CAPTURED[1:], Column(Attribute.of(1, "0-0:96.1.0")), timed]) for _ in range(12))
     tags = [dice.choice(TAGS) for _ in captured]
     whole = data.array(*(data.structure(*(any_cell(tag, dice) for tag in tags)) for _ in range(5)))
     found = profile.rows(table.value(data.to_bytes(whole)), captured, scalers, 900)
