@@ -118,7 +118,9 @@ class Meaning:
         """What a column of data of one type says, each as `value` has it."""
         key, unit, exponent = self.key, self.unit, self.exponent
         numbers = [each for each in contents if isinstance(each, int)]
-        plain = not self.timed and tag is not Tag.BCD and abs(exponent) <= MAX_EXPONENT and len(numbers) == len(contents)
+        plain = (
+            not self.timed and tag is not Tag.BCD and abs(exponent) <= MAX_EXPONENT and len(numbers) == len(contents)
+        )
         if not plain or max(numbers, default=0) > MAX_INTEGER:
             return [self.value(Data(tag, each)) for each in contents]
         state = State.OK if self.known else State.UNKNOWN

@@ -6,7 +6,8 @@ gateway's clock showed meanwhile. Produced is each telegram that arrived whole, 
 * the gateway was down before it must have been sealed, or when it came,
 * it came in the last slot, which the freeze cut short: who was not heard there cannot be asked again,
 * the gateway asked again in the same slot (where its clock was set: at once): it had not taken the answer, which
-  belonged to the slot before, or came when its clock was set,
+  belonged to the slot before, or came when its clock was set; or it asked twice, for a step in the numbers that it did
+  not believe at once, and sealed the one of both that the other confirmed,
 * where its clock was set: the round had lasted for more than a second, so that the answer may have come too late.
 
 Slots in which everything ran and nobody asked are lost too; where the gateway's clock was set, each meter must at least
@@ -25,6 +26,7 @@ from simulators.site.parts import Down
 
 SEALED_MS = 1_500  # a round ends and is sealed so long after the answer, on a busy machine too
 AGAIN_MS = 4_500  # a poll that failed is repeated after 2 s, on a busy machine later; still below the cadence
+AT_ONCE_MS = 1_000  # what is asked twice in one visit is answered twice within this time
 SLOW_MS = 1_000  # a round that lasts longer is a busy machine's: its answers may come after their slot
 STEP_MS = 1_500  # around a step of the clock a poll may be repeated
 START_MS = 4_500  # a gateway, or the meters, that were started answer after this time, on a busy machine too
@@ -82,7 +84,11 @@ def tally(answers: Sequence[Answered], stored: Sequence[Stored], run: Watched, b
     truth = {raw_hash(each.telegram): each for each in answers}
     held = {each.raw_hash for each in stored}
     whole = {digest for digest, each in truth.items() if each.damaged is None and each.at_ms >= run.began_ms}
-    excused = {digest for digest in whole - held - run.seen if _excused(truth[digest], answers, run)}
+    sealed = [truth[digest] for digest in held & truth.keys()]
+    missing = whole - held - run.seen
+    excused = {
+        each for each in missing if _excused(truth[each], answers, run) or _asked_twice(truth[each], sealed, run)
+    }
     produced = (whole - excused) | run.seen
     lost = [*(_named(truth.get(digest), digest) for digest in produced - held), *_unasked(answers, run)]
     return Tally(
@@ -134,6 +140,14 @@ def _excused(answer: Answered, answers: Sequence[Answered], run: Watched) -> boo
     slot_end = at // run.cadence_ms * run.cadence_ms + run.cadence_ms
     until = at + AGAIN_MS if run.steps_ms else slot_end - 1
     return any(each.meter == answer.meter and at < each.at_ms <= until for each in answers)
+
+
+def _asked_twice(answer: Answered, sealed: Sequence[Answered], run: Watched) -> bool:
+    """Whether another answer of the same meter in the same slot (where the clock was set: at once) is sealed."""
+    mine = [each.at_ms for each in sealed if each.meter == answer.meter]
+    if run.steps_ms:
+        return any(abs(at - answer.at_ms) < AT_ONCE_MS for at in mine)
+    return any(at // run.cadence_ms == answer.at_ms // run.cadence_ms for at in mine)
 
 
 def _differs(answer: Answered | None, reading: Stored, run: Watched) -> bool:

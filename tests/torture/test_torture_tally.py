@@ -104,6 +104,15 @@ def test_an_answer_that_was_not_taken_is_asked_for_again(run: Watched, after_ms:
     assert (result.excused, result.lost) == (excused, 1 - excused)
 
 
+@pytest.mark.parametrize(("run", "after_ms"), [(RUN, 4_800), (SET, 400)])
+def test_of_two_answers_of_a_slot_one_must_be_there(run: Watched, after_ms: int) -> None:
+    """A step that was asked for again at once: the first is sealed, the second has confirmed it."""
+    again = answer(8, ANSWERS[2].at_ms + after_ms)
+    result = tally([*ANSWERS, again], STORED, run)
+    assert (result.excused, result.lost) == (1, 0)
+    assert tally([*ANSWERS, again], [*STORED[:2], *STORED[3:]], run).lost == 1
+
+
 def test_the_last_answer_of_a_slot_must_be_there() -> None:
     """However often the gateway asked."""
     late = answer(8, ANSWERS[2].at_ms + 2_000)
