@@ -77,9 +77,9 @@ def cycle_at(number: int, meters: int) -> Iterator[Reading]:
         yield replace(each, meter=replace(each.meter, id=f"{index:08d}"))
 
 
-def seal_at(readings: list[Reading], seq: int, before: bytes | None) -> batch.Batch:
+def seal_at(readings: list[Reading], seq: int, before: bytes | None, gateway: str = "bench-gateway") -> batch.Batch:
     """A batch at its place in one chain."""
-    return batch.seal(readings, [], batch.Place("bench-gateway", EPOCH, seq, before, None), _at(), KEY, os.urandom(32))
+    return batch.seal(readings, [], batch.Place(gateway, EPOCH, seq, before, None), _at(), KEY, os.urandom(32))
 
 
 def _seal(readings: list[Reading]) -> batch.Batch:

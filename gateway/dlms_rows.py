@@ -17,6 +17,7 @@ from protocols.reading import (
     Identity,
     MeterTime,
     NativeKey,
+    Raw,
     Reading,
     Scaled,
     State,
@@ -118,7 +119,7 @@ def row_reading(
     manufacturer's.
     """
     values = _values(row, captured, idis)
-    status = Status.MANUFACTURER if row.status and not idis else Status.NONE
+    status = Status.MANUFACTURER if (row.status and not idis) or row.wide else Status.NONE
     return Reading(identity, device, None, How.PROFILE, None, row.time, made, row.status, status, values, part=part)
 
 
@@ -168,6 +169,9 @@ def _values(row: Row, captured: tuple[Column, ...], idis: bool) -> tuple[Value, 
     if row.status_repeated and row.status is not None:
         word = next(each.attribute.key for each in captured if each.is_status)
         values.append(Value(word, "", Scaled(row.status), State.OK, FILLED))
+    if row.wide:
+        word = next(each.attribute.key for each in captured if each.is_status)
+        values.append(Value(word, "", Raw(row.wide), State.UNKNOWN))
     return tuple(values)
 
 
@@ -175,7 +179,7 @@ def _state(row: Row, idis: bool) -> State:
     """The best that a value of this row can be: what may stand at another time feeds no billing, and is no untruth."""
     if row.invalid or (idis and bool((row.status or 0) & (CLOCK_INVALID | DATA_INVALID))):
         return State.INVALID
-    return State.UNKNOWN if row.doubtful else State.OK
+    return State.UNKNOWN if row.doubtful or (idis and row.wide) else State.OK
 
 
 def _time_value(row: Row) -> list[Value]:

@@ -35,6 +35,28 @@ _BACKUP = re.compile(
 _HALF = re.compile(r"\.new$")
 _ASIDE = re.compile(rf"^({'|'.join(re.escape(name) for name in DATABASES)})[.-].*")
 _LIKE_TOML = re.compile(r"\.(toml\.\w+|tml|conf|ini|ya?ml|json)$|\.TOML$")
+# What a file is by its name, and what to do where somebody may have meant it to be read.
+_UNREAD = (
+    (_ASIDE, "a database that was set aside: nothing reads it", ""),
+    (_BACKUP, "a backup copy", ""),
+    (_HALF, "a file that was being written when the machine stopped", "remove it"),
+    (
+        re.compile(r"\.draft$"),
+        "an init that was not finished",
+        "give the same 'plomba-gateway init' again: it goes on where it was",
+    ),
+    (
+        re.compile(r"\.toml$"),
+        "another configuration: only the file of --config is read",
+        "give it with --config if it is the one",
+    ),
+    (
+        _LIKE_TOML,
+        "not named like a configuration",
+        "rename it to end in .toml and give it with --config, if it is the one",
+    ),
+)
+_UNNAMED = "nothing in the configuration names it"
 _CHMOD = "chmod 600 {}; who could read it may have: think about changing what it holds"
 
 
@@ -129,14 +151,4 @@ def _unread(path: Path, of_secret: bool) -> Finding:
 
 def _why(name: str) -> tuple[str, str]:
     """Why a file is not read, and what to do where somebody may have meant it to be."""
-    if _ASIDE.match(name):
-        return "a database that was set aside: nothing reads it", ""
-    if _BACKUP.search(name):
-        return "a backup copy", ""
-    if _HALF.search(name):
-        return "a file that was being written when the machine stopped", "remove it"
-    if name.endswith(".toml"):
-        return "another configuration: only the file of --config is read", "give it with --config if it is the one"
-    if _LIKE_TOML.search(name):
-        return "not named like a configuration", "rename it to end in .toml and give it with --config, if it is the one"
-    return "nothing in the configuration names it", ""
+    return next(((why, do) for pattern, why, do in _UNREAD if pattern.search(name)), (_UNNAMED, ""))

@@ -1,8 +1,9 @@
 """Rows of a profile for a command, over a line that loses answers: the meter is entered again where it broke off.
 
-Rules. Only what was lost on the way is asked for again; what a meter refuses stays refused. A login that did not come
-to its end is not tried again: a secret may have been shown and refused, and meters lock. A meter that let this program
-in before is entered again. Between two tries there is a pause, longer each time; rows that come begin the count anew.
+Rules. Only what was lost or damaged on the way is asked for again; what a meter refuses stays refused. A login that did
+not come to its end is not tried again: a secret may have been shown and refused, and meters lock. A meter that let this
+program in before is entered again. Between two tries there is a pause, longer each time; rows that come begin the count
+anew.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from gateway import excerpt
 from gateway.desk import Asked, Desk, lets_no_secret_out, names_of
 from gateway.excerpt import Profile, Wish
 from gateway.handed_dlms import ThroughDesk
-from protocols.dlms.faults import CutShort, FrameRejected, LinkEnded, NoAnswer, StreamEnded
+from protocols.dlms.faults import BadChecksum, CutShort, FrameRejected, LinkEnded, NoAnswer, StreamEnded
 from protocols.dlms.profile import Row
 from protocols.errors import AnotherMeter, LinkError, MeterError
 from protocols.transports.dlms import Asking
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # before each further try: about what a meter takes to forget an association
-LOST = (LinkError, NoAnswer, LinkEnded, FrameRejected, StreamEnded, CutShort)
+LOST = (LinkError, NoAnswer, LinkEnded, BadChecksum, FrameRejected, StreamEnded, CutShort)
 Say = Callable[[LinkError | MeterError, str], None]
 
 

@@ -21,7 +21,7 @@ from protocols.dlms.clock import Clock
 from protocols.dlms.data import SHOWN, Content, Data, Tag
 from protocols.dlms.faults import ColumnsDiffer, Malformed
 from protocols.dlms.get import Selection
-from protocols.dlms.objects import CLOCK, CLOCK_TIME, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
+from protocols.dlms.objects import CLOCK, CLOCK_TIME, MAX_RAW, PROFILE, VALUE, Attribute, Meaning, ScalerUnit
 from protocols.dlms.table import Table
 from protocols.reading import MeterTime, Raw, Value
 
@@ -30,6 +30,7 @@ RANGE, ENTRY = 1, 2  # the selectors of "rows from .. to .." by time, and by the
 ALL = 0  # the last row, or the last column, whichever it is
 MAX_COLUMNS = 64  # registers of one leaf
 NOTHING = Raw(bytes((Tag.NULL,)))  # the number of a value that was null
+WIDEST, WORD = 8, 2**62  # octets of a status word, and the highest that is sealed as a number (protocols.uplink.block)
 STATUS_C_D = bytes((96, 10))  # A-B:96.10.x.255 is the status word of a profile
 
 
@@ -72,7 +73,7 @@ class Row:
     `time` is the row's time; `repeated` says that it was null and is reckoned from the row before. `invalid` says that
     the meter calls this time wrong, or the one that it is reckoned from; `doubtful`, that the meter says of it that it
     may be. `nulls` says of each value whether it was null and is that of the row before; `status_repeated` says that of
-    the status word.
+    the status word. `wide` is what stands in its place where it is no number that a sealed word can be: as it came.
     """
 
     clock: Clock | None
@@ -84,6 +85,7 @@ class Row:
     nulls: tuple[bool, ...] = ()
     status_repeated: bool = False
     doubtful: bool = False
+    wide: bytes = b""
 
     @property
     def utc_ms(self) -> int | None:
@@ -102,12 +104,14 @@ class TableRows(Sequence[Row]):
         """
         self._table, self._meanings = table, meanings
         self._clocks = self._statuses = None  # the last column of each counts, as value by value
+        self._plain = True  # each status word is a number, or so short that its bits are one
         for (column, _), cells, first in zip(meanings, table.columns, table.row(0), strict=True):
             if column.is_clock:
                 clocks.from_data(first, "profile row")  # all of them have its tag and its length
                 self._clocks = cells
             elif column.is_status:
                 self._statuses = cells
+                self._plain = all(map(_is_word, cells))
 
     def __len__(self) -> int:
         return len(self._table)
@@ -124,11 +128,14 @@ class TableRows(Sequence[Row]):
         return _row(self._table.row(at), self._meanings, None, 0, compressed=False)  # it has no nulls
 
     def __iter__(self) -> Iterator[Row]:
+        if not self._plain:
+            yield from map(self.__getitem__, range(len(self)))
+            return
         columns = zip(self._meanings, self._table.tags, self._table.columns, strict=True)
         values = [meaning.values(tag, cells) for (column, meaning), tag, cells in columns if not _is_apart(column)]
         shown = zip(*values, strict=True) if values else repeat(())
         for octets, status, each in zip(self._clocks or repeat(None), self._statuses or repeat(None), shown):  # noqa: B905
-            word = status if isinstance(status, int) else _status(status)
+            word = int.from_bytes(status, "big") if isinstance(status, bytes) else status
             if not isinstance(octets, bytes):
                 yield Row(None, None, False, False, word, each)
                 continue
@@ -247,6 +254,7 @@ def _row(
     clock: Clock | None = None
     time: MeterTime | None = None
     status: int | None = None
+    wide = b""
     repeated = invalid = doubtful = False
     values = []
     for cell, (column, meaning) in zip(cells, meanings, strict=True):
@@ -257,10 +265,10 @@ def _row(
             clock = clocks.from_data(cell, "profile row")
             time, invalid, doubtful = clock.time, clock.invalid, clock.doubtful
         elif column.is_status:
-            status = _status(cell.content)
+            status, wide = _status(cell)
         else:
             values.append(meaning.value(cell))
-    return Row(clock, time, repeated, invalid, status, tuple(values), doubtful=doubtful)
+    return Row(clock, time, repeated, invalid, status, tuple(values), doubtful=doubtful, wide=wide)
 
 
 def _undone(row: Row, before: Row | None, cells: tuple[Data, ...], captured: tuple[Column, ...]) -> Row:
@@ -271,9 +279,9 @@ def _undone(row: Row, before: Row | None, cells: tuple[Data, ...], captured: tup
     repeated = tuple(null and earlier.number != NOTHING for null, earlier in zip(places, before.values, strict=True))
     values = (old if null else new for null, old, new in zip(repeated, before.values, row.values, strict=True))
     no_status = any(cell.tag is Tag.NULL and each.is_status for cell, each in zip(cells, captured, strict=True))
-    status = before.status if no_status else row.status
+    status, wide = (before.status, before.wide) if no_status else (row.status, row.wide)
     known = no_status and status is not None
-    return replace(row, values=tuple(values), nulls=repeated, status=status, status_repeated=known)
+    return replace(row, values=tuple(values), nulls=repeated, status=status, status_repeated=known, wide=wide)
 
 
 def _is_apart(column: Column) -> bool:
@@ -292,10 +300,27 @@ def _next(previous: Row | None, period_s: int | None, compressed: bool) -> Meter
     return replace(previous.time, seconds=previous.time.seconds + period_s)
 
 
-def _status(content: Content) -> int | None:
-    """The status word: a number, or the bits of a bit-string or octet-string with the first bit highest."""
+def _is_word(content: Content) -> bool:
+    """Whether a number is a status word as it is, and a string short enough for its bits to be one."""
     if isinstance(content, int):
-        return content
-    if isinstance(content, bytes) and 0 < len(content) <= 8:
-        return int.from_bytes(content, "big")
-    return None
+        return 0 <= content <= WORD
+    return isinstance(content, bytes) and 0 < len(content) < WIDEST
+
+
+def _status(cell: Data) -> tuple[int | None, bytes]:
+    """The status word, and what is none as it came.
+
+    It is a number (of a signed one the highest bit is its sign), or the bits of a bit-string or octet-string with the
+    first bit highest.
+    """
+    content = cell.content
+    if cell.tag is Tag.NULL:
+        return None, b""
+    if isinstance(content, int):
+        width, _ = axdr.NUMBERS.get(cell.tag, (WIDEST, False))
+        word = content if content >= 0 else content + (1 << 8 * width)
+    elif isinstance(content, bytes) and 0 < len(content) <= WIDEST:
+        word = int.from_bytes(content, "big")
+    else:
+        return None, axdr.to_bytes(cell)[:MAX_RAW]
+    return (word, b"") if word <= WORD else (None, axdr.to_bytes(cell)[:MAX_RAW])

@@ -331,6 +331,35 @@ async def test_an_answer_that_is_lost_is_asked_for_again(
     assert "try 2 of 3" in result.stderr
 
 
+LONG = 4  # answers
+
+
+class Noisy(Silent):
+    """So long that no repeated frame comes through, a bit of each answer is another."""
+
+    def answers(self, answer: bytes) -> bytes:
+        """What is on the line in place of `answer`."""
+        self.turns += 1
+        noise = self.turn is not None and self.turn < self.turns <= self.turn + LONG
+        return answer[:4] + bytes([answer[4] ^ 1]) + answer[5:] if noise else answer
+
+
+@pytest.mark.parametrize("turn", range(4, 9))
+async def test_an_answer_that_is_damaged_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """A bit of a frame that flips after the login: all rows come."""
+    monkeypatch.setattr("gateway.regain.PAUSES_S", (0.01, 0.01))
+    async with meters(tmp_path, history_rows=200) as found:
+        found.outlet(Framing.HDLC).faults = Noisy((), turn=turn)
+        truth = [row.time for row in rows_of(tmp_path, "50012345")]
+        result = await run("profile", *hdlc(found, tmp_path), "--answer-ms", 150, "--from", truth[3], "--csv")
+    assert result.exit_code == 0, result.output
+    assert [line.split(",")[0] for line in result.stdout.splitlines()[1:]] == truth[3:]
+    assert "PLB-M310" in result.stderr
+    assert "try 2 of 3" in result.stderr
+
+
 async def test_a_login_that_may_have_shown_a_secret_is_not_tried_again(tmp_path: Path) -> None:
     """A meter may lock after a few of them: whoever is not let in at first is told so at once."""
     async with meters(tmp_path) as found:

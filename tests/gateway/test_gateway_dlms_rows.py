@@ -6,14 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.dlms_rows import digest, fresh, remembered
+from gateway.dlms_rows import digest, fresh, remembered, row_reading
 from gateway.passes import Passes
 from gateway.pieces import _new
 from protocols.dlms import clock as clocks
 from protocols.dlms import data as axdr
-from protocols.dlms.objects import CLOCK_TIME
+from protocols.dlms import table
+from protocols.dlms.data import Data, Tag
+from protocols.dlms.objects import CLOCK_TIME, Attribute, ScalerUnit
 from protocols.dlms.profile import Column, Row, rows
-from protocols.reading import Float32, MeterTime, NativeKey, Precision, Scaled, State, Text, Value
+from protocols.reading import (
+    Exchange,
+    Float32,
+    Identity,
+    MeterTime,
+    NativeKey,
+    Precision,
+    Protocol,
+    Raw,
+    Scaled,
+    State,
+    Status,
+    Text,
+    TimeQuality,
+    Value,
+)
+from protocols.uplink.body import encode, expand
 
 ENERGY = NativeKey.dlms(3, bytes((1, 0, 1, 8, 0, 255)), 2)
 TIME = MeterTime(839_000_000, Precision.SECOND)
@@ -86,3 +104,38 @@ def test_events_of_one_second_are_no_hour_that_comes_twice() -> None:
     assert log.rows == [each for piece in pieces for each in piece]
     assert log.again_s is None
     assert log.is_certain
+
+
+STATUS = Column(Attribute.of(1, "0-0:96.10.1"))
+WORDS = [
+    (Data(Tag.UNSIGNED, 7), 7, b""),
+    (Data(Tag.DOUBLE_LONG, -1), 0xFFFF_FFFF, b""),
+    (Data(Tag.LONG, -2), 0xFFFE, b""),
+    (Data(Tag.OCTET_STRING, b"\x80\x00"), 0x8000, b""),
+    (Data(Tag.LONG64_UNSIGNED, 2**62), 2**62, b""),
+    (Data(Tag.LONG64_UNSIGNED, 2**63), None, b"\x15\x80" + bytes(7)),
+    (Data(Tag.LONG64, -1), None, b"\x14" + b"\xff" * 8),
+    (Data(Tag.OCTET_STRING, b"\xff" * 8), None, b"\x09\x08" + b"\xff" * 8),
+    (Data(Tag.OCTET_STRING, b"\x01" * 9), None, b"\x09\x09" + b"\x01" * 9),
+]
+
+
+@pytest.mark.parametrize(("word", "number", "wide"), WORDS, ids=lambda each: str(each)[:24])
+@pytest.mark.parametrize("idis", [False, True])
+def test_a_row_with_any_status_word_is_sealed(word: Data, number: int | None, wide: bytes, idis: bool) -> None:
+    """What is no number of the contract is kept as it came, and marked; the values of the row are as good as before."""
+    captured = (Column(CLOCK_TIME), STATUS, Column(Attribute.of(3, "1-0:1.8.0")))
+    times = [replace(TIME, seconds=TIME.seconds + 900 * n) for n in range(3)]
+    cells = [axdr.octet_string(clocks.to_bytes(each)) for each in times]
+    whole = axdr.array(*(axdr.structure(each, word, Data(Tag.DOUBLE_LONG_UNSIGNED, 5)) for each in cells))
+    for buffer in (table.value(axdr.to_bytes(whole)), whole):
+        for found in rows(buffer, captured, {captured[2].attribute: ScalerUnit(0, "Wh")}, 900):
+            assert (found.status, found.wide) == (number, wide)
+            exchange = Exchange(1_790_000_000_000, 1, 1, TimeQuality(True, 1), b"telegram", keep=False)
+            made = row_reading(found, Identity(Protocol.DLMS), "m", exchange, captured, idis=idis)
+            (sealed,) = expand(encode([made], [], bytes(32))).readings
+            assert sealed.status_raw == number
+            assert (sealed.status == Status.MANUFACTURER) == (bool(wide) or (not idis and bool(number)))
+            doubt = idis and (bool(wide) or bool((number or 0) & 6))
+            assert (sealed.values[0].state is State.OK) == (not doubt)
+            assert [each.number for each in sealed.values[1:]] == ([Raw(wide)] if wide else [])

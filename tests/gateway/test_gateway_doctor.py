@@ -90,7 +90,7 @@ def named(rows: list[dict[str, str]], what: str, words: str = "") -> dict[str, s
 
 
 def test_each_file_that_is_read_is_named_and_each_that_is_ignored_with_its_reason(site: Path) -> None:
-    for name in ("gateway.toml~", "gateway.TOML", "other.toml", "notes.txt", "#gateway.toml#"):
+    for name in ("gateway.toml~", "gateway.TOML", "other.toml", "notes.txt", "#gateway.toml#", "gateway.toml.draft"):
         (site / name).touch()
     rows = seen(site)
     read = {Path(each["seen"].split(" (")[0]).name for each in rows if each["seen"].endswith(": read")}
@@ -101,6 +101,7 @@ def test_each_file_that_is_read_is_named_and_each_that_is_ignored_with_its_reaso
         "gateway.toml~": "a backup copy",
         "#gateway.toml#": "a backup copy",
         "gateway.TOML": "not named like a configuration",
+        "gateway.toml.draft": "an init that was not finished",
         "other.toml": "another configuration: only the file of --config is read",
         "notes.txt": "nothing in the configuration names it",
     }
