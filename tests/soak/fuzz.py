@@ -53,6 +53,8 @@ def _hunt(name: str, share: float, seed: str) -> Tally:
 
 def again(name: str, octets: bytes) -> int:
     """Do one input again; where it fails, with its trace."""
+    for each in BY_NAME[name].corpus:  # libraries are imported and caches filled when first needed
+        examine(BY_NAME[name], each)
     result = examine(BY_NAME[name], octets, counted=True)
     print(f"{name}: {result.outcome}: {result.what}, {result.steps} lines")
     if result.outcome in GOOD:
