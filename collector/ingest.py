@@ -23,7 +23,7 @@ from collector.restored import notice_restore
 from collector.store.cases import Case
 from collector.store.evidence import DECODED, UNDECODED
 from collector.store.interface import Store
-from collector.store.readings import Met, Place, arrivals, read_of, series_row
+from collector.store.readings import Met, Place, arrivals, read_of
 from collector.store.ring import Kept
 from collector.store.sql import ROW_FAULTS
 from collector.together import Opened
@@ -239,7 +239,7 @@ class Ingest:
         count = len(came)
         came = [each for each in came if each.leaf not in gone]
         met = store.readings.put_batch(came)
-        new = [series_row(each) for each, found in zip(came, met, strict=True) if found is Met.NEW]
+        new = [each for each, found in zip(came, met, strict=True) if found is Met.NEW]
         for found, times in Counter(met).items():
             if found is not Met.NEW:
                 store.ring.count(header.gateway, found.value, times)

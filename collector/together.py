@@ -13,7 +13,7 @@ from itertools import chain
 
 from collector.faults import MISHAPS
 from collector.store.interface import Store
-from collector.store.readings import Arrival, Place, arrivals, read_of, series_row
+from collector.store.readings import Arrival, Place, arrivals, read_of
 from collector.verify import Authentic
 from protocols.errors import PlombaError
 from protocols.uplink import batch as batches
@@ -70,7 +70,7 @@ def put(store: Store, opened: Sequence[Opened], now_ms: int) -> None:
         store.evidence.put_decoded([(each.batch, each.received_ms) for each in mine])
     came = list(chain.from_iterable(each.came for each in opened))
     store.readings.pour(came)
-    store.series.note(map(series_row, came))
+    store.series.note(came)
     for gateway, its in _by_gateway(opened).items():
         store.gateways.heard(gateway, now_ms)
         read = chain.from_iterable(each.read for each in its)

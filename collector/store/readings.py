@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import count
+from itertools import count, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from collector.moments import METER, moment, moment_of
+from collector.moments import moment, moment_of
 from collector.store.cases import EVERYTHING
-from collector.store.series import Row, order
 from collector.store.sql import Connection, pour, stream
 from protocols.errors import PlombaError
 from protocols.reading import Identity, Status
@@ -319,18 +318,18 @@ class Readings:
 
 def arrivals(first: Place, expanded: Expanded) -> list[Arrival]:
     """The readings of a batch, in leaf order; `first` is the place of leaf 0."""
-    gateway, epoch, seq, batch = first.gateway, first.epoch, first.seq, first.batch
-    leaves = zip(count(first.leaf), expanded.contents, expanded.leaves, strict=False)
-    found = []
+    same = [repeat(each) for each in (0, first.gateway, first.epoch, first.seq, first.batch)]  # from `variant` on
+    found: list[Arrival] = []
     for rows in expanded.blocks:
-        meter = meter_key(gateway, rows.source)
-        columns = zip(rows.exchanges, rows.how, rows.part, rows.slots, rows.times, rows.statuses, strict=True)
-        for (exchange, how, part, slot_ms, time, status), (leaf, content, sealed) in zip(columns, leaves, strict=False):
-            at_ms, quality = exchange.at_ms, exchange.quality
-            told, (meter_s, meter_code) = moment(how, slot_ms, time, at_ms), time or (None, None)
-            key = (meter, how, told, part, 0, gateway, epoch, seq, batch, leaf, at_ms, slot_ms, meter_s, meter_code)
-            clock = (int(quality.synchronised), quality.uncertainty_ms)
-            found.append(Arrival(*key, *clock, status, content, sealed))
+        mine = slice(len(found), len(found) + len(rows.how))
+        meter, leaves = repeat(meter_key(first.gateway, rows.source)), count(first.leaf + mine.start)
+        at = [each.at_ms for each in rows.exchanges]
+        told = map(moment, rows.how, rows.slots, rows.times, at)
+        seconds, codes = zip(*(each or (None, None) for each in rows.times), strict=True)
+        qualities = [each.quality for each in rows.exchanges]
+        clocks = [int(each.synchronised) for each in qualities], [each.uncertainty_ms for each in qualities]
+        ours, its = (meter, rows.how, told, rows.part, *same, leaves, at), (rows.slots, seconds, codes)
+        found += map(Arrival, *ours, *its, *clocks, rows.statuses, expanded.contents[mine], expanded.leaves[mine])
     return found
 
 
@@ -340,13 +339,6 @@ def read_of(gateway: str, expanded: Expanded) -> list[tuple[bytes, str, int]]:
         (meter_key(gateway, rows.source), rows.source.device, max(each.at_ms for each in rows.exchanges))
         for rows in expanded.blocks
     ]
-
-
-def series_row(came: Arrival) -> Row:
-    """What the series of a reading needs to know of it."""
-    seconds = came.meter_s if came.moment.startswith(METER) else None
-    at_ms = came.at_ms
-    return Row(came.meter, came.how, came.part, came.moment, order(came.slot_ms, seconds, at_ms), at_ms, came.gateway)
 
 
 def read_as(sealed: bytes, gateway: str) -> tuple[bytes, str, int] | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from collector.store.sql import Connection
 from protocols.reading import How
@@ -21,10 +21,7 @@ from protocols.reading import How
 RECENT = 9  # slots of the newest visits that are kept: eight distances
 NAME = 8  # bytes of the hash that names a meter in an address
 _METER_EPOCH_S = 946_684_800  # protocols.reading.METER_EPOCH, were it UTC: only to put a meter's own times in order
-_ROWS = (
-    "SELECT meter, how, part, moment, CASE WHEN moment LIKE 'at %' THEN at_ms"
-    " ELSE coalesce(slot_ms, (meter_s + ?) * 1000, at_ms) END, at_ms, gateway FROM reading WHERE variant = 0"
-)
+_ROWS = "SELECT meter, how, part, moment, slot_ms, meter_s, at_ms, gateway FROM reading WHERE variant = 0"
 ASKED = 64  # meters in one question
 _COLUMNS = "meter, how, part, name, gateway, stored, first, newest, moment, at_ms, recent"
 _NEWER = "CASE WHEN excluded.newest > series.newest THEN excluded.{0} ELSE series.{0} END"
@@ -38,21 +35,43 @@ _PUT = (
 )
 
 
+class Stored(Protocol):
+    """What of a stored reading its series needs to know."""
+
+    @property
+    def meter(self) -> bytes: ...  # noqa: D102
+    @property
+    def how(self) -> int: ...  # noqa: D102
+    @property
+    def part(self) -> int: ...  # noqa: D102
+    @property
+    def moment(self) -> str: ...  # noqa: D102
+    @property
+    def slot_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def meter_s(self) -> int | None: ...  # noqa: D102 - as its clock shows it
+    @property
+    def at_ms(self) -> int: ...  # noqa: D102
+    @property
+    def gateway(self) -> str: ...  # noqa: D102
+
+
 class Row(NamedTuple):
-    """What of a stored reading its series needs to know; `order` is its time in ms, by whichever clock owns it."""
+    """Only that of it."""
 
     meter: bytes
     how: int
     part: int
     moment: str
-    order: int
+    slot_ms: int | None
+    meter_s: int | None
     at_ms: int
     gateway: str
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The rows of one meter, way of reading and part: `newest` and `first` are times as `Row.order` has them.
+    """The rows of one meter, way of reading and part: `newest` and `first` are times in ms by the clock that owns them.
 
     `at_ms` is the gateway's time of the newest, `recent` are the slots of the last few visits (their times where they
     have no slot): the distance between visits is that of the slots, also when the first one came late in its slot.
@@ -94,18 +113,18 @@ class SeriesTable:
     def __init__(self, connection: Connection) -> None:
         self._sql = connection
 
-    def note(self, rows: Iterable[Row]) -> None:
+    def note(self, rows: Iterable[Stored]) -> None:
         """Take up rows that were stored."""
-        groups: dict[tuple[bytes, int, int], list[Row]] = {}
-        for row in rows:
-            groups.setdefault((row.meter, row.how, row.part), []).append(row)
+        groups: dict[tuple[bytes, int, int], list[Stored]] = {}
+        for key, some in groupby(rows, _series_of):
+            groups.setdefault(key, []).extend(some)
         known = self._known(sorted({meter for meter, _, _ in groups}))
-        self._sql.executemany(_PUT, [_row(known.get(key, ()), groups[key]) for key in sorted(groups)])
+        self._sql.executemany(_PUT, [_row(key, known.get(key, ()), groups[key]) for key in sorted(groups)])
 
     def rebuild(self) -> None:
         """Make the whole table anew from the readings."""
         self._sql.execute("DELETE FROM series")
-        self._take(f"{_ROWS} ORDER BY meter, how, moment", (_METER_EPOCH_S,))
+        self._take(f"{_ROWS} ORDER BY meter, how, moment", ())
 
     def removed(self, meter: bytes, how: int, part: int, count: int) -> None:
         """So many readings of a meter are gone; where the newest is among them another one takes its place."""
@@ -126,7 +145,7 @@ class SeriesTable:
     def refresh(self, meter: bytes) -> None:
         """Make the rows of one meter anew from its readings: some of them are gone."""
         self._sql.execute("DELETE FROM series WHERE meter = ?", (meter,))
-        self._take(f"{_ROWS} AND meter = ? ORDER BY meter, how, moment", (_METER_EPOCH_S, meter))
+        self._take(f"{_ROWS} AND meter = ? ORDER BY meter, how, moment", (meter,))
 
     def of(self, meter: str) -> list[Series]:
         """The series of the meter with this name in addresses."""
@@ -185,14 +204,17 @@ class SeriesTable:
         return found
 
 
-def _row(recent: Iterable[int], mine: list[Row]) -> tuple[Any, ...]:
-    """The readings `mine` as a row, with the visits that are known in it too."""
-    last = max(mine, key=_by_order)
+def _row(key: tuple[bytes, int, int], recent: Iterable[int], mine: Sequence[Stored]) -> tuple[Any, ...]:
+    """The readings `mine` of one series as a row, with the visits that are known in it too."""
+    meter, how, _ = key
+    times = [_order(row) for row in mine]
+    newest = max(times)
+    last = mine[times.index(newest)]
     # What was read by hand beside the slots says nothing of how often the meter is read.
-    times = {*recent, *(_visit(row) for row in mine if not _by_hand(row))} or {min(map(_visit, mine))}
-    whose = (last.meter, last.how, last.part, meter_name(last.meter), last.gateway)
-    first = min(map(_by_order, mine))
-    return *whose, len(mine), first, last.order, last.moment, last.at_ms, json.dumps(sorted(times)[-RECENT:])
+    visits = {*recent, *(_visit(row) for row in mine if how != How.READ or row.slot_ms is not None)}
+    kept = sorted(visits or {min(map(_visit, mine))})[-RECENT:]
+    counted = (len(mine), min(times), newest, last.moment, last.at_ms, json.dumps(kept))
+    return (*key, meter_name(meter), last.gateway, *counted)
 
 
 def meter_name(meter: bytes) -> str:
@@ -200,19 +222,16 @@ def meter_name(meter: bytes) -> str:
     return hashlib.sha256(meter).digest()[:NAME].hex()
 
 
-def order(slot_ms: int | None, meter_s: int | None, at_ms: int) -> int:
-    """The time that owns a row, in ms: its slot, else the meter's own time as if it were UTC, else the gateway's."""
-    if slot_ms is not None:
-        return slot_ms
-    return at_ms if meter_s is None else (meter_s + _METER_EPOCH_S) * 1000
+def _order(row: Stored) -> int:
+    """The time that owns a row, in ms: its slot, else that of the meter (as if it were UTC), else ours."""
+    if row.slot_ms is not None:
+        return row.slot_ms
+    seconds = row.meter_s
+    return row.at_ms if seconds is None or row.how == How.READ else (seconds + _METER_EPOCH_S) * 1000
 
 
-_by_order = attrgetter("order")
+def _visit(row: Stored) -> int:
+    return row.at_ms if row.slot_ms is None else row.slot_ms
 
 
-def _by_hand(row: Row) -> bool:
-    return row.how == How.READ and row.moment.startswith("at ")
-
-
-def _visit(row: Row) -> int:
-    return row.order if row.moment.startswith("slot ") else row.at_ms
+_series_of = attrgetter("meter", "how", "part")

@@ -19,10 +19,10 @@ from protocols.reading import Identity, Reading
 from protocols.uplink import limits, merkle
 from protocols.uplink.block import block_from_wire, block_to_wire, rows_of
 from protocols.uplink.faults import BodyHashError, CountError, LimitError
-from protocols.uplink.leaf import SECRET, SealedReading, leaf_hash, salt
+from protocols.uplink.leaf import SECRET, SealedReading, leaf_hashes, salt
 from protocols.uplink.pack import Fields, Wire, pack, packer, repack, unpack
 from protocols.uplink.records import Record, record_from_wire
-from protocols.uplink.rows import Parts, Rows, content_of, leaf_of
+from protocols.uplink.rows import Parts, Rows, contents_of, leaves_of
 from protocols.uplink.source import ExchangeRow, Source, exchanges_from_wire, exchanges_to_wire
 
 
@@ -56,7 +56,7 @@ class Expanded:
 
     def hashes(self) -> list[bytes]:
         """The leaf hashes, in order."""
-        return [leaf_hash(salted, leaf) for salted, leaf in zip(self.salts, self.leaves, strict=True)]
+        return leaf_hashes(self.salts, self.leaves)
 
     def root(self) -> bytes:
         """The root of the tree over all leaves."""
@@ -121,7 +121,7 @@ def compose(readings: Sequence[Reading], records: Sequence[Record], secret: byte
         raise LimitError(f"a body of at most {limits.BODY} bytes", f"{len(body)}", "batch")
     pack = packer()
     leaves = [leaf for rows, _ in blocks for leaf in rows.leaves(pack)] + [*map(pack, events)]
-    return Composed(body, len(leaves), merkle.root(list(map(leaf_hash, salt(secret, len(leaves)), leaves))))
+    return Composed(body, len(leaves), merkle.root(leaf_hashes(salt(secret, len(leaves)), leaves)))
 
 
 def encode(readings: Sequence[Reading], records: Sequence[Record], secret: bytes) -> bytes:
@@ -137,7 +137,7 @@ def expand(body: bytes) -> Expanded:
     """
     opened = _open(body)
     salts = tuple(salt(opened.secret, len(opened.leaves)))
-    contents = tuple(map(content_of, opened.parts))
+    contents = tuple(contents_of(opened.parts))
     return Expanded(opened.blocks, opened.records, opened.leaves, contents, salts, opened.telegrams)
 
 
@@ -149,7 +149,7 @@ def tree(body: bytes) -> tuple[int, bytes]:
     """
     opened = _open(body)
     salts = salt(opened.secret, len(opened.leaves))
-    return len(opened.leaves), merkle.root(list(map(leaf_hash, salts, opened.leaves)))
+    return len(opened.leaves), merkle.root(leaf_hashes(salts, opened.leaves))
 
 
 def _open(body: bytes) -> _Opened:
@@ -169,7 +169,7 @@ def _open(body: bytes) -> _Opened:
         tuple(rows),
         tuple(record_from_wire(each) for each in events),
         parts,
-        (*map(leaf_of, parts), *map(pack, events)),
+        (*leaves_of(parts), *map(pack, events)),
         _telegrams(fields.array("raws", limits.LEAVES), exchanges),
     )
 

@@ -8,6 +8,7 @@ docs/uplink.md has every element.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protocols.reading import (
@@ -34,7 +35,7 @@ from protocols.reading import (
 from protocols.uplink import limits
 from protocols.uplink.faults import FieldError, LimitError
 from protocols.uplink.keys import HASH
-from protocols.uplink.pack import Fields, Wire, repack, unpack
+from protocols.uplink.pack import Fields, Wire, packer, repack, unpack
 
 READING = 0  # the kind of leaf that is a reading; records have 1..7 (`records`)
 SALT = 16  # bytes
@@ -156,6 +157,12 @@ def salt(secret: bytes, count: int) -> list[bytes]:
 def leaf_hash(salted: bytes, leaf: bytes) -> bytes:
     """SHA-256 over 00 and the array [salt, leaf bytes]."""
     return hashlib.sha256(b"\x00" + repack([salted, leaf])).digest()
+
+
+def leaf_hashes(salts: Iterable[bytes], leaves: Iterable[bytes]) -> list[bytes]:
+    """The hashes of many leaves, each under its salt."""
+    pack, sha256 = packer(), hashlib.sha256
+    return [sha256(b"\x00" + pack(pair)).digest() for pair in zip(salts, leaves, strict=True)]
 
 
 def leaf_from_bytes(octets: bytes) -> Wire:

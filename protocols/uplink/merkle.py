@@ -22,9 +22,10 @@ def root(leaves: Sequence[bytes]) -> bytes:
     level = list(leaves)
     if not level:
         raise ValueError("expected at least one leaf, got none")
+    sha256 = hashlib.sha256
     while len(level) > 1:
         # Pairing from the left and carrying an odd last one up gives the same tree as the recursive definition.
-        paired = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        paired = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
         level = paired + ([level[-1]] if len(level) % 2 else [])
     return level[0]
 

@@ -58,7 +58,7 @@ class Rows:
         ]
 
     def parts(self, pack: Pack) -> Iterator[Parts]:
-        """As `leaves`, in three runs: quicker where rows share their exchange, and `content_of` takes two of them."""
+        """As `leaves`, in three runs: quicker where rows share their exchange, and `contents_of` takes two of them."""
         owner = map(repeat, self.source.owner_to_wire())
         heads = zip(repeat(READING), *owner, self.how, self.slots, self.times, strict=False)
         tails = zip(self.raws, self.statuses, self.part, self._values(), strict=True)
@@ -109,15 +109,15 @@ class Rows:
         return rows if self.whole else [[cell for cell in row if cell is not None] for row in rows]
 
 
-def leaf_of(parts: Parts) -> bytes:
-    """The leaf's bytes, as its array is packed."""
-    return b"".join((_LEAF, *parts))
+def leaves_of(parts: Iterable[Parts]) -> list[bytes]:
+    """The leaves' bytes, as their arrays are packed."""
+    return [b"".join((_LEAF, *each)) for each in parts]
 
 
-def content_of(parts: Parts) -> bytes:
-    """SHA-256 over all of a leaf but the exchange that it came by, as an array of 11."""
-    head, _, tail = parts
-    return hashlib.sha256(_CONTENT + head + tail).digest()
+def contents_of(parts: Iterable[Parts]) -> list[bytes]:
+    """Of each leaf SHA-256 over all of it but the exchange that it came by, as an array of 11."""
+    sha256 = hashlib.sha256
+    return [sha256(_CONTENT + head + tail).digest() for head, _, tail in parts]
 
 
 def shown(time: Time | None) -> MeterTime | None:

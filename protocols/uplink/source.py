@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from protocols.reading import Exchange, Identity, NativeKey, TimeQuality
 from protocols.uplink import limits
@@ -19,6 +20,7 @@ NOT_KNOWN = -1  # in the column of uncertainties
 # Kept from batch to batch, for they are the same in each: the wire of so many meters, and of registers of all of them.
 OWNERS_KEPT = 1_024
 REGISTERS_KEPT = 4_096
+QUALITIES_KEPT = 1_024  # of our clock
 SOURCE_BYTES = 2_048  # of a source that is kept: of a usual meter's; 2 MB in all, parsed some 12
 
 
@@ -77,8 +79,7 @@ class Source:
         return _source_of(octets) if len(octets) <= SOURCE_BYTES else _source_from_wire(wire)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeRow:
+class ExchangeRow(NamedTuple):
     """One exchange on the wire as it is sealed: its times, the quality of our clock, the telegram's SHA-256."""
 
     at_ms: int
@@ -137,16 +138,14 @@ def exchanges_from_wire(wire: Wire) -> list[ExchangeRow]:
     hashes = fields.octets("hashes", limit=limits.LEAVES * HASH)
     if len(hashes) != count * HASH:
         raise CountError(f"{count} hashes of {HASH} bytes", f"{len(hashes)} bytes", where)
-    return [
-        ExchangeRow(
-            at[i],
-            mono[i],
-            trip[i],
-            TimeQuality(bool(synchronised[i]), None if uncertainty[i] == NOT_KNOWN else uncertainty[i]),
-            hashes[i * HASH : (i + 1) * HASH],
-        )
-        for i in range(count)
-    ]
+    qualities = map(_quality, synchronised, uncertainty)
+    cut = (hashes[i : i + HASH] for i in range(0, len(hashes), HASH))
+    return [*map(ExchangeRow, at, mono, trip, qualities, cut)]
+
+
+@lru_cache(QUALITIES_KEPT)
+def _quality(synchronised: int, uncertainty: int) -> TimeQuality:
+    return TimeQuality(bool(synchronised), None if uncertainty == NOT_KNOWN else uncertainty)
 
 
 def _source_from_wire(wire: Wire) -> Source:

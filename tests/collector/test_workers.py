@@ -148,7 +148,7 @@ def test_two_that_note_the_first_rows_of_a_meter_count_both(
     bench: Bench, other: Bench, third: PostgresqlStore, threads: ThreadPoolExecutor
 ) -> None:
     """Two gateways read one meter: the first row of its series is put by one worker, the other one adds to it."""
-    rows = [Row(b"meter", 1, 0, f"slot {slot}", slot, slot, "house-1") for slot in range(3)]
+    rows = [Row(b"meter", 1, 0, f"slot {slot}", slot, None, slot, "house-1") for slot in range(3)]
 
     def note(store: AnyStore, row: Row) -> None:
         with store.transaction():
