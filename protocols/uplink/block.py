@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import TypeVar, cast
 
 from protocols.reading import MeterTime, NativeKey, Reading, Scaled, State, Value
 from protocols.uplink import limits
-from protocols.uplink.columns import PLAIN, decode, decode_within, encode, encode_within
+from protocols.uplink.columns import PLAIN, RUNS, decode, decode_within, encode, encode_within, maybe_same
 from protocols.uplink.faults import CountError, FieldError, LimitError
 from protocols.uplink.leaf import (
     FLOAT32,
@@ -29,6 +30,7 @@ NOTHING: list[Wire] = [PLAIN]  # the column of no rows
 NEITHER: list[Wire] = [[PLAIN, 0], NOTHING]  # the columns of one row that has no such value
 NO_TIME: list[Wire] = [*NEITHER, NOTHING]
 ABSENT = 0  # in the column of kinds: this register is not in this row
+COUNTS_KEPT = 128  # of rows in a block
 STATUS_RAW = 2**62  # the highest status word as a meter shows it
 # Of the column of one row that has a number without status and time: what is behind its four pairs, and their parts.
 _REST: list[Wire] = [[], *NEITHER, *NO_TIME]
@@ -240,6 +242,8 @@ def _expand(wire: Wire, key: Wire, unit: str, count: int) -> tuple[Sequence[Cell
     """The column of a register: its value in each row, None where it is not in it; whether it is in all."""
     if count == 1 and (only := _maybe_only(wire, key, unit)) is not None:
         return [only], True
+    if count > 1 and (usual := _maybe_usual(wire, key, unit, count)) is not None:
+        return usual, True
     where = "register column"
     fields = Fields(wire, where, 10)
     kinds = decode_within(fields.any(), count, ABSENT, RAW, f"{where}.kinds")
@@ -282,6 +286,35 @@ def _maybe_only(wire: Wire, key: Wire, unit: str) -> Cell | None:
         return None
     number_from_wire(kind, number, scale)
     return key, unit, kind, number, scale, state, None, None
+
+
+def _maybe_usual(wire: Wire, key: Wire, unit: str, count: int) -> list[Cell] | None:
+    """The values in a column whose rows all have an integer of one scale and one state, and nothing beside; else None.
+
+    Most columns of a load profile are such; what is taken here is what all checks would let pass.
+
+    Raises:
+        FieldError, CountError, LimitError: the numbers are no column of so many.
+    """
+    if not isinstance(wire, list) or wire[4:] != _nothing_beside(count):
+        return None
+    kinds, states, numbers, scales, *beside = wire
+    if set(map(type, chain.from_iterable(cast("list[list[int]]", beside)))) != _INTEGERS:
+        return None  # a bool is no integer
+    kind, state, scale = (maybe_same(each, count) for each in (kinds, states, scales))
+    if kind != INTEGER or state is None or scale is None:
+        return None
+    if not (0 <= state < len(State) and -limits.EXPONENT <= scale <= limits.EXPONENT):
+        return None
+    exact = decode(numbers, count, "register column.numbers")
+    return [(key, unit, INTEGER, number, scale, state, None, None) for number in exact]
+
+
+@lru_cache(COUNTS_KEPT)
+def _nothing_beside(count: int) -> list[Wire]:
+    """Of the column of so many rows, what is behind its four columns where no value has text, raw, status or time."""
+    none: list[Wire] = [RUNS, 0, count]
+    return [[], none, NOTHING, none, NOTHING, NOTHING]
 
 
 def _numbers(

@@ -97,8 +97,23 @@ def decode(column: Wire, count: int, where: str) -> list[int]:
     return _sums([step for step, length in zip(steps, lengths, strict=True) for _ in range(length)], where)
 
 
+def maybe_same(column: Wire, count: int) -> int | None:
+    """What all rows have, where their column says so in runs, as most columns of a load profile do; None: decode it."""
+    if not isinstance(column, list) or set(map(type, column)) != _INTEGERS:
+        return None  # a bool is no integer
+    match cast("list[int]", column):
+        case [form, 0, length] if form == RUNS and length == count > 0:
+            return 0
+        case [form, only, 1, 0, length] if form == RUNS and length == count - 1 > 0:
+            return only
+    return None
+
+
 def decode_within(column: Wire, count: int, low: int, high: int, where: str) -> list[int]:
     """The `count` integers of a column, all of them from `low` to `high`."""
+    only = maybe_same(column, count)
+    if only is not None and low <= only <= high:
+        return [only] * count  # what all rows have is looked at once
     values = decode(column, count, where)
     check_within(values, low, high, where)
     return values

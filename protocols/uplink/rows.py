@@ -59,15 +59,15 @@ class Rows:
 
     def parts(self, pack: Pack) -> Iterator[Parts]:
         """As `leaves`, in three runs: quicker where rows share their exchange, and `contents_of` takes two of them."""
-        owner = map(repeat, self.source.owner_to_wire())
-        heads = zip(repeat(READING), *owner, self.how, self.slots, self.times, strict=False)
+        owner = pack((READING, *self.source.owner_to_wire()))[1:]
+        heads = zip(self.how, self.slots, self.times, strict=True)
         tails = zip(self.raws, self.statuses, self.part, self._values(), strict=True)
         cut: dict[int, bytes] = {}
         for row in self.exchanges:
             if id(row) not in cut:
                 cut[id(row)] = pack(row.to_wire())[1:]
         for head, row, tail in zip(heads, self.exchanges, tails, strict=True):
-            yield pack(head)[1:], cut[id(row)], pack(tail)[1:]
+            yield owner + pack(head)[1:], cut[id(row)], pack(tail)[1:]
 
     def readings(self) -> list[SealedReading]:
         """The rows as readings."""
