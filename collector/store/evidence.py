@@ -14,7 +14,7 @@ from collector import runs
 from collector.epochs import Facts, Start
 from collector.faults import ErasedError, EvidenceAlteredError
 from collector.runs import Runs
-from collector.store.sql import Connection
+from collector.store.sql import Connection, pour
 from protocols.uplink import batch as batches
 from protocols.uplink import limits
 from protocols.uplink.batch import Batch, parse
@@ -105,11 +105,26 @@ class Evidence:
         return Partial.from_wire(leaves_in(Fields([unpack(packed, FILE, "evidence")], "evidence", 1)), batch.header)
 
 
-_PUT = (
-    "gateway, id, epoch, seq, prev, parent_epoch, parent_seq, created_ms,"
-    " config, core, header, signature, codec, body, digest, received_ms, state"
-)
-_INSERT = f"INSERT INTO evidence ({_PUT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_PUT: dict[str, type] = {
+    "gateway": str,
+    "id": bytes,
+    "epoch": bytes,
+    "seq": int,
+    "prev": bytes,
+    "parent_epoch": bytes,
+    "parent_seq": int,
+    "created_ms": int,
+    "config": bytes,
+    "core": str,
+    "header": bytes,
+    "signature": bytes,
+    "codec": int,
+    "body": bytes,
+    "digest": bytes,
+    "received_ms": int,
+    "state": str,
+}
+_INSERT = f"INSERT INTO evidence ({', '.join(_PUT)}) VALUES ({', '.join('?' * len(_PUT))})"  # noqa: S608 - constants
 _COLUMNS = "n, gateway, id, epoch, seq, prev, header, signature, codec, body, digest, received_ms, state, fault"
 
 
@@ -159,17 +174,18 @@ class EvidenceTable:
         Raises:
             ROW_FAULTS: one is there.
         """
-        self._sql.executemany(_INSERT, [_row(*each, DECODED) for each in placed])
-        header = placed[-1][0].header
+        pour(self._sql, "evidence", _PUT, [_row(*each, DECODED) for each in placed])
+        header, seqs = placed[-1][0].header, [batch.header.seq for batch, _ in placed]
         row = self._sql.execute(
             "SELECT n FROM evidence WHERE gateway = ? AND id = ?", (header.gateway, placed[-1][0].id)
         ).fetchone()
-        self._update(header.gateway, header.epoch, [batch.header.seq for batch, _ in placed], row[0])
-        self._sql.executemany(
-            "INSERT INTO fresh (gateway, n) SELECT gateway, n FROM evidence WHERE gateway = ? AND id = ?"
-            " ON CONFLICT (gateway, n) DO NOTHING",
-            [(header.gateway, batch.id) for batch, _ in placed],
-        )
+        self._update(header.gateway, header.epoch, seqs, row[0])
+        for first, last in runs.union((seq, seq) for seq in seqs):  # no other batch has one of these numbers
+            self._sql.execute(
+                "INSERT INTO fresh (gateway, n) SELECT gateway, n FROM evidence"
+                " WHERE gateway = ? AND epoch = ? AND seq BETWEEN ? AND ? ON CONFLICT (gateway, n) DO NOTHING",
+                (header.gateway, header.epoch, first, last),
+            )
 
     def mark(self, n: int, state: str, fault: str | None) -> None:
         """Say how decoding ended; what is decoded now waits to be looked at by attribution."""

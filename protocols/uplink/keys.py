@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
@@ -16,6 +17,7 @@ from protocols.uplink.faults import BoxError, FieldError, SignatureError
 KEY_ID = 8  # bytes: SHA-256(public key) cut; a look-up handle, never trusted alone
 HASH = 32  # bytes of SHA-256
 P256_ORDER_BYTES = 32  # r and s of an ECDSA signature, big-endian, one after the other
+KEYS_KEPT = 1_024  # public keys, ready to verify with: of as many gateways
 
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 _P256_HASH = ec.ECDSA(hashes.SHA256())
@@ -87,7 +89,7 @@ class PublicKey:
 
     def _verify(self, message: bytes, signature: bytes) -> None:
         if self.algorithm is Algorithm.ED25519:
-            ed25519.Ed25519PublicKey.from_public_bytes(self.octets).verify(signature, message)
+            _ed25519(self.octets).verify(signature, message)
         elif self.algorithm is Algorithm.P256 and len(signature) == 2 * P256_ORDER_BYTES:
             r = int.from_bytes(signature[:P256_ORDER_BYTES], "big")
             s = int.from_bytes(signature[P256_ORDER_BYTES:], "big")
@@ -170,3 +172,8 @@ class BoxKey:
 def signed_bytes(kind: str, header: bytes) -> bytes:
     """What is signed: "plomba/1/", the kind, a zero byte, the header bytes as they are sent."""
     return b"plomba/1/" + kind.encode("ascii") + b"\0" + header
+
+
+@lru_cache(KEYS_KEPT)
+def _ed25519(octets: bytes) -> ed25519.Ed25519PublicKey:
+    return ed25519.Ed25519PublicKey.from_public_bytes(octets)

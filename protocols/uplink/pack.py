@@ -109,13 +109,13 @@ def _is_plain(value: object) -> bool:
         kinds = set(map(type, level))
         if not kinds <= _PLAIN:
             return False
-        if int in kinds and max(each for each in level if type(each) is int) > _MOST:
+        if int in kinds and max([each for each in level if type(each) is int]) > _MOST:
             return False
         if str in kinds and any("\0" in each for each in level if type(each) is str):
             return False
         if list not in kinds:
             return True
-        level = list(chain.from_iterable(each for each in level if type(each) is list))
+        level = [*chain.from_iterable([each for each in level if type(each) is list])]
     return False
 
 

@@ -9,7 +9,7 @@ All but the exchange is what the collector tells equal readings by.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -57,17 +57,18 @@ class Rows:
             for row, how, part, slot_ms, time, status_raw, status, values in rows
         ]
 
-    def parts(self, pack: Pack) -> Iterator[Parts]:
+    def parts(self, pack: Pack) -> list[Parts]:
         """As `leaves`, in three runs: quicker where rows share their exchange, and `contents_of` takes two of them."""
         owner = pack((READING, *self.source.owner_to_wire()))[1:]
         heads = zip(self.how, self.slots, self.times, strict=True)
+        rows = {id(row): row for row in self.exchanges}
+        cut = {name: pack(row.to_wire())[1:] for name, row in rows.items()}
+        middles = map(cut.__getitem__, map(id, self.exchanges))
         tails = zip(self.raws, self.statuses, self.part, self._values(), strict=True)
-        cut: dict[int, bytes] = {}
-        for row in self.exchanges:
-            if id(row) not in cut:
-                cut[id(row)] = pack(row.to_wire())[1:]
-        for head, row, tail in zip(heads, self.exchanges, tails, strict=True):
-            yield owner + pack(head)[1:], cut[id(row)], pack(tail)[1:]
+        return [
+            (owner + pack(head)[1:], middle, pack(tail)[1:])
+            for head, middle, tail in zip(heads, middles, tails, strict=True)
+        ]
 
     def readings(self) -> list[SealedReading]:
         """The rows as readings."""

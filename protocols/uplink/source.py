@@ -96,9 +96,8 @@ class ExchangeRow(NamedTuple):
 
     def to_wire(self) -> list[Wire]:
         """The six elements that a leaf has of it."""
-        quality = self.quality
-        synchronised, uncertainty_ms = int(quality.synchronised), quality.uncertainty_ms
-        return [self.at_ms, self.mono_ms, self.round_trip_ms, synchronised, uncertainty_ms, self.raw_hash]
+        at_ms, mono_ms, round_trip_ms, quality, raw_hash = self
+        return [at_ms, mono_ms, round_trip_ms, int(quality.synchronised), quality.uncertainty_ms, raw_hash]
 
 
 def exchanges_to_wire(rows: Sequence[ExchangeRow]) -> list[Wire]:
