@@ -103,7 +103,8 @@ def take(config: Config, store: Store, path: Path, out: Path | None) -> Imported
 
 def _take_all(worker: Worker, found: carried.Carried, done: Imported) -> None:
     topic = topics.parse(topics.up(found.gateway, found.kind))
-    while group := list(islice(_whole(found, done), GROUP)):
+    packets = _whole(found, done)
+    while group := list(islice(packets, GROUP)):
         now_ms = _now_ms()
         outcome = worker.store_group([Message(topic, packet, now_ms) for packet in group], now_ms)
         done.packets += len(group)
