@@ -19,12 +19,13 @@ from gateway.faults import NotExchanged
 from gateway.files import write_whole
 from gateway.owners import daemon_of
 from gateway.session import Say, session
+from gateway.succession import fits
 from gateway.successors import named
 from protocols.errors import PlombaError
 from protocols.uplink.leaf import identity_to_wire
 from protocols.uplink.pack import Wire
 
-FAILED = 1
+FAILED, LEFT = 1, 3  # nothing was recorded; it was, and the file was left as it is
 
 
 def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: bool) -> int:
@@ -37,13 +38,16 @@ def exchange(path: Path, name: str, to: str | None, typed: Sequence[str], yes: b
     _, device = find(configuration, name)
     to = to or _offered(configuration, device, yes)
     with session(configuration, "exchange") as say:
-        initial = _recorded(say, device, to, typed, yes)
+        initial = _recorded(say, path, device, to, typed, yes)
     return FAILED if initial is None else _configure(path, configuration, device, initial, yes)
 
 
-def _recorded(say: Say, device: Device, to: str | None, typed: Sequence[str], yes: bool) -> Visited | None:
-    """The new meter, and the record of the exchange sealed; None where that was not wanted."""
+def _recorded(say: Say, path: Path, device: Device, to: str | None, typed: Sequence[str], yes: bool) -> Visited | None:
+    """The new meter, and the record of the exchange sealed, once; None where that was not wanted."""
     final, initial = _met(say, device, to, yes)
+    if initial.known:
+        click.echo(f"the exchange was recorded before: only {path} still names the old meter", err=True)
+        return initial
     if final is None and not typed:
         click.echo(
             "the old meter does not answer: its last reading is the final one (--final gives the plate's)", err=True
@@ -77,7 +81,7 @@ def _offered(configuration: Configuration, device: Device, yes: bool) -> str | N
 
 
 def _met(say: Say, device: Device, to: str | None, yes: bool) -> tuple[Visited | None, Visited]:
-    """The old meter where it still answers, and the new one."""
+    """The old meter where it still answers, and the new one, which is known where this was recorded before."""
     try:
         first = Visited.from_wire(say(READ, device.name, None))
     except PlombaError as error:
@@ -85,7 +89,9 @@ def _met(say: Say, device: Device, to: str | None, yes: bool) -> tuple[Visited |
             raise
         click.echo(f"the old meter: {error}", err=True)
         return None, _new(Visited.from_wire(say(READ, device.name, to)), device)
-    _show(first)
+    _show(first, device)
+    if _recorded_before(first, device):
+        return None, first
     if not first.known:
         number = first.meter.id or first.meter.fabrication
         if to is not None and number != to.upper():
@@ -95,20 +101,35 @@ def _met(say: Say, device: Device, to: str | None, yes: bool) -> tuple[Visited |
         raise NotExchanged("the new meter", f"the old one, {named(first.meter)}", device.name)
     click.prompt("take the old meter away, mount the new one, then press Enter", "", show_default=False, err=True)
     second = Visited.from_wire(say(READ, device.name, to))
-    _show(second)
+    _show(second, device)
     return first, _new(second, device)
 
 
+def _recorded_before(found: Visited, device: Device) -> bool:
+    """Whether it is the meter of the device by a record, and not by the file."""
+    return found.known and not fits(found.meter, device.identity)
+
+
 def _new(found: Visited, device: Device) -> Visited:
-    if found.known:
+    if found.known and not _recorded_before(found, device):
         raise NotExchanged("the new meter", f"the old one, {named(found.meter)}", device.name)
     return found
 
 
-def _show(found: Visited) -> None:
-    click.echo(f"{'the configured meter' if found.known else 'a new meter'} answers: {named(found.meter)}")
+def _show(found: Visited, device: Device) -> None:
+    known = "the recorded meter" if _recorded_before(found, device) else "the configured meter"
+    click.echo(f"{known if found.known else 'a new meter'} answers: {named(found.meter)}")
     for each in found.shows:
         click.echo(f"  {each}")
+
+
+def _wanted(question: str) -> bool:
+    """What a person says; who goes away without a word says no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def _configure(path: Path, configuration: Configuration, device: Device, initial: Visited, yes: bool) -> int:
@@ -118,9 +139,10 @@ def _configure(path: Path, configuration: Configuration, device: Device, initial
     now = edited(path, before, device.name, keys)
     lines = difflib.unified_diff(before.splitlines(), now.splitlines(), str(path), str(path), lineterm="", n=1)
     click.echo("\n".join(lines))
-    if not yes and not click.confirm(f"write this into {path}?", err=True):
-        click.echo("the file was left as it is: the next start of the daemon goes by it", err=True)
-        return 3
+    if not yes and not _wanted(f"write this into {path}?"):
+        said = "the next start of the daemon goes by it; give the command again to write it"
+        click.echo(f"the file was left as it is: {said}", err=True)
+        return LEFT
     status = path.stat()
     write_whole(path, now.encode(), status.st_mode & 0o777)
     with suppress(PermissionError):

@@ -164,6 +164,20 @@ def test_a_no_changes_nothing(site: Site) -> None:
     assert site.file.read_text() == CONFIG
 
 
+@pytest.mark.parametrize("said", ["y\nn\n", "y\n"])
+def test_a_record_whose_file_was_not_written_is_finished_by_the_same_command(site: Site, said: str) -> None:
+    """A no, or a terminal that is gone, after the daemon's record: the next time only the file is written."""
+    site.reading()
+    site.swap()
+    left = site.gateway("exchange", "heat", said=said)
+    assert (left.returncode, site.file.read_text()) == (3, CONFIG), left.stderr
+    done = site.gateway("exchange", "heat", "--yes")
+    assert (done.returncode, "recorded before" in done.stderr) == (0, True), done.stderr
+    assert len(site.events("meter-exchanged")) == 1
+    (bus,) = read_configuration(site.file).bus
+    assert bus.device[0].identity.id == NEW
+
+
 def test_another_number_than_the_one_that_was_named_is_not_taken(site: Site) -> None:
     """--to is what stands on the plate that the technician holds."""
     site.swap()
