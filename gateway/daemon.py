@@ -20,6 +20,7 @@ from gateway.exchanging import Exchanging, lending
 from gateway.forward import Forward
 from gateway.link import Conversation, Link, Party
 from gateway.lock import FolderLock
+from gateway.manager import READY, STOPPING
 from gateway.salvage import declared
 from gateway.seal import Seal, Sealer
 from gateway.settled import Positions
@@ -115,7 +116,11 @@ class _Daemon:
         if self._pushing is not None:
             parts.append(("push", self._pushing.run))
         self._tasks = [asyncio.create_task(supervised(name, part)) for name, part in parts]
+        manager = self._surroundings.manager
+        living = asyncio.create_task(manager.live())
+        manager.tell(READY)
         await stop.wait()
+        manager.tell(STOPPING)
         for poller in self._pollers:
             poller.stop()
         await asyncio.wait(polling, timeout=STOP_S)
@@ -130,6 +135,7 @@ class _Daemon:
             log.error(events.READINGS_LOST, readings=lost, do=FIRST_SPACE)
         await self._writer.do(self._opened.buffer.close)
         self._writer.close()
+        await end([living])
         log.info("stopped")
 
     def _say_start(self) -> None:

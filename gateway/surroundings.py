@@ -18,6 +18,7 @@ from gateway.clock import Sources, system_sources
 from gateway.lines import Lines
 from gateway.link import Connect, LivePipe
 from gateway.local import Verb
+from gateway.manager import NOBODY, Manager
 from protocols.transports.pipe import PipeSettings
 
 
@@ -26,7 +27,7 @@ class Surroundings:
     """Where the daemon runs.
 
     `random` gives secure random bytes (secrets, epochs, nonces), `uniform` a number between its arguments (jitter);
-    `local` answers commands on the same machine while inside.
+    `local` answers commands on the same machine while inside, `manager` hears that the daemon lives.
     """
 
     clock: Sources
@@ -35,12 +36,14 @@ class Surroundings:
     connect: Connect
     lines: Lines
     local: Callable[[Path, Mapping[str, Verb]], AbstractAsyncContextManager[None]]
+    manager: Manager = NOBODY
 
 
 def machine() -> Surroundings:
     """This machine."""
     uniform = random.SystemRandom().uniform
-    return Surroundings(system_sources(), os.urandom, uniform, _connect, lines.MACHINE, local.serving)
+    manager = Manager.of(os.environ, os.getpid())
+    return Surroundings(system_sources(), os.urandom, uniform, _connect, lines.MACHINE, local.serving, manager)
 
 
 def _connect(settings: PipeSettings) -> AbstractAsyncContextManager[LivePipe]:
