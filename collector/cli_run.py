@@ -30,7 +30,8 @@ def run(config_file: Path, seat: Seat | None) -> None:
     """Run the collector until SIGTERM.
 
     With --worker N/M it takes what comes from the N-th of M shares of the gateways, and from those of workers that are
-    not there. The store must be in PostgreSQL then.
+    not there. The store must be in PostgreSQL then. There a second one that is started without it, or on a seat that is
+    taken, waits and is there when the first one ends.
     """
     from collector.daemon import run as run_daemon  # noqa: PLC0415 - loads the MQTT client
 

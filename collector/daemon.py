@@ -21,8 +21,9 @@ from collector.erase.retain import Retention
 from collector.expose.health import Health
 from collector.faults import StoreFullError
 from collector.keys import WorkerKeys
+from collector.place import Server
 from collector.receive import QUEUE, LivePipe, gather, receive
-from collector.seat import Seat, Seats
+from collector.seat import ALONE, Seat, Seats
 from collector.shares import Following, Mine
 from collector.store.opening import open_seats, open_store, when_there
 from collector.surroundings import Surroundings, machine
@@ -46,11 +47,15 @@ PUBLISHING = 16  # acknowledgements on their way to the broker at one time
 def run(config: Config, seat: Seat | None = None) -> None:
     """Run until SIGTERM or SIGINT; with a seat for what has to be taken from it.
 
+    In a database without a seat it is the only worker, and waits while there are others.
+
     Raises:
         ConfigurationError, SecurityError, StorageError: it cannot start, and why.
     """
     own = WorkerKeys.read(config.keys_folder)
     document = read_trust(config, own)
+    if seat is None and isinstance(config.store, Server):
+        seat = ALONE  # what shares a database is told of each other
     seats = None if seat is None else open_seats(config.store, seat)
     store = when_there(config.store, lambda: open_store(config.store))
     surroundings = machine()
@@ -139,7 +144,7 @@ class _Daemon:
 
     async def _session(self, pipe: LivePipe) -> None:
         """One connection's life: receive in a task of its own, work in this one."""
-        greeted = await self._following.begin(pipe)
+        greeted = await self._following.begin(pipe, self._in_thread)
         log.info("linked to the broker", host=self._config.host, port=self._config.port)
         self._linked = self._health.linked = True
         await self._greet(greeted)

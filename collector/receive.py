@@ -11,7 +11,6 @@ from collector.verify import Message
 from protocols.uplink import topics
 from protocols.uplink.faults import FieldError
 
-FILTERS = ("plomba/v1/+/+/up/+",)  # exactly what the broker lets a collector read
 QUEUE = 64  # messages; with the largest packets 20 MiB. Beyond, the pipe's own inbox fills and drops: they come again
 GROUP = 64  # messages of one commit at most: with the largest bodies 64 MiB, and the first does not wait long
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from protocols.uplink import topics
 
 MOST = topics.SHARDS  # workers: each has at least one shard
+FILTERS = ("plomba/v1/+/+/up/+",)  # all shards: exactly what the broker lets a collector read
 _SEAT = re.compile(r"([1-9]\d?)/([1-9]\d?)")
 
 
@@ -38,6 +39,9 @@ class Seat:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
+
+
+ALONE = Seat(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def share_of(gateway: str, of: int) -> int:
 
 
 def filters(shares: Iterable[int], of: int) -> list[str]:
-    """The topics of shares, as a broker is asked for them."""
+    """The topics of shares, as a broker is asked for them; of all shares together in one (NATS takes 63 at most)."""
     wanted = set(shares)
+    if len(wanted) == of:
+        return list(FILTERS)
     return [f"plomba/v1/{shard:02x}/+/up/+" for shard in range(topics.SHARDS) if shard % of + 1 in wanted]

@@ -52,8 +52,11 @@ class DatabaseSeats:
         """
         of, own = self.seat.of, self.seat.number
         held = {row[0]: bool(row[2]) for row in self._sql.execute(_HELD, (CLASS,))}
-        if any(lock & ~0xFFFF == _SEAT and _of(lock) != of and not mine for lock, mine in held.items()):
-            return frozenset()  # workers of another division: theirs first
+        others = {_of(lock) for lock in held if lock & ~0xFFFF == _SEAT} - {of}
+        if others:  # workers of another division: theirs first
+            if held.get(_lock(_SEAT, self.seat)) and of < max(others):
+                self.close()  # both sat down at once: the larger division stays
+            return frozenset()
         if not held.get(_lock(_SEAT, self.seat)) and not self._take(_SEAT, own):
             return frozenset()  # another worker sits there: when it ends, we are there
         there = {number for number in range(1, of + 1) if _lock(_SEAT, Seat(number, of)) in held} | {own}

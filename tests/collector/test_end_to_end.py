@@ -206,6 +206,30 @@ async def test_c01_c02_a_database_that_is_stopped_and_killed_loses_and_doubles_n
     site.daemon.kill()
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("seat", [[], ["--worker", "1/2"]], ids=["plain", "seated"])
+async def test_a_second_collector_on_one_database_stands_in_for_the_first(site: Site, seat: list[str]) -> None:
+    """It does nothing of the work while the first one is there, and all of it when that one is killed."""
+    site.start()
+    batches = [site.chain.seal() for _ in range(2)]
+    log = site.folder / "second.log"
+    run = [sys.executable, "-m", "collector.cli", "run", "--config", str(site.folder / "collector.toml"), *seat]
+    second = Process(run, log, lambda: "no share" in log.read_text())
+    second.start()
+    try:
+        async with asyncio.timeout(60), connect(site.broker.pipe(site.party)) as pipe:
+            await pipe.subscribe([topics.down(GATEWAY, "ack")])
+            await _until_stored(site, pipe, batches[:1])
+            site.daemon.kill()
+            await _until_stored(site, pipe, batches)
+        assert log.read_text().count("no share") == 1
+        shown = json.loads(command(site.folder, "status", "--json"))
+        assert [each["worker"] for each in shown["workers"]] == [seat[-1] if seat else "1/1"]
+    finally:
+        second.kill()
+    assert exported(site.folder) == {each.id for each in batches}
+
+
 async def _send(site: Site, pipe: Pipe, batches: Sequence[Batch]) -> None:
     for batch in batches:
         await pipe.publish(topics.up(GATEWAY, "batch"), close(batch.content, "batch", GATEWAY, site.box()))
