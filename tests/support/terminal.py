@@ -29,8 +29,9 @@ def typed(folder: Path, answers: Sequence[tuple[str, Answer]], *arguments: str) 
     shown, since, left, last = "", 0, list(answers), ""
     with contextlib.suppress(OSError):  # the terminal is gone with its program
         while True:
-            if last == LEAVE and not select.select([master], [], [], AGAIN_S)[0]:
-                # The signal came between Python's last look at signals and its read, which then goes on: press again.
+            if last.endswith(LEAVE) and not select.select([master], [], [], AGAIN_S)[0]:
+                # The signal came between Python's last look at signals and its read, which then goes on (what was typed
+                # before it is gone with it): press again.
                 os.write(master, LEAVE.encode())
                 continue
             if not (octets := os.read(master, 4096)):
