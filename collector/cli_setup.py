@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -145,4 +146,6 @@ def broker_config(
         text, rights = broker.mosquitto_config(settings, identities, acl_file=acl, user=user)
         broker.write_config(acl, rights)
         broker.write_config(folder / "broker.conf", text)
+        if os.geteuid() == 0:
+            click.echo(f"when it is started as root it reads these files as {user}: chown -R {user} {folder}", err=True)
     click.echo(str(folder / "broker.conf"))

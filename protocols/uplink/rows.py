@@ -1,9 +1,9 @@
 """The rows of one source by columns: the leaves of the tree are made of them, and readings where they are asked for.
 
 Theory: the rows of a block share their meter, their registers and mostly their exchange. A leaf is an array of 17 that
-is put together of three runs of elements, each packed as an array of its own whose one byte of head is cut off:
-whose it is and when (7 elements), the exchange (6, packed once for all rows that share it), and status and values (4).
-All but the exchange is what the collector tells equal readings by.
+is put together of runs of elements, each packed as an array of its own whose one byte of head is cut off: whose it is
+and when (7 elements, the first four packed once for all), the exchange (6, packed once for all rows that share it), and
+status and values (4). All but the exchange is what the collector tells equal readings by.
 """
 
 from __future__ import annotations
