@@ -41,7 +41,19 @@ META_NAMES = ("order", "last_ack", "window", "signed_ms", "sealed_ms", "head")
 LOG = "-wal"
 PAGES_AT = 28  # in the first page: how many there are
 META_BYTES = 64 * 1024
+TRIES, TRIES_A_PAGE = 1_000, 16  # questions that meet damage: twice the rows of every page, and the way to each
 SLOT_BATCHES = 256  # newest batches whose slots count as settled: more than are sealed while one slot is open
+# A batch has one number in both of its tables, and in the indexes of the one: any of them may be legible to its end.
+_BY_NUMBER = (
+    ("content", "n"),
+    ("batch", "n"),
+    ("batch", "n DESC"),
+    ("batch INDEXED BY sqlite_autoindex_batch_1", "id"),
+    ("batch INDEXED BY sqlite_autoindex_batch_1", "id DESC"),
+    ("batch INDEXED BY sqlite_autoindex_batch_2", "epoch, seq"),
+    ("batch INDEXED BY sqlite_autoindex_batch_2", "epoch DESC, seq DESC"),
+)
+_NAMED_BY = {"content": _BY_NUMBER, "batch": (*_BY_NUMBER, ("content", "n DESC"))}
 
 
 @dataclass(slots=True)
@@ -246,20 +258,17 @@ def _rename(old: Path, new: Path) -> None:
 
 def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Wire, ...]]:
     """All rows of a table that can be read, by number: a page that does not read costs its own rows only."""
-    last = 0
-    for order in ("DESC", "ASC"):
-        with suppress(*schema.DAMAGE):
-            for (n,) in database.execute(f"SELECT n FROM {table} ORDER BY n {order}"):  # noqa: S608 - our own names
-                last = max(last, n)
-                if order == "DESC":
-                    break
-    spans = [(1, last)]  # a number may be rotten, too: what is asked for must not grow with it
-    query = f"SELECT n, {columns} FROM {table} WHERE n BETWEEN ? AND ? ORDER BY n LIMIT {CHUNK}"  # noqa: S608 - ours
-    while spans:
+    several = f"SELECT n, {columns} FROM {table} WHERE n BETWEEN ?1 AND ?2 ORDER BY n LIMIT {CHUNK}"  # noqa: S608 - ours
+    # Asked for a span SQLite looks behind its last row whether there is one more, and may find the damaged page there.
+    one = f"SELECT n, {columns} FROM {table} WHERE n = ?1"  # noqa: S608 - our own names
+    spans = [(1, _last(database, table))]
+    left = TRIES + TRIES_A_PAGE * int(database.execute("PRAGMA page_count").fetchone()[0])
+    while spans and left:
         first, end = spans.pop()
         try:
-            rows = database.execute(query, (first, end)).fetchall()
+            rows = database.execute(*((several, (first, end)) if first < end else (one, (first,)))).fetchall()
         except schema.DAMAGE:
+            left -= 1  # a number may be rotten, too: what is asked for must not grow with it
             middle = (first + end) // 2
             if first < end:
                 spans += [(middle + 1, end), (first, middle)]
@@ -267,6 +276,19 @@ def _rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tu
         yield from (row[1:] for row in rows)
         if len(rows) == CHUNK and rows[-1][0] < end:
             spans.append((rows[-1][0] + 1, end))
+
+
+def _last(database: sqlite3.Connection, table: str) -> int:
+    """The highest number of a table: of its last row, or where that does not read, of all that names its rows."""
+    with suppress(*schema.DAMAGE):
+        row = database.execute(f"SELECT n FROM {table} ORDER BY n DESC LIMIT 1").fetchone()  # noqa: S608 - our own names
+        return 0 if row is None else int(row[0])
+    last = 0
+    for source, order in _NAMED_BY.get(table, ((table, "n"),)):
+        with suppress(*schema.DAMAGE):
+            for (n,) in database.execute(f"SELECT n FROM {source} ORDER BY {order}"):  # noqa: S608 - our own names
+                last = max(last, n if isinstance(n, int) else 0)
+    return last
 
 
 def _whole(row: list[Wire], trusted: Mapping[bytes, PublicKey]) -> Batch | None:
