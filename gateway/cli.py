@@ -321,6 +321,7 @@ def run(path: Path) -> None:
     from gateway.aside import Aside  # noqa: PLC0415
 
     reading = Aside(partial(_read_with_models, path))
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # where it is installed, structlog loads 4 MB of it
     from gateway import daemon, logs  # noqa: PLC0415 - while it reads
     from protocols.models import files  # noqa: PLC0415
 

@@ -37,6 +37,7 @@ from protocols.uplink.keys import SigningKey, fingerprint
 
 OK, FAILED, PARTIAL = 0, 1, 3
 END = "end"
+SHORTEST = 3  # letters of a gateway's name
 KNOWN = KEEP, REPLACE, STOP = "keep", "replace", "stop"
 STATE, KEYS = "state", "keys"  # folders beside the configuration
 
@@ -156,8 +157,7 @@ def _place(at: str) -> str:
 
 def _head(site: Site) -> Row:
     """Name, folders and broker; of a configuration that is replaced they are the defaults, and its folders stay."""
-    host = "".join(each if each.isascii() and each.isalnum() else "-" for each in socket.gethostname().lower())[:32]
-    head: Row = {"gateway": host.strip("-"), "state_folder": STATE, "keys_folder": KEYS}
+    head: Row = {"gateway": proposed(socket.gethostname()), "state_folder": STATE, "keys_folder": KEYS}
     at: Row = {"host": "localhost", "port": 8883}
     with contextlib.suppress(PlombaError, FileNotFoundError):
         head, at = _before(site.path)
@@ -167,6 +167,12 @@ def _head(site: Site) -> Row:
     place, _, port = broker.rpartition(":")
     changed = {} if broker == usual else {"host": place, "port": int(port)}
     return head | {"gateway": name, "broker": at | changed}
+
+
+def proposed(host: str) -> str:
+    """A name for the gateway on a machine of this name."""
+    name = "".join(each if each.isascii() and each.isalnum() else "-" for each in host.lower())[:32].strip("-")
+    return name if len(name) >= SHORTEST else f"gateway-{name}".strip("-")
 
 
 def _before(path: Path) -> tuple[Row, Row]:

@@ -15,8 +15,8 @@ from gateway.config_file import read_configuration
 from gateway.draft import Draft, keep, maybe_read
 from gateway.enrol import read_keys
 from gateway.faults import AnswerUnusable, DraftUnreadable
-from gateway.init import words
-from protocols.uplink import commissioned
+from gateway.init import proposed, words
+from protocols.uplink import commissioned, topics
 from protocols.uplink.commissioned import Commissioned
 
 COLLECTOR = (sys.executable, "-c", "from collector.cli import main; main()")
@@ -68,6 +68,21 @@ def site(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "init", "--gateway", "boiler-room-7", "--bus", f"mbus {line}", "--yes")
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("vm", "gateway-vm"),
+        ("", "gateway"),
+        ("Boiler_Room.7", "boiler-room-7"),
+        ("-é-", "gateway"),
+        ("a" * 40, "a" * 32),
+    ],
+)
+def test_the_name_that_is_proposed_is_one(host: str, name: str) -> None:
+    """Whatever the machine is called, Enter takes it."""
+    assert topics.gateway_id(proposed(host)) == name
 
 
 def test_a_record_holds_what_the_configured_meters_show(site: Path) -> None:
